@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every maximum that is not a configuration key, in one place. Sizes in bytes. */
+#pragma once
+
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+
+/* A MongoDB document is at most 16 MiB; canonical extended JSON of it can be several times that.
+ * An item that grows beyond this travels as a re-read item. */
+#define LIMIT_ITEM_SIZE (32 * MIB)
+/* A resume token is as long as twice its _id plus about 100 characters; an index key of a 16 MiB
+ * document cannot pass this. */
+#define LIMIT_TOKEN_SIZE (64 * KIB)
+#define LIMIT_KEY_SIZE (64 * KIB)
+/* Of what one family's in-flight ring may hold. */
+#define LIMIT_RING_ENTRIES ((size_t)100000)
+#define LIMIT_HTTP_REPLY_SIZE (256 * MIB)
+#define LIMIT_HTTP_BODY_SIZE (64 * MIB)
+#define LIMIT_JSON_DEPTH 200
+#define LIMIT_CONFIG_FILE_SIZE (4 * MIB)
+#define LIMIT_LOG_LINE_SIZE (16 * KIB)
+/* Of the documents one worker holds at a time, as received. */
+#define LIMIT_BATCH_SIZE (16 * MIB)
+/* Of one batch's arena. */
+#define LIMIT_ARENA_SIZE (512 * MIB)
+/* Chunks of one document: 15 MB of text in chunks of 200 characters. */
+#define LIMIT_CHUNKS_PER_DOCUMENT ((size_t)100000)
+#define LIMIT_VECTOR_DIMS 65536
+/* Name of a vector collection; kept short enough for the stores with the strictest rule
+ * (PostgreSQL cuts identifiers at 63 bytes without an error). */
+#define LIMIT_COLLECTION_NAME 63

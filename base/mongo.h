@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bridge to libmongoc: its start, its pool, and its errors as ours. */
+#pragma once
+
+#include <mongoc/mongoc.h>
+
+#include "base/err.h"
+
+DEFINE_FREEP(bson_t, bson_destroy)
+DEFINE_FREEP(mongoc_cursor_t, mongoc_cursor_destroy)
+DEFINE_FREEP(mongoc_collection_t, mongoc_collection_destroy)
+
+/* Once per process: starts the driver and sends its log lines to ours (debug level). */
+void mongo_global_init(void);
+
+/* Always a pooled client: a single-threaded one fails at once during an election. The pool is
+ * thread-safe; a client from it belongs to one thread. *err is FATAL, CONFIG for a bad URI. */
+bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *err) MUST_USE;
+void mongo_pool_close(mongoc_client_pool_t *pool);
+
+/* A client of the pool for one scope:
+ *     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(pool); */
+struct mongo_client {
+    mongoc_client_pool_t *pool;
+    mongoc_client_t *client;
+};
+struct mongo_client mongo_client_of(mongoc_client_pool_t *pool); /* blocks while all are taken */
+void mongo_client_release(struct mongo_client *client);
+
+/* Classifies the driver's error: authentication and privilege problems (13, 18, 8000, and the
+ * client-side 11) are FATAL, everything else RETRY. Returns false. */
+bool mongo_err(struct err *err, const bson_error_t *error, const char *what);
