@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one lane has applied, document by document: one row per key.
+ *
+ * States of a document are ordered by (gen, ver). Every write is conditional on what was read: a
+ * stale writer loses and is told so. A write to the vector store is bracketed by ledger_begin()
+ * (the intent) and ledger_finish(). Two back ends: mongo and memory; a ledger belongs to one thread.
+ *
+ * Row, in the collection `<name>.ledger.<build_id>`:
+ *   {_id: key, gen, ver, off, state, sid, doc_fp, meta_fp, chunks: [BinData(32)...], keys: [...],
+ *    intent: {id, owner, gen, ver, chunks: [...], sid, at, until}, repair: {reason, at},
+ *    reason, at}
+ */
+#pragma once
+
+#include <mongoc/mongoc.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/sha256.h"
+
+enum ledger_state {
+    LEDGER_NONE,        /* no row, or only an intent so far */
+    LEDGER_DONE,        /* the store holds exactly `chunks` */
+    LEDGER_DELETED,     /* tombstone */
+    LEDGER_QUARANTINED, /* set aside at this ver; the store holds nothing of it */
+};
+
+struct ledger_intent {
+    char id[33];  /* random, of one attempt */
+    char *owner;  /* the process' life that began it */
+    int64_t gen;
+    char *ver;
+    char *source_id;
+    struct sha256 *chunks; /* what it was about to write */
+    size_t chunk_count;
+    int64_t wait_ms; /* until its last request is over, by the server's clock; <= 0: it is */
+};
+
+struct ledger_row { /* all pointers in the arena of the read */
+    const char *key;
+    enum ledger_state state;
+    int64_t gen;
+    const char *ver; /* "" with LEDGER_NONE */
+    int64_t offset;  /* of the record applied, within its partition */
+    const char *source_id;
+    struct sha256 doc_fp;  /* over source id, normalised text and metadata */
+    struct sha256 meta_fp; /* over the metadata alone */
+    struct sha256 *chunks; /* content_fps in order */
+    size_t chunk_count;
+    const char *const *meta_keys; /* mapped keys that the store holds */
+    size_t meta_key_count;
+    const char *reason;    /* of a quarantine */
+    bool repair;           /* to be applied again, whatever (gen, ver) says */
+    bool has_intent;
+    struct ledger_intent intent;
+    bool exists; /* a row is stored */
+};
+
+/* What is to be written. `row` holds the new state; `was` is the row as read: the write happens only
+ * if the stored row still has was's (gen, ver) and intent id. */
+struct ledger_write {
+    const struct ledger_row *was;
+    struct ledger_row row;
+    bool lost; /* out: the condition failed */
+};
+
+/* (gen, ver) a against b: < 0, 0, > 0. ver compares as bytes. */
+int ledger_compare(int64_t gen_a, const char *ver_a, int64_t gen_b, const char *ver_b);
+
+struct ledger_options {
+    mongoc_client_pool_t *pool; /* NULL: memory */
+    const char *database;
+    const char *name;     /* of the deployment */
+    const char *build_id;
+    const char *owner; /* of the intents: unique to this process' life */
+};
+
+struct ledger_counts {
+    int64_t documents;   /* done: present in the store, or without text */
+    int64_t chunks;      /* of those */
+    int64_t quarantined;
+    int64_t intents;     /* open */
+    int64_t repairs;
+    int64_t tombstones;
+};
+
+struct ledger;
+
+/* Creates what indexes there are. Memory ledgers of one (name, build_id) share their rows within the
+ * process. */
+bool ledger_open(const struct ledger_options *options, struct ledger **out,
+                 struct err *err) MUST_USE;
+void ledger_close(struct ledger *ledger);
+DEFINE_FREEP(struct ledger, ledger_close)
+
+/* rows[i] is the row of keys[i]; without one, exists is false. One majority read. */
+bool ledger_read(struct ledger *ledger, const char *const *keys, size_t count, struct arena *arena,
+                 struct ledger_row *rows, struct err *err) MUST_USE;
+
+/* One bulk write for both: begins an intent for each of `intents` (row.intent's id, chunks, source
+ * id, gen and ver; valid for `valid_ms` from now by the server's clock), keeping the rest of the
+ * stored row; and writes each of `raises` as a finished row (nothing in the store changes). */
+struct ledger_begin {
+    struct ledger_write *intents;
+    size_t intent_count;
+    int64_t valid_ms;
+    struct ledger_write *raises;
+    size_t raise_count;
+};
+bool ledger_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err) MUST_USE;
+
+/* Writes each row as finished, clearing intent and repair, if its intent is still
+ * row.intent.id. One bulk write. */
+bool ledger_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
+                   struct err *err) MUST_USE;
+
+bool ledger_count(struct ledger *ledger, struct ledger_counts *out, struct err *err) MUST_USE;
+
+/* Rows in key order after `after` ("" from the beginning), at most `limit`; *count 0 at the end. */
+bool ledger_scan(struct ledger *ledger, const char *after, size_t limit, struct arena *arena,
+                 struct ledger_row **rows, size_t *count, struct err *err) MUST_USE;
+
+/* Marks rows for repair, creating them if missing; and finds at most `limit` keys so marked. */
+bool ledger_mark(struct ledger *ledger, const char *const *keys, size_t count, const char *reason,
+                 struct err *err) MUST_USE;
+bool ledger_repairs(struct ledger *ledger, size_t limit, struct arena *arena, const char ***keys,
+                    size_t *count, struct err *err) MUST_USE;
+
+/* Forgets all rows. */
+bool ledger_drop(struct ledger *ledger, struct err *err) MUST_USE;

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Families and their versions: one document per family, changed by compare-and-set only.
+ *
+ * Document `<name>/<family>` of the collection `families`.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "state/docstore.h"
+
+enum version_state { /* protocols: planned -> ... -> dropped */
+    VERSION_PLANNED,
+    VERSION_CREATING,
+    VERSION_BACKFILLING,
+    VERSION_CATCHING_UP,
+    VERSION_VERIFYING,
+    VERSION_READY,
+    VERSION_ACTIVE,
+    VERSION_PREVIOUS,
+    VERSION_RETIRED,
+    VERSION_DROPPED,
+    VERSION_FAILED,
+};
+const char *version_state_name(enum version_state state);
+/* True for the states in which a lane keeps the version in step. */
+bool version_is_fed(enum version_state state);
+
+struct version {
+    char *label;
+    int build;      /* 1, 2, ... of this label */
+    char *build_id; /* random */
+    enum version_state state;
+    char *reason;        /* NULL: none */
+    char *collection;    /* name in the store */
+    char *collection_id; /* the store's handle; NULL until created */
+    char *store;
+    char *embedder;
+    char *embed;     /* the embed config as JSON: what the lane runs from */
+    char *config_fp;
+    int64_t dims;
+    char *from;      /* "start", "snapshot", "offset:...", "timestamp:..." */
+    bool seeded;     /* its group's start offsets are committed */
+    bool paused;
+    int64_t created_ms;
+    int64_t state_ms;       /* when the state was entered */
+    int64_t verified_epoch; /* alias epoch it was verified under; -1: not verified */
+};
+
+/* A step that excludes others while it lasts: "promoting" or "dropping" a label. */
+struct registry_step {
+    char *kind; /* NULL: none in progress */
+    char *label;
+    char *owner;
+    int64_t since_ms;
+};
+
+struct registry_event { /* newest last; at most 100 are kept */
+    int64_t at_ms;
+    char *what; /* "created", "activated", ... */
+    char *label;
+    char *by;
+    char *reason; /* NULL: none */
+};
+
+struct registry {
+    char *name;   /* of the deployment */
+    char *family;
+    int64_t rev; /* 0: not stored yet */
+    char *source_database;
+    char *source_collection;
+    struct version *versions;
+    size_t version_count;
+    char **held_labels; /* every label that was ever held, so that an old file cannot flip back */
+    size_t held_count;
+    struct registry_step step;
+    struct registry_event *events;
+    size_t event_count;
+};
+
+/* *out is empty with rev 0 when there is none. */
+bool registry_load(struct docstore *store, const char *name, const char *family,
+                   struct registry *out, struct err *err) MUST_USE;
+/* Compare-and-set on rev; on DOC_WON rev is one higher, on DOC_LOST load again and decide again. */
+bool registry_save(struct docstore *store, struct registry *registry, enum doc_swap *outcome,
+                   struct err *err) MUST_USE;
+/* All families of the deployment. Each to be registry_fini()ed and the array freed. */
+bool registry_list(struct docstore *store, const char *name, struct registry **out, size_t *count,
+                   struct err *err) MUST_USE;
+void registry_fini(struct registry *registry);
+
+struct version *registry_version(struct registry *registry, const char *label); /* newest build */
+struct version *registry_in_state(struct registry *registry, enum version_state state);
+/* Adds an entry with a random build_id and build = highest of this label + 1; holds the label. */
+struct version *registry_add_version(struct registry *registry, const char *label);
+bool registry_held(const struct registry *registry, const char *label);
+void registry_note(struct registry *registry, const struct registry_event *event); /* copies */
