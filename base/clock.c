@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+static int64_t real_us(clockid_t id)
+{
+    struct timespec now;
+    if (clock_gettime(id, &now) != 0)
+        abort();
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t real_mono_us(void)
+{
+    return real_us(CLOCK_MONOTONIC);
+}
+
+static int64_t real_wall_ms(void)
+{
+    return real_us(CLOCK_REALTIME) / 1000;
+}
+
+static void real_sleep_ms(int64_t ms)
+{
+    struct timespec rest = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, &rest) == EINTR)
+        ;
+}
+
+static uint64_t real_random(void)
+{
+    uint64_t number = 0;
+    ssize_t got = 0;
+    do
+        got = getrandom(&number, sizeof number, 0);
+    while (got < 0 && errno == EINTR);
+    if (got != (ssize_t)sizeof number)
+        abort();
+    return number;
+}
+
+static const struct clock_ops real_ops = {
+    .mono_us = real_mono_us,
+    .wall_ms = real_wall_ms,
+    .sleep_ms = real_sleep_ms,
+    .random = real_random,
+};
+
+static struct clock_ops ops = {
+    .mono_us = real_mono_us,
+    .wall_ms = real_wall_ms,
+    .sleep_ms = real_sleep_ms,
+    .random = real_random,
+};
+
+void clock_use(const struct clock_ops *used)
+{
+    ops = real_ops;
+    if (!used)
+        return;
+    if (used->mono_us)
+        ops.mono_us = used->mono_us;
+    if (used->wall_ms)
+        ops.wall_ms = used->wall_ms;
+    if (used->sleep_ms)
+        ops.sleep_ms = used->sleep_ms;
+    if (used->random)
+        ops.random = used->random;
+}
+
+int64_t clock_mono_ms(void)
+{
+    return ops.mono_us() / 1000;
+}
+
+int64_t clock_mono_us(void)
+{
+    return ops.mono_us();
+}
+
+int64_t clock_wall_ms(void)
+{
+    return ops.wall_ms();
+}
+
+void clock_sleep_ms(int64_t ms)
+{
+    if (ms > 0)
+        ops.sleep_ms(ms);
+}
+
+/* Outside the years 0 to 9999 the text would have another shape. */
+static const int64_t wall_ms_min = -62167219200000;
+static const int64_t wall_ms_max = 253402300799999;
+
+void clock_format(int64_t wall_ms, char out[static 32])
+{
+    if (wall_ms < wall_ms_min)
+        wall_ms = wall_ms_min;
+    if (wall_ms > wall_ms_max)
+        wall_ms = wall_ms_max;
+    /* Rounded down, so that the milliseconds are positive before 1970 too. */
+    int ms = (int)((wall_ms % 1000 + 1000) % 1000);
+    time_t seconds = (time_t)((wall_ms - ms) / 1000);
+    struct tm tm;
+    if (!gmtime_r(&seconds, &tm))
+        abort();
+    size_t length = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out + length, 32 - length, ".%03dZ", ms);
+}
+
+uint64_t random_u64(void)
+{
+    return ops.random();
+}
+
+void random_hex(char *out, size_t bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t pool = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (i % sizeof pool == 0)
+            pool = random_u64();
+        out[2 * i] = digits[pool >> 4 & 0xf];
+        out[2 * i + 1] = digits[pool & 0xf];
+        pool >>= 8;
+    }
+    out[2 * bytes] = '\0';
+}
+
+int64_t backoff_ms(unsigned attempt, int64_t base_ms, int64_t max_ms)
+{
+    assert(base_ms >= 0 && max_ms >= 0);
+    int64_t whole = base_ms < max_ms ? base_ms : max_ms;
+    for (unsigned i = 0; i < attempt && whole > 0 && whole < max_ms; i++)
+        whole = whole > max_ms / 2 ? max_ms : whole * 2;
+    int64_t half = whole / 2;
+    return half + (int64_t)(random_u64() % (uint64_t)(whole - half + 1));
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#define REPLACEMENT 0xFFFDU
+/* utf8proc sorts combining marks in quadratic time. No script stacks anywhere near this many on
+ * one letter (UAX #15 calls 30 enough for everything); a longer run is normalised in pieces. */
+#define MARKS_MAX 128
+
+const char *text_unicode_version(void)
+{
+    return utf8proc_unicode_version();
+}
+
+/* What may follow a lead byte: how many bytes, and the range of the first of them (Unicode 15,
+ * table 3-7; the others are 80..BF). */
+struct sequence {
+    size_t length; /* 0: not a lead byte */
+    uint8_t low;
+    uint8_t high;
+};
+
+static struct sequence sequence_of(uint8_t lead)
+{
+    if (lead >= 0xC2 && lead <= 0xDF)
+        return (struct sequence){2, 0x80, 0xBF};
+    if (lead >= 0xE0 && lead <= 0xEF)
+        return (struct sequence){3, lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF};
+    if (lead >= 0xF0 && lead <= 0xF4)
+        return (struct sequence){4, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF};
+    return (struct sequence){0, 0, 0};
+}
+
+/* As text_decode(), and says whether the sequence was valid. An invalid one is as long as its
+ * longest valid beginning, as the Unicode standard recommends (3.9, "maximal subparts"). */
+static size_t decode(const char *text, size_t size, uint32_t *code_point, bool *valid)
+{
+    assert(size > 0);
+    uint8_t lead = (uint8_t)text[0];
+    *valid = true;
+    if (lead < 0x80) {
+        *code_point = lead;
+        return 1;
+    }
+    struct sequence sequence = sequence_of(lead);
+    uint32_t value = sequence.length ? lead & (0x7FU >> sequence.length) : 0;
+    size_t at = 1;
+    for (; at < sequence.length && at < size; at++) {
+        uint8_t byte = (uint8_t)text[at];
+        if (byte < (at == 1 ? sequence.low : 0x80) || byte > (at == 1 ? sequence.high : 0xBF))
+            break;
+        value = value << 6 | (byte & 0x3FU);
+    }
+    *valid = sequence.length != 0 && at == sequence.length;
+    *code_point = *valid ? value : REPLACEMENT;
+    return at;
+}
+
+size_t text_decode(const char *text, size_t size, uint32_t *code_point)
+{
+    bool valid = false;
+    return decode(text, size, code_point, &valid);
+}
+
+bool text_is_utf8(const char *text, size_t size)
+{
+    bool valid = true;
+    for (size_t at = 0; at < size && valid;) {
+        uint32_t code_point = 0;
+        at += decode(text + at, size - at, &code_point, &valid);
+    }
+    return valid;
+}
+
+static void append_code_point(struct buf *out, uint32_t code_point)
+{
+    utf8proc_uint8_t bytes[4];
+    utf8proc_ssize_t length = utf8proc_encode_char((utf8proc_int32_t)code_point, bytes);
+    buf_append(out, bytes, (size_t)length);
+}
+
+void text_append_valid(struct buf *out, const char *text, size_t size)
+{
+    size_t copied = 0;
+    for (size_t at = 0; at < size;) {
+        uint32_t code_point = 0;
+        bool valid = false;
+        size_t length = decode(text + at, size - at, &code_point, &valid);
+        if (!valid) {
+            buf_append(out, text + copied, at - copied);
+            append_code_point(out, REPLACEMENT);
+            copied = at + length;
+        }
+        at += length;
+    }
+    if (copied < size)
+        buf_append(out, text + copied, size - copied);
+}
+
+static bool is_ascii(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if ((uint8_t)text[i] >= 0x80)
+            return false;
+    }
+    return true;
+}
+
+static void append_mapped(struct buf *out, const char *text, size_t size, enum text_form form)
+{
+    utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
+    if (form == TEXT_FORM_NFKC)
+        options |= UTF8PROC_COMPAT;
+    utf8proc_uint8_t *mapped = NULL;
+    utf8proc_ssize_t length = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size,
+                                           &mapped, options);
+    if (length == UTF8PROC_ERROR_NOMEM)
+        abort();
+    assert(length >= 0); /* the caller promised valid UTF-8 */
+    buf_append(out, mapped, (size_t)length);
+    free(mapped);
+}
+
+static bool is_mark(uint32_t code_point)
+{
+    return utf8proc_get_property((utf8proc_int32_t)code_point)->combining_class != 0;
+}
+
+/* Length of the part that is normalised at once: all of it, unless marks run for too long. */
+static size_t piece_length(const char *text, size_t size)
+{
+    size_t marks = 0;
+    size_t at = 0;
+    while (at < size) {
+        uint32_t code_point = 0;
+        size_t length = text_decode(text + at, size - at, &code_point);
+        marks = is_mark(code_point) ? marks + 1 : 0;
+        if (marks > MARKS_MAX)
+            return at;
+        at += length;
+    }
+    return at;
+}
+
+void text_append_form(struct buf *out, const char *text, size_t size, enum text_form form)
+{
+    /* ASCII is its own normal form in all of them. */
+    if (form == TEXT_FORM_NONE || is_ascii(text, size)) {
+        buf_append(out, text, size);
+        return;
+    }
+    while (size) {
+        size_t length = piece_length(text, size);
+        append_mapped(out, text, length, form);
+        text += length;
+        size -= length;
+    }
+}
+
+void text_append_lower(struct buf *out, const char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        uint32_t code_point = 0;
+        at += text_decode(text + at, size - at, &code_point);
+        append_code_point(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code_point));
+    }
+}
+
+size_t text_grapheme(const char *text, size_t size)
+{
+    if (!size)
+        return 0;
+    uint32_t previous = 0;
+    size_t at = text_decode(text, size, &previous);
+    utf8proc_int32_t state = 0;
+    while (at < size) {
+        uint32_t next = 0;
+        size_t length = text_decode(text + at, size - at, &next);
+        if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)previous, (utf8proc_int32_t)next,
+                                             &state))
+            break;
+        previous = next;
+        at += length;
+    }
+    return at;
+}
+
+size_t text_length(const char *text, size_t size)
+{
+    size_t count = 0;
+    for (size_t at = 0; at < size; count++) {
+        uint32_t code_point = 0;
+        at += text_decode(text + at, size - at, &code_point);
+    }
+    return count;
+}
+
+/* The property White_Space of PropList.txt, which has not changed since Unicode 6.3. */
+bool text_is_space(uint32_t code_point)
+{
+    if ((code_point >= 0x09 && code_point <= 0x0D) || (code_point >= 0x2000 && code_point <= 0x200A))
+        return true;
+    switch (code_point) {
+    case 0x20:
+    case 0x85:
+    case 0xA0:
+    case 0x1680:
+    case 0x2028:
+    case 0x2029:
+    case 0x202F:
+    case 0x205F:
+    case 0x3000:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool text_is_word(uint32_t code_point)
+{
+    switch (utf8proc_category((utf8proc_int32_t)code_point)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO:
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    default:
+        return false;
+    }
+}

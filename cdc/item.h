@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One unit of work: "document K is now this / is gone / must be re-read", and its record's form.
+ *
+ * Record: key = canonical extended JSON of `_id` with numbers normalised; headers gen (decimal), ver
+ * (token), op (upsert, delete, reread), time (decimal milliseconds of the commit, absent for
+ * snapshot rows); value {"doc": {...}} in canonical extended JSON, null (a tombstone) for a delete,
+ * {} for a re-read.
+ */
+#pragma once
+
+#include <bson/bson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum item_op { ITEM_UPSERT, ITEM_DELETE, ITEM_REREAD };
+const char *item_op_name(enum item_op op);
+bool item_op_parse(const char *name, enum item_op *out) MUST_USE;
+
+struct record {
+    const char *key;
+    size_t key_size;
+    const char *value; /* NULL: tombstone */
+    size_t value_size;
+    enum item_op op;
+    int64_t gen;
+    const char *ver;
+    int64_t time_ms; /* commit time at the source; 0: unknown */
+};
+
+/* Appends the value of an upsert. */
+bool item_encode_doc(const bson_t *doc, struct buf *out, struct err *err) MUST_USE;
+/* The document of an upsert's value; the caller destroys it. REJECT, DATA when it is not one. */
+bool item_decode_doc(const char *value, size_t size, bson_t **doc, struct err *err) MUST_USE;

