@@ -21,7 +21,7 @@ struct buf {
 
 #define BUF_INIT(max) ((struct buf){.max_size = (max)})
 
-void buf_fini(struct buf *buf); /* for CLEANUP(buf_fini) struct buf b = BUF_INIT(n); */
+void buf_fini(struct buf *buf);  /* for CLEANUP(buf_fini) struct buf b = BUF_INIT(n); */
 void buf_clear(struct buf *buf); /* keeps the memory */
 void buf_append(struct buf *buf, const void *data, size_t size);
 void buf_puts(struct buf *buf, const char *text);

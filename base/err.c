@@ -22,14 +22,15 @@ bool err_prefix(struct err *err, const char *format, ...)
 {
     if (!err)
         return false;
-    char text[sizeof err->text];
+    char text[2 * sizeof err->text + 2];
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(text, sizeof text, format, args);
+    int length = vsnprintf(text, sizeof err->text, format, args);
     va_end(args);
-    if (length >= 0 && (size_t)length < sizeof text)
+    if (length >= 0 && (size_t)length < sizeof err->text)
         snprintf(text + length, sizeof text - (size_t)length, ": %s", err->text);
-    memcpy(err->text, text, sizeof text);
+    memcpy(err->text, text, sizeof err->text - 1);
+    err->text[sizeof err->text - 1] = '\0';
     return false;
 }
 

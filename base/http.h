@@ -16,13 +16,13 @@
 struct http;
 
 struct http_options {
-    const char *ca_file;       /* NULL: the system's */
-    size_t max_in_flight;      /* 0: 8 */
+    const char *ca_file;        /* NULL: the system's */
+    size_t max_in_flight;       /* 0: 8 */
     int64_t connect_timeout_ms; /* 0: 5000 */
-    const char *user_agent;    /* NULL: "vectail/<version>" */
+    const char *user_agent;     /* NULL: "vectail/<version>" */
 };
 
-/* Once per process, before the first thread. */
+/* Once per process, before the first thread. The process ignores SIGPIPE. */
 bool http_global_init(struct err *err) MUST_USE;
 
 bool http_new(const struct http_options *options, struct http **out, struct err *err) MUST_USE;
@@ -45,11 +45,11 @@ struct http_call {
     const char *const *headers; /* "Name: value", NULL-terminated; NULL: none */
     const char *body;
     size_t body_size;
-    int64_t timeout_ms;     /* of the whole call; 0: 30000 */
-    size_t max_reply_size;  /* 0: LIMIT_HTTP_REPLY_SIZE */
+    int64_t timeout_ms;    /* of the whole call; 0: 30000 */
+    size_t max_reply_size; /* 0: LIMIT_HTTP_REPLY_SIZE */
 
     /* reply: owned by the call, released by http_call_fini() */
-    bool answered;           /* a status line and a whole body arrived */
+    bool answered; /* a status line and a whole body arrived */
     int status;
     struct buf reply;
     char content_type[64];

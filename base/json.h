@@ -33,10 +33,10 @@ const cJSON *json_get(const cJSON *object, const char *name); /* NULL when missi
 /* Builders; they abort on memory exhaustion, so results need no check. */
 cJSON *json_object(void);
 cJSON *json_array(void);
-void json_add(cJSON *object, const char *name, cJSON *item); /* takes `item` */
+void json_add(cJSON *object, const char *name, cJSON *item);             /* takes `item` */
 void json_add_string(cJSON *object, const char *name, const char *text); /* NULL text: null */
-void json_add_int(cJSON *object, const char *name, int64_t integer); /* exact */
-void json_add_double(cJSON *object, const char *name, double number); /* not finite: null */
+void json_add_int(cJSON *object, const char *name, int64_t integer);     /* exact */
+void json_add_double(cJSON *object, const char *name, double number);    /* not finite: null */
 void json_add_bool(cJSON *object, const char *name, bool flag);
 void json_add_null(cJSON *object, const char *name);
 void json_add_value(cJSON *object, const char *name, const struct value *value);

@@ -30,7 +30,7 @@ void log_set_thread(const char *name);
 /* Two fields would be needed: the text stands under "error". */
 #define LOG_ERR(err) ((struct field){"error", value_string((err)->text)})
 
-/* Field lists end with a NULL name. */
+/* Field lists end with a NULL name; NULL: no fields, which the macros below cannot say. */
 void log_write(enum log_level level, const char *event, const struct field *fields);
 
 #define LOG_FIELDS(...) ((const struct field[]){__VA_ARGS__, {.name = 0}})

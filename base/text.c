@@ -116,8 +116,8 @@ static void append_mapped(struct buf *out, const char *text, size_t size, enum t
     if (form == TEXT_FORM_NFKC)
         options |= UTF8PROC_COMPAT;
     utf8proc_uint8_t *mapped = NULL;
-    utf8proc_ssize_t length = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size,
-                                           &mapped, options);
+    utf8proc_ssize_t length =
+        utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size, &mapped, options);
     if (length == UTF8PROC_ERROR_NOMEM)
         abort();
     assert(length >= 0); /* the caller promised valid UTF-8 */
@@ -202,7 +202,8 @@ size_t text_length(const char *text, size_t size)
 /* The property White_Space of PropList.txt, which has not changed since Unicode 6.3. */
 bool text_is_space(uint32_t code_point)
 {
-    if ((code_point >= 0x09 && code_point <= 0x0D) || (code_point >= 0x2000 && code_point <= 0x200A))
+    if ((code_point >= 0x09 && code_point <= 0x0D) ||
+        (code_point >= 0x2000 && code_point <= 0x200A))
         return true;
     switch (code_point) {
     case 0x20:

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prints cJSON nodes. cJSON's own printer takes doubles that differ in the last bit for equal. */
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/number.h"
+#include "base/text.h"
+
+/* The text of a tree is as large as the tree, which is in memory already. */
+#define TEXT_SIZE_MAX (SIZE_MAX / 4)
+
+static void put_escaped(struct buf *out, unsigned char c)
+{
+    static const char plain[] = "\"\\\b\f\n\r\t";
+    static const char letters[] = "\"\\bfnrt";
+    const char *at = c ? strchr(plain, c) : NULL;
+    if (at)
+        buf_append(out, (const char[]){'\\', letters[at - plain]}, 2);
+    else
+        buf_printf(out, "\\u%04x", c);
+}
+
+/* Bytes that stand for themselves in a string literal. */
+static size_t plain_length(const char *text, size_t size)
+{
+    size_t at = 0;
+    while (at < size && (unsigned char)text[at] >= 0x20 && text[at] != '"' && text[at] != '\\')
+        at++;
+    return at;
+}
+
+void json_write_string(struct buf *out, const char *text, size_t size)
+{
+    bool valid = text_is_utf8(text, size);
+    buf_putc(out, '"');
+    for (size_t at = 0; at < size;) {
+        size_t length = plain_length(text + at, size - at);
+        if (valid)
+            buf_append(out, text + at, length);
+        else
+            text_append_valid(out, text + at, length);
+        at += length;
+        if (at < size)
+            put_escaped(out, (unsigned char)text[at++]);
+    }
+    buf_putc(out, '"');
+}
+
+static void write_double(struct buf *out, double number)
+{
+    char text[NUMBER_TEXT_SIZE] = "null"; /* JSON has no infinity */
+    if (isfinite(number))
+        number_format(number, text);
+    buf_puts(out, text);
+}
+
+static void write_c_string(struct buf *out, const char *string)
+{
+    if (string)
+        json_write_string(out, string, strlen(string));
+    else
+        buf_puts(out, "null");
+}
+
+void json_write_value(struct buf *out, const struct value *value)
+{
+    switch (value->type) {
+    case VALUE_NULL:
+        buf_puts(out, "null");
+        break;
+    case VALUE_BOOL:
+        buf_puts(out, value->as.boolean ? "true" : "false");
+        break;
+    case VALUE_INT:
+        buf_printf(out, "%" PRId64, value->as.integer);
+        break;
+    case VALUE_DOUBLE:
+        write_double(out, value->as.number);
+        break;
+    case VALUE_STRING:
+        write_c_string(out, value->as.string);
+        break;
+    }
+}
+
+/* Order of UTF-16 code units, on UTF-8: as the bytes, but that U+E000..U+FFFF (lead bytes EE, EF)
+ * come behind the pairs of surrogates D800..DFFF that stand for everything above (F0..F4). */
+static int compare_utf16(const char *left, const char *right)
+{
+    while (*left && *left == *right) {
+        left++;
+        right++;
+    }
+    unsigned char a = (unsigned char)*left;
+    unsigned char b = (unsigned char)*right;
+    bool pair_a = a >= 0xF0;
+    bool pair_b = b >= 0xF0;
+    if (pair_a != pair_b && a >= 0xEE && b >= 0xEE)
+        return pair_a ? -1 : 1;
+    return a - b;
+}
+
+static int compare_members(const void *left, const void *right)
+{
+    const cJSON *const *a = left;
+    const cJSON *const *b = right;
+    return compare_utf16((*a)->string, (*b)->string);
+}
+
+static void write_node(struct buf *out, const cJSON *node, bool sorted);
+
+static void write_member(struct buf *out, const cJSON *item, bool sorted)
+{
+    assert(item->string);
+    json_write_string(out, item->string, strlen(item->string));
+    buf_putc(out, ':');
+    write_node(out, item, sorted);
+}
+
+static void write_sorted(struct buf *out, const cJSON *object)
+{
+    size_t count = 0;
+    for (const cJSON *item = object->child; item; item = item->next)
+        count++;
+    const cJSON **members = calloc(count + 1, sizeof *members);
+    if (!members)
+        abort();
+    size_t i = 0;
+    for (const cJSON *item = object->child; item; item = item->next)
+        members[i++] = item;
+    qsort(members, count, sizeof *members, compare_members);
+    for (i = 0; i < count; i++) {
+        if (i)
+            buf_putc(out, ',');
+        write_member(out, members[i], true);
+    }
+    free(members);
+}
+
+static void write_children(struct buf *out, const cJSON *node, bool sorted)
+{
+    bool is_object = cJSON_IsObject(node);
+    for (const cJSON *item = node->child; item; item = item->next) {
+        if (item != node->child)
+            buf_putc(out, ',');
+        if (is_object)
+            write_member(out, item, sorted);
+        else
+            write_node(out, item, sorted);
+    }
+}
+
+static void write_node(struct buf *out, const cJSON *node, bool sorted)
+{
+    switch (node->type & 0xff) {
+    case cJSON_False:
+        buf_puts(out, "false");
+        break;
+    case cJSON_True:
+        buf_puts(out, "true");
+        break;
+    case cJSON_Number:
+        write_double(out, node->valuedouble);
+        break;
+    case cJSON_Raw:
+        buf_puts(out, node->valuestring);
+        break;
+    case cJSON_String:
+        write_c_string(out, node->valuestring);
+        break;
+    case cJSON_Array:
+        buf_putc(out, '[');
+        write_children(out, node, sorted);
+        buf_putc(out, ']');
+        break;
+    case cJSON_Object:
+        buf_putc(out, '{');
+        if (sorted)
+            write_sorted(out, node);
+        else
+            write_children(out, node, sorted);
+        buf_putc(out, '}');
+        break;
+    default:
+        buf_puts(out, "null");
+    }
+}
+
+static char *print(const cJSON *node, bool sorted)
+{
+    CLEANUP(buf_fini) struct buf out = BUF_INIT(TEXT_SIZE_MAX);
+    write_node(&out, node, sorted);
+    return buf_take(&out, NULL);
+}
+
+char *json_print(const cJSON *node)
+{
+    return print(node, false);
+}
+
+char *json_canonical(const cJSON *node)
+{
+    return print(node, true);
+}

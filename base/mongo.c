@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mongo.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static void forward_log(mongoc_log_level_t level, const char *domain, const char *message,
+                        void *context)
+{
+    (void)context;
+    log_debug("mongo.driver", LOG_STR("severity", mongoc_log_level_str(level)),
+              LOG_STR("domain", domain), LOG_STR("message", message));
+}
+
+static void start(void)
+{
+    mongoc_init();
+    mongoc_log_set_handler(forward_log, NULL);
+}
+
+void mongo_global_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (pthread_once(&once, start) != 0)
+        abort();
+}
+
+static bool refuse_uri(struct err *err, const char *uri, const bson_error_t *error)
+{
+    /* Of a URI with credentials the driver's message may quote a piece of the password. */
+    if (strchr(uri, '@'))
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
+                       "the MongoDB URI cannot be parsed; special characters in its user name and "
+                       "password must be percent-encoded");
+    return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "the MongoDB URI cannot be parsed: %s",
+                   error->message);
+}
+
+static bool pool_new(mongoc_uri_t *uri, mongoc_client_pool_t **out, struct err *err)
+{
+    if (!mongoc_uri_get_appname(uri) && !mongoc_uri_set_appname(uri, "vectail"))
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "the driver refuses the application name");
+    /* To this driver minPoolSize means: close a connection given back beyond so many. */
+    if (mongoc_uri_has_option(uri, MONGOC_URI_MINPOOLSIZE))
+        mongoc_uri_set_option_as_int32(uri, MONGOC_URI_MINPOOLSIZE, 0);
+    bson_error_t error = {0};
+    mongoc_client_pool_t *pool = mongoc_client_pool_new_with_error(uri, &error);
+    if (!pool && error.domain == MONGOC_ERROR_STREAM) /* the SRV record was not found */
+        return mongo_err(err, &error, "opening the MongoDB pool");
+    if (!pool)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "the MongoDB pool cannot be opened: %s",
+                       error.message);
+    mongoc_client_pool_set_error_api(pool, MONGOC_ERROR_API_VERSION_2);
+    *out = pool;
+    return true;
+}
+
+bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *err)
+{
+    bson_error_t error = {0};
+    mongoc_uri_t *parsed = mongoc_uri_new_with_error(uri, &error);
+    if (!parsed)
+        return refuse_uri(err, uri, &error);
+    bool opened = pool_new(parsed, out, err);
+    mongoc_uri_destroy(parsed);
+    return opened;
+}
+
+void mongo_pool_close(mongoc_client_pool_t *pool)
+{
+    if (pool)
+        mongoc_client_pool_destroy(pool);
+}
+
+struct mongo_client mongo_client_of(mongoc_client_pool_t *pool)
+{
+    return (struct mongo_client){.pool = pool, .client = mongoc_client_pool_pop(pool)};
+}
+
+void mongo_client_release(struct mongo_client *client)
+{
+    if (client->client)
+        mongoc_client_pool_push(client->pool, client->client);
+    client->client = NULL;
+}
+
+static bool needs_a_person(const bson_error_t *error)
+{
+    /* The same numbers mean other things in the driver's own domains. */
+    switch (error->domain) {
+    case MONGOC_ERROR_CLIENT:
+        return error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE;
+    case MONGOC_ERROR_SERVER:
+    case MONGOC_ERROR_QUERY:
+    case MONGOC_ERROR_WRITE_CONCERN:
+        return error->code == 13    /* Unauthorized */
+               || error->code == 18 /* AuthenticationFailed */
+               || error->code == 8000 /* AtlasError */;
+    default:
+        return false;
+    }
+}
+
+bool mongo_err(struct err *err, const bson_error_t *error, const char *what)
+{
+    return err_set(err, needs_a_person(error) ? ERR_FATAL : ERR_RETRY, ERR_MONGO, error->code,
+                   "%s: %s", what, error->message);
+}
