@@ -8,14 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/number.h"
+#include "base/json_number.h"
 
 bool json_int(const cJSON *node, int64_t *out)
 {
     if (cJSON_IsNumber(node)) {
         /* Beyond 2^53 nobody knows which integer the double stood for. */
         double number = node->valuedouble;
-        if (!(fabs(number) <= NUMBER_EXACT_MAX) || floor(number) < number)
+        if (!(fabs(number) <= JSON_INTEGER_EXACT_MAX) || floor(number) < number)
             return false;
         *out = (int64_t)number;
         return true;
@@ -113,7 +113,7 @@ void json_add_string(cJSON *object, const char *name, const char *text)
 void json_add_int(cJSON *object, const char *name, int64_t integer)
 {
     double number = (double)integer;
-    if (fabs(number) < NUMBER_EXACT_MAX) {
+    if (fabs(number) < JSON_INTEGER_EXACT_MAX) {
         json_add(object, name, must(cJSON_CreateNumber(number)));
         return;
     }

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/json_number.h"
 #include "base/limits.h"
-#include "base/number.h"
 #include "base/text.h"
 
 struct parser {
@@ -113,7 +113,7 @@ static bool skip_number(struct parser *parser, bool *integer)
 static bool is_inexact(const char *literal, double number)
 {
     static const char exact_max[] = "9007199254740992";
-    if (fabs(number) < NUMBER_EXACT_MAX)
+    if (fabs(number) < JSON_INTEGER_EXACT_MAX)
         return false;
     return strcmp(literal + (*literal == '-'), exact_max) != 0;
 }

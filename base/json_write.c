@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/number.h"
+#include "base/json_number.h"
 #include "base/text.h"
 
 /* The text of a tree is as large as the tree, which is in memory already. */
@@ -52,9 +52,9 @@ void json_write_string(struct buf *out, const char *text, size_t size)
 
 static void write_double(struct buf *out, double number)
 {
-    char text[NUMBER_TEXT_SIZE] = "null"; /* JSON has no infinity */
+    char text[JSON_NUMBER_TEXT_SIZE] = "null"; /* JSON has no infinity */
     if (isfinite(number))
-        number_format(number, text);
+        json_number_format(number, text);
     buf_puts(out, text);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/number.h"
+#include "base/json_number.h"
 
 #include <assert.h>
 #include <float.h>
@@ -70,7 +70,7 @@ static struct decimal shortest(double number)
 static void append_exponential(const struct decimal *decimal, char *out)
 {
     int exponent = decimal->point - 1;
-    snprintf(out, NUMBER_TEXT_SIZE - 1, "%c%s%se%c%d", decimal->digits[0],
+    snprintf(out, JSON_NUMBER_TEXT_SIZE - 1, "%c%s%se%c%d", decimal->digits[0],
              decimal->count > 1 ? "." : "", decimal->digits + 1, exponent < 0 ? '-' : '+',
              abs(exponent));
 }
@@ -78,7 +78,7 @@ static void append_exponential(const struct decimal *decimal, char *out)
 static void append_positional(const struct decimal *decimal, char *out)
 {
     static const char zeros[] = "00000000000000000000";
-    const size_t size = NUMBER_TEXT_SIZE - 1;
+    const size_t size = JSON_NUMBER_TEXT_SIZE - 1;
     if (decimal->point <= 0)
         snprintf(out, size, "0.%.*s%s", -decimal->point, zeros, decimal->digits);
     else if (decimal->point >= decimal->count)
@@ -88,7 +88,7 @@ static void append_positional(const struct decimal *decimal, char *out)
                  decimal->digits + decimal->point);
 }
 
-void number_format(double number, char out[static NUMBER_TEXT_SIZE])
+void json_number_format(double number, char out[static JSON_NUMBER_TEXT_SIZE])
 {
     assert(isfinite(number));
     if (fpclassify(number) == FP_ZERO) {
