@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cdc/document.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "cdc/filter.h"
+#include "cdc/key.h"
+#include "cdc/path.h"
+
+struct mapping {
+    char *name;
+    char **paths;
+    size_t path_count;
+};
+
+struct shape {
+    char *id_field;
+    struct filter *filter;
+    struct mapping *mappings;
+    size_t mapping_count;
+    struct projection *projection;
+    bson_t *command; /* projection for find */
+    char fp[SHA256_TEXT_SIZE];
+};
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+struct path_list {
+    const char **items;
+    size_t count;
+};
+
+static void add_path(const char *path, void *context)
+{
+    struct path_list *list = context;
+    list->items = realloc(list->items, (list->count + 1) * sizeof *list->items);
+    list->items[list->count++] = path;
+}
+
+static void collect_paths(const struct shape_options *options, const struct filter *filter,
+                          struct path_list *list)
+{
+    add_path("_id", list);
+    add_path(options->id_field, list);
+    filter_paths(filter, add_path, list);
+    for (size_t i = 0; i < options->metadata_count; i++) {
+        for (size_t p = 0; p < options->metadata[i].path_count; p++)
+            add_path(options->metadata[i].paths[p], list);
+    }
+    for (size_t i = 0; i < options->text_field_count; i++)
+        add_path(options->text_fields[i], list);
+    qsort(list->items, list->count, sizeof *list->items, compare_names);
+}
+
+static cJSON *metadata_json(const struct shape_options *options)
+{
+    cJSON *all = json_object();
+    for (size_t i = 0; i < options->metadata_count; i++) {
+        cJSON *paths = json_array();
+        for (size_t p = 0; p < options->metadata[i].path_count; p++)
+            json_append(paths, cJSON_CreateString(options->metadata[i].paths[p]));
+        json_add(all, options->metadata[i].name, paths);
+    }
+    return all;
+}
+
+static void fingerprint(const struct shape_options *options, const struct path_list *list,
+                        char *out)
+{
+    CLEANUP(cJSON_Deletep) cJSON *object = json_object();
+    json_add_string(object, "database", options->database);
+    json_add_string(object, "collection", options->collection);
+    json_add_string(object, "filter", options->filter);
+    json_add_string(object, "id_field", options->id_field);
+    json_add(object, "metadata", metadata_json(options));
+    cJSON *fields = json_array();
+    for (size_t i = 0; i < list->count; i++) {
+        if (i == 0 || strcmp(list->items[i], list->items[i - 1]) != 0)
+            json_append(fields, cJSON_CreateString(list->items[i]));
+    }
+    json_add(object, "fields", fields);
+    char *canonical = json_canonical(object);
+    struct sha256 digest = sha256_of(canonical, strlen(canonical));
+    sha256_format(&digest, out);
+    free(canonical);
+}
+
+static void copy_mappings(struct shape *shape, const struct shape_options *options)
+{
+    shape->mapping_count = options->metadata_count;
+    shape->mappings = calloc(options->metadata_count + 1, sizeof *shape->mappings);
+    for (size_t i = 0; i < options->metadata_count; i++) {
+        const struct shape_metadata *from = &options->metadata[i];
+        struct mapping *to = &shape->mappings[i];
+        to->name = strdup(from->name);
+        to->paths = calloc(from->path_count + 1, sizeof *to->paths);
+        to->path_count = from->path_count;
+        for (size_t p = 0; p < from->path_count; p++)
+            to->paths[p] = strdup(from->paths[p]);
+    }
+}
+
+bool shape_new(const struct shape_options *options, struct shape **out, struct err *err)
+{
+    CLEANUP(shape_freep) struct shape *shape = calloc(1, sizeof *shape);
+    if (!filter_compile(options->filter, &shape->filter, err))
+        return false;
+    shape->id_field = strdup(options->id_field);
+    copy_mappings(shape, options);
+    struct path_list list = {0};
+    collect_paths(options, shape->filter, &list);
+    shape->projection = projection_new();
+    for (size_t i = 0; i < list.count; i++)
+        projection_add(shape->projection, list.items[i]);
+    shape->command = bson_new();
+    projection_command(shape->projection, shape->command);
+    fingerprint(options, &list, shape->fp);
+    free(list.items);
+    *out = TAKE(shape);
+    return true;
+}
+
+void shape_free(struct shape *shape)
+{
+    if (!shape)
+        return;
+    for (size_t i = 0; i < shape->mapping_count; i++) {
+        for (size_t p = 0; p < shape->mappings[i].path_count; p++)
+            free(shape->mappings[i].paths[p]);
+        free(shape->mappings[i].paths);
+        free(shape->mappings[i].name);
+    }
+    free(shape->mappings);
+    filter_free(shape->filter);
+    projection_free(shape->projection);
+    bson_destroy(shape->command);
+    free(shape->id_field);
+    free(shape);
+}
+
+const char *shape_fp(const struct shape *shape)
+{
+    return shape->fp;
+}
+
+void shape_project(const struct shape *shape, const bson_t *doc, bson_t *out)
+{
+    projection_apply(shape->projection, doc, out);
+}
+
+const bson_t *shape_projection(const struct shape *shape)
+{
+    return shape->command;
+}
+
+const bson_t *shape_filter(const struct shape *shape)
+{
+    return filter_document(shape->filter);
+}
+
+bool shape_matches(const struct shape *shape, const bson_t *doc)
+{
+    return filter_matches(shape->filter, doc);
+}
+
+bool shape_source_id(const struct shape *shape, const bson_t *doc, struct arena *arena,
+                     const char **out, struct err *err)
+{
+    bson_iter_t value;
+    if (!path_find(doc, shape->id_field, &value) || BSON_ITER_HOLDS_NULL(&value) ||
+        BSON_ITER_HOLDS_ARRAY(&value))
+        return err_set(err, ERR_REJECT, ERR_DATA, 0, "the id field '%s' is missing, null or a list",
+                       shape->id_field);
+    CLEANUP(buf_fini) struct buf id = BUF_INIT(LIMIT_KEY_SIZE);
+    key_source_id(&value, &id);
+    if (id.overflow)
+        return err_set(err, ERR_REJECT, ERR_DATA, 0, "the id field '%s' is longer than %zu bytes",
+                       shape->id_field, LIMIT_KEY_SIZE);
+    *out = arena_memdup(arena, buf_str(&id), id.size);
+    return true;
+}
+
+/* A list or sub-document as relaxed extended JSON. */
+static const char *json_text(const bson_iter_t *iter, struct arena *arena)
+{
+    const uint8_t *data;
+    uint32_t size;
+    bson_t child;
+    if (BSON_ITER_HOLDS_ARRAY(iter))
+        bson_iter_array(iter, &size, &data);
+    else
+        bson_iter_document(iter, &size, &data);
+    if (!bson_init_static(&child, data, size))
+        return "";
+    size_t length;
+    char *json = BSON_ITER_HOLDS_ARRAY(iter) ? bson_array_as_json(&child, &length)
+                                             : bson_as_relaxed_extended_json(&child, &length);
+    const char *copy = json ? arena_memdup(arena, json, length) : "";
+    bson_free(json);
+    return copy;
+}
+
+static const char *date_text(const bson_iter_t *iter, struct arena *arena)
+{
+    char text[32];
+    clock_format(bson_iter_date_time(iter), text);
+    return arena_strdup(arena, text);
+}
+
+static const char *decimal_text(const bson_iter_t *iter, struct arena *arena)
+{
+    bson_decimal128_t decimal;
+    char text[BSON_DECIMAL128_STRING];
+    bson_iter_decimal128(iter, &decimal);
+    bson_decimal128_to_string(&decimal, text);
+    return arena_strdup(arena, text);
+}
+
+static const char *key_text(const bson_iter_t *iter, struct arena *arena)
+{
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(LIMIT_ITEM_SIZE);
+    key_source_id(iter, &text);
+    return arena_memdup(arena, buf_str(&text), text.size);
+}
+
+/* VALUE_NULL for what has no value. */
+static struct value read_value(const bson_iter_t *iter, struct arena *arena)
+{
+    switch (bson_iter_type(iter)) {
+    case BSON_TYPE_BOOL:
+        return value_bool(bson_iter_bool(iter));
+    case BSON_TYPE_INT32:
+    case BSON_TYPE_INT64:
+        return value_int(bson_iter_as_int64(iter));
+    case BSON_TYPE_DOUBLE: {
+        double number = bson_iter_double(iter);
+        return isfinite(number) ? value_double(number) : value_null();
+    }
+    case BSON_TYPE_UTF8: {
+        uint32_t size;
+        const char *text = bson_iter_utf8(iter, &size);
+        return value_string(arena_memdup(arena, text, size));
+    }
+    case BSON_TYPE_DATE_TIME:
+        return value_string(date_text(iter, arena));
+    case BSON_TYPE_DECIMAL128:
+        return value_string(decimal_text(iter, arena));
+    case BSON_TYPE_ARRAY:
+    case BSON_TYPE_DOCUMENT:
+        return value_string(json_text(iter, arena));
+    case BSON_TYPE_NULL:
+    case BSON_TYPE_UNDEFINED:
+        return value_null();
+    default:
+        return value_string(key_text(iter, arena));
+    }
+}
+
+struct field_list {
+    struct field *items;
+    size_t count;
+    size_t capacity;
+    struct arena *arena;
+};
+
+static void add_field(struct field_list *list, const char *name, struct value value)
+{
+    if (value.type == VALUE_NULL)
+        return;
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].name, name) == 0)
+            return; /* what is mapped by name goes before "*" */
+    }
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 16;
+        struct field *items = arena_alloc_array(list->arena, capacity, sizeof *items);
+        if (list->count > 0)
+            memcpy(items, list->items, list->count * sizeof *items);
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = (struct field){.name = name, .value = value};
+}
+
+static bool is_reserved(const char *name)
+{
+    static const char *const reserved[] = {"source_id", "chunk_id",  "family",         "version",
+                                           "config_fp", "content_fp", "chroma:document"};
+    for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
+        if (strcmp(name, reserved[i]) == 0)
+            return true;
+    }
+    return name[0] == '\0' || name[0] == '$' || name[0] == '#';
+}
+
+static void add_subdocument(const bson_t *doc, const char *path, struct field_list *list)
+{
+    bson_iter_t value, field;
+    if (!path_find(doc, path, &value) || !BSON_ITER_HOLDS_DOCUMENT(&value) ||
+        !bson_iter_recurse(&value, &field))
+        return;
+    while (bson_iter_next(&field)) {
+        bool scalar = !BSON_ITER_HOLDS_DOCUMENT(&field) && !BSON_ITER_HOLDS_ARRAY(&field);
+        if (scalar && !is_reserved(bson_iter_key(&field)))
+            add_field(list, arena_strdup(list->arena, bson_iter_key(&field)),
+                      read_value(&field, list->arena));
+    }
+}
+
+static int compare_fields(const void *a, const void *b)
+{
+    return strcmp(((const struct field *)a)->name, ((const struct field *)b)->name);
+}
+
+void shape_read_metadata(const struct shape *shape, const bson_t *doc, struct arena *arena,
+                         struct field **out, size_t *count)
+{
+    struct field_list list = {.arena = arena};
+    for (size_t i = 0; i < shape->mapping_count; i++) {
+        const struct mapping *mapping = &shape->mappings[i];
+        bson_iter_t value;
+        for (size_t p = 0; strcmp(mapping->name, "*") != 0 && p < mapping->path_count; p++) {
+            if (path_find(doc, mapping->paths[p], &value) && !BSON_ITER_HOLDS_NULL(&value)) {
+                add_field(&list, mapping->name, read_value(&value, arena));
+                break;
+            }
+        }
+    }
+    for (size_t i = 0; i < shape->mapping_count; i++) {
+        if (strcmp(shape->mappings[i].name, "*") == 0)
+            add_subdocument(doc, shape->mappings[i].paths[0], &list);
+    }
+    if (list.count > 0)
+        qsort(list.items, list.count, sizeof *list.items, compare_fields);
+    *out = list.items;
+    *count = list.count;
+}
+
+static void append_part(struct buf *out, const char *text, size_t size, const char *separator)
+{
+    if (size == 0)
+        return;
+    if (out->size > 0)
+        buf_puts(out, separator);
+    buf_append(out, text, size);
+}
+
+/* The text of a scalar; false when it is nothing that a person wrote. */
+static bool append_scalar(const bson_iter_t *iter, struct buf *out, const char *separator)
+{
+    char text[64] = "";
+    switch (bson_iter_type(iter)) {
+    case BSON_TYPE_UTF8: {
+        uint32_t size;
+        const char *string = bson_iter_utf8(iter, &size);
+        append_part(out, string, size, separator);
+        return true;
+    }
+    case BSON_TYPE_NULL:
+    case BSON_TYPE_UNDEFINED:
+        return true;
+    case BSON_TYPE_INT32:
+    case BSON_TYPE_INT64:
+        snprintf(text, sizeof text, "%" PRId64, bson_iter_as_int64(iter));
+        break;
+    case BSON_TYPE_DOUBLE:
+        snprintf(text, sizeof text, "%.17g", bson_iter_double(iter));
+        break;
+    case BSON_TYPE_BOOL:
+        snprintf(text, sizeof text, "%s", bson_iter_bool(iter) ? "true" : "false");
+        break;
+    case BSON_TYPE_DATE_TIME: {
+        char date[32];
+        clock_format(bson_iter_date_time(iter), date);
+        snprintf(text, sizeof text, "%s", date);
+        break;
+    }
+    default:
+        return false;
+    }
+    append_part(out, text, strlen(text), separator);
+    return true;
+}
+
+static bool append_list(const bson_iter_t *list, struct buf *out)
+{
+    bson_iter_t element;
+    const char *separator = "\n\n";
+    if (!bson_iter_recurse(list, &element))
+        return false;
+    while (bson_iter_next(&element)) {
+        size_t before = out->size;
+        if (!append_scalar(&element, out, separator))
+            return false;
+        if (out->size > before)
+            separator = "\n";
+    }
+    return true;
+}
+
+bool document_text(const bson_t *doc, const char *const *fields, size_t count, struct buf *out,
+                   struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        bson_iter_t value;
+        if (!path_find(doc, fields[i], &value))
+            continue;
+        bool ok = BSON_ITER_HOLDS_ARRAY(&value) ? append_list(&value, out)
+                                                : append_scalar(&value, out, "\n\n");
+        if (!ok)
+            return err_set(err, ERR_REJECT, ERR_DATA, 0,
+                           "the text field '%s' holds something that is no text", fields[i]);
+    }
+    if (out->overflow)
+        return err_set(err, ERR_REJECT, ERR_DATA, 0, "the text is larger than %zu bytes",
+                       out->max_size);
+    return true;
+}
+
+struct sha256 document_meta_fp(const struct field *metadata, size_t count)
+{
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(LIMIT_ITEM_SIZE);
+    for (size_t i = 0; i < count; i++) {
+        json_write_string(&text, metadata[i].name, strlen(metadata[i].name));
+        buf_putc(&text, ':');
+        json_write_value(&text, &metadata[i].value);
+        buf_putc(&text, ',');
+    }
+    return sha256_of(buf_str(&text), text.size);
+}
+
+struct sha256 document_fp(const char *source_id, const char *text, size_t text_size,
+                          const struct sha256 *meta_fp)
+{
+    struct sha256_stream *stream = sha256_stream_new();
+    sha256_stream_update(stream, source_id, strlen(source_id) + 1);
+    sha256_stream_update(stream, meta_fp->bytes, sizeof meta_fp->bytes);
+    sha256_stream_update(stream, text, text_size);
+    return sha256_stream_finish(stream);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names of documents: the record key of an `_id`, and the source id that readers see.
+ *
+ * Both use canonical extended JSON (MongoDB Extended JSON v2) without spaces and with numbers
+ * normalised: 1, 1L, 1.0 and NumberDecimal("1") are one `_id` to MongoDB, so they are one here:
+ * {"$numberLong":"1"}; a number that is no 64-bit integer is {"$numberDouble":...}, and only a
+ * decimal that is no double stays {"$numberDecimal":...}.
+ */
+#pragma once
+
+#include <bson/bson.h>
+
+#include "base/buf.h"
+
+/* Appends the key of the value at `iter`. */
+void key_encode(const bson_iter_t *iter, struct buf *out);
+
+/* Appends the source id: a string as it is, an ObjectId as hex, anything else (and a string that
+ * could be taken for one of those) as the key. */
+void key_source_id(const bson_iter_t *iter, struct buf *out);
+
+/* {"": value} of a key, for reading the document back by `_id`; NULL when it is not one. The caller
+ * destroys it. */
+bson_t *key_decode(const char *key, size_t size);

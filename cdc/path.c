@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cdc/path.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attr.h"
+
+struct walk {
+    path_visit *visit;
+    void *context;
+};
+
+static bool walk_level(bson_iter_t *level, const char *path, bool is_array, struct walk *walk);
+
+static size_t segment_size(const char *path)
+{
+    const char *dot = strchr(path, '.');
+    return dot ? (size_t)(dot - path) : strlen(path);
+}
+
+static bool walk_value(const bson_iter_t *value, const char *rest, struct walk *walk)
+{
+    if (!rest)
+        return walk->visit(value, walk->context);
+    bson_iter_t child;
+    if (BSON_ITER_HOLDS_DOCUMENT(value) && bson_iter_recurse(value, &child))
+        return walk_level(&child, rest, false, walk);
+    if (BSON_ITER_HOLDS_ARRAY(value) && bson_iter_recurse(value, &child))
+        return walk_level(&child, rest, true, walk);
+    return true;
+}
+
+static bool walk_level(bson_iter_t *level, const char *path, bool is_array, struct walk *walk)
+{
+    size_t size = segment_size(path);
+    const char *rest = path[size] ? path + size + 1 : NULL;
+    while (bson_iter_next(level)) {
+        bool named = bson_iter_key_len(level) == size && memcmp(bson_iter_key(level), path, size) == 0;
+        if (named && !walk_value(level, rest, walk))
+            return false;
+        /* `a.b` goes into each document of the array `a`, besides the index */
+        bson_iter_t child;
+        if (is_array && BSON_ITER_HOLDS_DOCUMENT(level) && bson_iter_recurse(level, &child) &&
+            !walk_level(&child, path, false, walk))
+            return false;
+    }
+    return true;
+}
+
+bool path_each(const bson_t *doc, const char *path, path_visit *visit, void *context)
+{
+    bson_iter_t level;
+    struct walk walk = {.visit = visit, .context = context};
+    return !bson_iter_init(&level, doc) || walk_level(&level, path, false, &walk);
+}
+
+bool path_find(const bson_t *doc, const char *path, bson_iter_t *out)
+{
+    bson_iter_t level;
+    return bson_iter_init(&level, doc) && bson_iter_find_descendant(&level, path, out);
+}
+
+struct projection {
+    char *name; /* NULL at the root */
+    size_t name_size;
+    bool leaf; /* everything below is kept */
+    struct projection **children;
+    size_t count;
+};
+
+struct projection *projection_new(void)
+{
+    return calloc(1, sizeof(struct projection));
+}
+
+void projection_free(struct projection *projection)
+{
+    if (!projection)
+        return;
+    for (size_t i = 0; i < projection->count; i++)
+        projection_free(projection->children[i]);
+    free(projection->children);
+    free(projection->name);
+    free(projection);
+}
+
+static struct projection *projection_child(const struct projection *node, const char *name,
+                                           size_t size)
+{
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->children[i]->name_size == size && memcmp(node->children[i]->name, name, size) == 0)
+            return node->children[i];
+    }
+    return NULL;
+}
+
+static struct projection *projection_grow(struct projection *node, const char *name, size_t size)
+{
+    struct projection *child = projection_child(node, name, size);
+    if (child)
+        return child;
+    child = projection_new();
+    child->name = strndup(name, size);
+    child->name_size = size;
+    node->children = realloc(node->children, (node->count + 1) * sizeof *node->children);
+    node->children[node->count++] = child;
+    return child;
+}
+
+static bool is_index(const char *name, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (!isdigit((unsigned char)name[i]))
+            return false;
+    }
+    return size > 0;
+}
+
+void projection_add(struct projection *projection, const char *path)
+{
+    struct projection *node = projection;
+    while (true) {
+        size_t size = segment_size(path);
+        /* an inclusion projection has no array indexes: what stands above is kept whole */
+        if (node != projection && is_index(path, size))
+            break;
+        node = projection_grow(node, path, size);
+        if (!path[size])
+            break;
+        path += size + 1;
+    }
+    node->leaf = true;
+}
+
+static void apply_array(const struct projection *node, const bson_iter_t *array, bson_t *out)
+{
+    bson_iter_t element;
+    if (!bson_iter_recurse(array, &element))
+        return;
+    char index[16];
+    for (uint32_t i = 0; bson_iter_next(&element);) {
+        if (!BSON_ITER_HOLDS_DOCUMENT(&element))
+            continue; /* scalars below a longer path are not kept */
+        const uint8_t *data;
+        uint32_t size;
+        bson_t child, kept;
+        const char *key;
+        bson_iter_document(&element, &size, &data);
+        if (!bson_init_static(&child, data, size))
+            continue;
+        size_t key_size = bson_uint32_to_string(i++, &key, index, sizeof index);
+        bson_append_document_begin(out, key, (int)key_size, &kept);
+        projection_apply(node, &child, &kept);
+        bson_append_document_end(out, &kept);
+    }
+}
+
+static void apply_document(const struct projection *node, const bson_iter_t *field, bson_t *out)
+{
+    const uint8_t *data;
+    uint32_t size;
+    bson_t child;
+    bson_iter_document(field, &size, &data);
+    if (bson_init_static(&child, data, size))
+        projection_apply(node, &child, out);
+}
+
+void projection_apply(const struct projection *projection, const bson_t *doc, bson_t *out)
+{
+    bson_iter_t field;
+    if (!bson_iter_init(&field, doc))
+        return;
+    while (bson_iter_next(&field)) {
+        const char *name = bson_iter_key(&field);
+        int name_size = (int)bson_iter_key_len(&field);
+        const struct projection *node = projection_child(projection, name, (size_t)name_size);
+        bson_t kept;
+        if (!node)
+            continue;
+        if (node->leaf) {
+            bson_append_iter(out, name, name_size, &field);
+        } else if (BSON_ITER_HOLDS_DOCUMENT(&field)) {
+            bson_append_document_begin(out, name, name_size, &kept);
+            apply_document(node, &field, &kept);
+            bson_append_document_end(out, &kept);
+        } else if (BSON_ITER_HOLDS_ARRAY(&field)) {
+            bson_append_array_begin(out, name, name_size, &kept);
+            apply_array(node, &field, &kept);
+            bson_append_array_end(out, &kept);
+        }
+    }
+}
+
+static void command_node(const struct projection *node, const char *prefix, bson_t *out)
+{
+    for (size_t i = 0; i < node->count; i++) {
+        const struct projection *child = node->children[i];
+        char *path = bson_strdup_printf("%s%s", prefix, child->name);
+        if (child->leaf) {
+            bson_append_int32(out, path, -1, 1);
+        } else {
+            char *below = bson_strdup_printf("%s.", path);
+            command_node(child, below, out);
+            bson_free(below);
+        }
+        bson_free(path);
+    }
+}
+
+void projection_command(const struct projection *projection, bson_t *out)
+{
+    command_node(projection, "", out);
+}

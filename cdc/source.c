@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cdc/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mongo.h"
+
+#define BATCH_EVENTS 1000
+#define FUTURE_TOLERANCE_S 10
+
+struct source {
+    mongoc_client_pool_t *pool;
+    char *database;
+    char **collections;
+    size_t collection_count;
+    char hash[SHA256_TEXT_SIZE];
+
+    mongoc_client_t *client; /* held while the stream is open: the cursor lives in its session */
+    mongoc_client_session_t *session;
+    uint32_t server_id;
+    int64_t cursor_id;
+    bson_t reply;
+    struct source_event *events;
+    size_t capacity;
+};
+
+/* Only source collections, but also what replaces or removes one: a rename onto a source carries it
+ * in `to`, dropDatabase and invalidate carry no collection at all. */
+static void append_match(const struct source *source, bson_t *stage)
+{
+    bson_t match, either, branch, path, in;
+    static const char *const paths[] = {"ns.coll", "to.coll"};
+    bson_append_document_begin(stage, "$match", -1, &match);
+    bson_append_array_begin(&match, "$or", -1, &either);
+    for (uint32_t p = 0; p < 2; p++) {
+        bson_append_document_begin(&either, p == 0 ? "0" : "1", 1, &branch);
+        bson_append_document_begin(&branch, paths[p], -1, &path);
+        bson_append_array_begin(&path, "$in", -1, &in);
+        for (size_t i = 0; i < source->collection_count; i++) {
+            char buffer[16];
+            const char *index;
+            bson_uint32_to_string((uint32_t)i, &index, buffer, sizeof buffer);
+            bson_append_utf8(&in, index, -1, source->collections[i], -1);
+        }
+        bson_append_array_end(&path, &in);
+        bson_append_document_end(&branch, &path);
+        bson_append_document_end(&either, &branch);
+    }
+    bson_append_document_begin(&either, "2", 1, &branch);
+    bson_append_document_begin(&branch, "operationType", -1, &path);
+    bson_append_array_begin(&path, "$in", -1, &in);
+    bson_append_utf8(&in, "0", 1, "dropDatabase", -1);
+    bson_append_utf8(&in, "1", 1, "invalidate", -1);
+    bson_append_array_end(&path, &in);
+    bson_append_document_end(&branch, &path);
+    bson_append_document_end(&either, &branch);
+    bson_append_array_end(&match, &either);
+    bson_append_document_end(stage, &match);
+}
+
+static void append_project(bson_t *stage, bool skinny)
+{
+    bson_t project;
+    bson_append_document_begin(stage, "$project", -1, &project);
+    if (skinny) {
+        static const char *const kept[] = {"ns",          "to",       "documentKey", "operationType",
+                                           "clusterTime", "wallTime"};
+        for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+            bson_append_int32(&project, kept[i], -1, 1);
+    } else {
+        bson_append_int32(&project, "updateDescription", -1, 0);
+    }
+    bson_append_document_end(stage, &project);
+}
+
+static void append_start(bson_t *stage, const struct source_start *start)
+{
+    bson_t stream, token;
+    bson_append_document_begin(stage, "$changeStream", -1, &stream);
+    if (!start->skinny)
+        bson_append_utf8(&stream, "fullDocument", -1, "updateLookup", -1);
+    if (start->token) {
+        bson_append_document_begin(&stream, "startAfter", -1, &token);
+        bson_append_utf8(&token, "_data", -1, start->token, -1);
+        bson_append_document_end(&stream, &token);
+    } else if (start->time) {
+        bson_append_timestamp(&stream, "startAtOperationTime", -1, start->time->seconds,
+                              start->time->ordinal);
+    }
+    bson_append_document_end(stage, &stream);
+}
+
+static void append_pipeline(const struct source *source, const struct source_start *start,
+                            bson_t *command)
+{
+    bson_t pipeline, stage;
+    bson_append_array_begin(command, "pipeline", -1, &pipeline);
+    bson_append_document_begin(&pipeline, "0", 1, &stage);
+    append_start(&stage, start);
+    bson_append_document_end(&pipeline, &stage);
+    bson_append_document_begin(&pipeline, "1", 1, &stage);
+    append_match(source, &stage);
+    bson_append_document_end(&pipeline, &stage);
+    bson_append_document_begin(&pipeline, "2", 1, &stage);
+    append_project(&stage, start->skinny);
+    bson_append_document_end(&pipeline, &stage);
+    bson_append_array_end(command, &pipeline);
+}
+
+static void hash_pipeline(struct source *source)
+{
+    bson_t command = BSON_INITIALIZER;
+    struct source_start start = {0};
+    append_pipeline(source, &start, &command);
+    struct sha256 digest = sha256_of(bson_get_data(&command), command.len);
+    sha256_format(&digest, source->hash);
+    bson_destroy(&command);
+}
+
+static int compare_strings(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct source *source_new(const struct source_options *options)
+{
+    struct source *source = calloc(1, sizeof *source);
+    source->pool = options->pool;
+    source->database = strdup(options->database);
+    source->collections = calloc(options->collection_count + 1, sizeof *source->collections);
+    source->collection_count = options->collection_count;
+    for (size_t i = 0; i < options->collection_count; i++)
+        source->collections[i] = strdup(options->collections[i]);
+    /* the hash must not depend on the order in the configuration */
+    qsort(source->collections, source->collection_count, sizeof *source->collections,
+          compare_strings);
+    bson_init(&source->reply);
+    hash_pipeline(source);
+    return source;
+}
+
+void source_free(struct source *source)
+{
+    if (!source)
+        return;
+    source_stop(source);
+    for (size_t i = 0; i < source->collection_count; i++)
+        free(source->collections[i]);
+    free(source->collections);
+    free(source->database);
+    free(source->events);
+    bson_destroy(&source->reply);
+    free(source);
+}
+
+const char *source_pipeline_hash(const struct source *source)
+{
+    return source->hash;
+}
+
+static void release_client(struct source *source)
+{
+    if (source->session)
+        mongoc_client_session_destroy(source->session);
+    if (source->client)
+        mongoc_client_pool_push(source->pool, source->client);
+    source->session = NULL;
+    source->client = NULL;
+    source->cursor_id = 0;
+}
+
+/* Runs a command on the stream's own server and session; the reply replaces the previous one. */
+static bool run(struct source *source, const bson_t *command, struct err *err)
+{
+    bson_t opts = BSON_INITIALIZER;
+    bson_error_t error;
+    bool ok = mongoc_client_session_append(source->session, &opts, &error);
+    if (ok && source->server_id)
+        bson_append_int32(&opts, "serverId", -1, (int32_t)source->server_id);
+    bson_destroy(&source->reply);
+    if (ok)
+        ok = mongoc_client_command_with_opts(source->client, source->database, command, NULL, &opts,
+                                             &source->reply, &error);
+    else
+        bson_init(&source->reply);
+    bson_destroy(&opts);
+    return ok || mongo_err(err, &error, "change stream");
+}
+
+void source_stop(struct source *source)
+{
+    if (source->client && source->cursor_id != 0) {
+        bson_t command = BSON_INITIALIZER, cursors;
+        struct err ignored;
+        bson_append_utf8(&command, "killCursors", -1, "$cmd.aggregate", -1);
+        bson_append_array_begin(&command, "cursors", -1, &cursors);
+        bson_append_int64(&cursors, "0", 1, source->cursor_id);
+        bson_append_array_end(&command, &cursors);
+        if (!run(source, &command, &ignored))
+            source->cursor_id = 0; /* the server's session time-out takes care of it */
+        bson_destroy(&command);
+    }
+    release_client(source);
+}
+
+static bool open_session(struct source *source, struct err *err)
+{
+    bson_error_t error;
+    source_stop(source);
+    source->client = mongoc_client_pool_pop(source->pool);
+    source->session = mongoc_client_start_session(source->client, NULL, &error);
+    if (!source->session)
+        return mongo_err(err, &error, "change stream");
+    mongoc_server_description_t *server =
+        mongoc_client_select_server(source->client, false, NULL, &error);
+    if (!server)
+        return mongo_err(err, &error, "change stream");
+    source->server_id = mongoc_server_description_id(server);
+    mongoc_server_description_destroy(server);
+    return true;
+}
+
+bool source_cluster_time(struct source *source, struct cluster_time *out, struct err *err)
+{
+    CLEANUP(mongo_client_release) struct mongo_client client = mongo_client_of(source->pool);
+    bson_t command = BSON_INITIALIZER, reply;
+    bson_error_t error;
+    bson_iter_t time;
+    bson_append_int32(&command, "ping", -1, 1);
+    bool ok = mongoc_client_command_with_opts(client.client, source->database, &command, NULL, NULL,
+                                              &reply, &error);
+    *out = (struct cluster_time){0};
+    if (ok && bson_iter_init_find(&time, &reply, "operationTime") &&
+        BSON_ITER_HOLDS_TIMESTAMP(&time))
+        bson_iter_timestamp(&time, &out->seconds, &out->ordinal);
+    bson_destroy(&command);
+    bson_destroy(&reply);
+    return ok || mongo_err(err, &error, "cluster time");
+}
+
+static bool check_token(struct source *source, const char *token, struct err *err)
+{
+    struct cluster_time time, now;
+    if (!token_time(token, &time))
+        return err_set(err, ERR_RETRY, ERR_STATE, 286, "the stored resume token '%.40s' is none",
+                       token);
+    if (!source_cluster_time(source, &now, err))
+        return false;
+    if (now.seconds > 0 && time.seconds > now.seconds + FUTURE_TOLERANCE_S)
+        return err_set(err, ERR_RETRY, ERR_STATE, 286,
+                       "the stored resume token lies %u s ahead of the cluster's time: "
+                       "another cluster, or a restored backup",
+                       time.seconds - now.seconds);
+    return true;
+}
+
+/* ns.coll or to.coll */
+static const char *collection_of(const bson_t *event, const char *field)
+{
+    bson_iter_t iter, coll;
+    if (bson_iter_init_find(&iter, event, field) && bson_iter_recurse(&iter, &coll) &&
+        bson_iter_find(&coll, "coll") && BSON_ITER_HOLDS_UTF8(&coll))
+        return bson_iter_utf8(&coll, NULL);
+    return NULL;
+}
+
+static bool is_source(const struct source *source, const char *collection)
+{
+    for (size_t i = 0; collection && i < source->collection_count; i++) {
+        if (strcmp(source->collections[i], collection) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void read_rename(const struct source *source, const bson_t *event, struct source_event *out)
+{
+    const char *to = collection_of(event, "to");
+    out->kind = is_source(source, to) ? SOURCE_REPLACED : SOURCE_DROPPED;
+    if (out->kind == SOURCE_REPLACED)
+        out->collection = to;
+}
+
+static void read_kind(const struct source *source, const char *type, const bson_t *event,
+                      struct source_event *out)
+{
+    out->collection = collection_of(event, "ns");
+    if (strcmp(type, "insert") == 0 || strcmp(type, "replace") == 0 || strcmp(type, "update") == 0) {
+        out->kind = SOURCE_UPSERT;
+    } else if (strcmp(type, "delete") == 0) {
+        out->kind = SOURCE_DELETE;
+    } else if (strcmp(type, "drop") == 0) {
+        out->kind = SOURCE_DROPPED;
+    } else if (strcmp(type, "dropDatabase") == 0) {
+        out->kind = SOURCE_DROPPED;
+        out->collection = NULL;
+    } else if (strcmp(type, "rename") == 0) {
+        read_rename(source, event, out);
+    } else if (strcmp(type, "invalidate") == 0) {
+        out->kind = SOURCE_INVALIDATE;
+    }
+}
+
+static void read_document(const bson_t *event, struct source_event *out)
+{
+    bson_iter_t iter;
+    const uint8_t *data;
+    uint32_t size;
+    if (!bson_iter_init_find(&iter, event, "fullDocument") || !BSON_ITER_HOLDS_DOCUMENT(&iter))
+        return;
+    bson_iter_document(&iter, &size, &data);
+    out->has_document = bson_init_static(&out->full_document, data, size);
+}
+
+static bool read_event(const struct source *source, const bson_t *event, struct source_event *out,
+                       struct err *err)
+{
+    bson_iter_t iter, child;
+    *out = (struct source_event){.kind = SOURCE_OTHER};
+    if (!bson_iter_init_find(&iter, event, "_id") || !bson_iter_recurse(&iter, &child) ||
+        !bson_iter_find(&child, "_data") || !BSON_ITER_HOLDS_UTF8(&child))
+        return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: an event without a token");
+    out->ver = bson_iter_utf8(&child, NULL);
+    if (bson_iter_init_find(&iter, event, "wallTime") && BSON_ITER_HOLDS_DATE_TIME(&iter))
+        out->time_ms = bson_iter_date_time(&iter);
+    if (bson_iter_init_find(&iter, event, "operationType") && BSON_ITER_HOLDS_UTF8(&iter))
+        read_kind(source, bson_iter_utf8(&iter, NULL), event, out);
+    if (out->kind != SOURCE_UPSERT && out->kind != SOURCE_DELETE)
+        return true;
+    if (!bson_iter_init_find(&iter, event, "documentKey") || !bson_iter_recurse(&iter, &out->id) ||
+        !bson_iter_find(&out->id, "_id"))
+        return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: an event without a key");
+    read_document(event, out);
+    return true;
+}
+
+static bool read_events(struct source *source, const bson_iter_t *list, struct source_batch *batch,
+                        struct err *err)
+{
+    bson_iter_t element;
+    if (!bson_iter_recurse(list, &element))
+        return true;
+    while (bson_iter_next(&element)) {
+        if (batch->count == source->capacity) {
+            source->capacity = source->capacity ? source->capacity * 2 : BATCH_EVENTS;
+            source->events = realloc(source->events, source->capacity * sizeof *source->events);
+        }
+        const uint8_t *data;
+        uint32_t size;
+        bson_t event;
+        bson_iter_document(&element, &size, &data);
+        if (!bson_init_static(&event, data, size) ||
+            !read_event(source, &event, &source->events[batch->count], err))
+            return false;
+        batch->count++;
+    }
+    batch->events = source->events;
+    return true;
+}
+
+static void read_token(const bson_iter_t *token, struct source_batch *batch)
+{
+    bson_iter_t data;
+    if (bson_iter_recurse(token, &data) && bson_iter_find(&data, "_data") &&
+        BSON_ITER_HOLDS_UTF8(&data))
+        batch->token = bson_iter_utf8(&data, NULL);
+}
+
+static bool read_reply(struct source *source, struct source_batch *batch, struct err *err)
+{
+    bson_iter_t iter, cursor;
+    *batch = (struct source_batch){0};
+    if (!bson_iter_init_find(&iter, &source->reply, "cursor") || !bson_iter_recurse(&iter, &cursor))
+        return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: a reply without a cursor");
+    while (bson_iter_next(&cursor)) {
+        const char *name = bson_iter_key(&cursor);
+        if (strcmp(name, "id") == 0)
+            source->cursor_id = bson_iter_as_int64(&cursor);
+        else if (strcmp(name, "postBatchResumeToken") == 0)
+            read_token(&cursor, batch);
+        else if ((strcmp(name, "firstBatch") == 0 || strcmp(name, "nextBatch") == 0) &&
+                 !read_events(source, &cursor, batch, err))
+            return false;
+    }
+    if (!batch->token && batch->count > 0)
+        batch->token = batch->events[batch->count - 1].ver;
+    if (!batch->token)
+        return err_set(err, ERR_FATAL, ERR_DATA, 0,
+                       "change stream: the server gives no post-batch resume token");
+    if (bson_iter_init_find(&iter, &source->reply, "operationTime") &&
+        BSON_ITER_HOLDS_TIMESTAMP(&iter))
+        bson_iter_timestamp(&iter, &batch->cluster_time.seconds, &batch->cluster_time.ordinal);
+    batch->closed = source->cursor_id == 0;
+    return true;
+}
+
+bool source_open(struct source *source, const struct source_start *start,
+                 struct source_batch *batch, struct err *err)
+{
+    if (start->token && !check_token(source, start->token, err))
+        return false;
+    if (!open_session(source, err))
+        return false;
+    bson_t command = BSON_INITIALIZER, child;
+    bson_append_int32(&command, "aggregate", -1, 1);
+    append_pipeline(source, start, &command);
+    bson_append_document_begin(&command, "cursor", -1, &child);
+    bson_append_int32(&child, "batchSize", -1, BATCH_EVENTS);
+    bson_append_document_end(&command, &child);
+    bson_append_document_begin(&command, "readConcern", -1, &child);
+    bson_append_utf8(&child, "level", -1, "majority", -1);
+    bson_append_document_end(&command, &child);
+    bool ok = run(source, &command, err) && read_reply(source, batch, err);
+    bson_destroy(&command);
+    if (!ok)
+        release_client(source);
+    return ok;
+}
+
+bool source_next(struct source *source, int64_t await_ms, struct source_batch *batch,
+                 struct err *err)
+{
+    if (!source->client || source->cursor_id == 0)
+        return err_set(err, ERR_RETRY, ERR_STATE, 0, "change stream: not open");
+    bson_t command = BSON_INITIALIZER;
+    bson_append_int64(&command, "getMore", -1, source->cursor_id);
+    bson_append_utf8(&command, "collection", -1, "$cmd.aggregate", -1);
+    bson_append_int32(&command, "batchSize", -1, BATCH_EVENTS);
+    bson_append_int64(&command, "maxTimeMS", -1, await_ms);
+    bool ok = run(source, &command, err) && read_reply(source, batch, err);
+    bson_destroy(&command);
+    if (!ok)
+        release_client(source);
+    return ok;
+}
+
+enum source_fault source_fault(const struct err *err)
+{
+    switch (err->code) {
+    case 286:
+        return SOURCE_FAULT_HISTORY_LOST;
+    case 136:
+        return SOURCE_FAULT_OVERTAKEN;
+    case 280:
+        return SOURCE_FAULT_UNKNOWN_TOKEN;
+    case 10334:
+        return SOURCE_FAULT_TOO_LARGE;
+    default:
+        return err->action == ERR_FATAL ? SOURCE_FAULT_REFUSED : SOURCE_FAULT_REOPEN;
+    }
+}

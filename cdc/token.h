@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Resume tokens, as the `_data` string: hexadecimal KeyString whose byte order is the order of
+ * events. Bytes 1 to 8 after the leading 82 are the cluster time: (seconds, ordinal). Source:
+ * MongoDB's src/mongo/db/pipeline/resume_token.cpp; measured against 6.0. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+struct cluster_time {
+    uint32_t seconds;
+    uint32_t ordinal;
+};
+
+/* False when it has not the shape of a token: such a one would silently start a stream at "now". */
+bool token_time(const char *token, struct cluster_time *out) MUST_USE;
+int cluster_time_compare(struct cluster_time a, struct cluster_time b);
+/* One ordinal earlier. */
+struct cluster_time cluster_time_before(struct cluster_time time);
