@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An embedding service that counts what it is asked, and misbehaves when it is told to.
+
+It speaks OpenAI's POST /v1/embeddings and Ollama's POST /api/embed. The vector of a text depends on
+nothing but the text and the dimensions, so a test can say what a store must hold: `vector_of`.
+
+    with Embedder(dims=64) as embedder:
+        embedder.misbehave(Fault(status=429, retry_after="1"), times=3)
+        ...
+        assert embedder.count_of("a text") == 1
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import contextlib
+import hashlib
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy
+
+
+def vector_of(text: str, dims: int) -> numpy.ndarray:
+    """Unit vector of 32-bit floats, drawn from the SHA-256 of the text."""
+    seed = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    words = numpy.frombuffer(hashlib.shake_256(seed).digest(2 * dims), dtype="<i2")
+    vector = words.astype(numpy.float64) + 0.5  # never the zero vector
+    return (vector / numpy.linalg.norm(vector)).astype(numpy.float32)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to misbehave. Several fields may be set at once."""
+
+    delay_s: float = 0  # answers late; ends early when the embedder stops
+    status: int = 0  # this status instead of vectors
+    body: str = '{"error": {"message": "told to fail", "type": "test"}}'
+    retry_after: str | None = None  # header, with `status`
+    headers: Mapping[str, str] = field(default_factory=dict)  # further ones, with any answer
+    dims: int | None = None  # vectors of other dimensions
+    shuffle: bool = False  # reversed order with true `index` fields: legal with OpenAI
+    wrong_index: bool = False  # every vector claims index 0
+    count: int = 0  # so many vectors too many, or too few when negative
+    not_a_number: bool = False  # the first component of the first vector is NaN
+    zero: bool = False  # the first vector is all zeros
+    not_json: bool = False  # status 200, a body that is no JSON
+    cut: str | None = None  # closes the connection: "request" unanswered, or mid "body"
+
+
+@dataclass(frozen=True)
+class RequestSeen:
+    at: float  # time.monotonic() of its arrival
+    path: str
+    texts: tuple[str, ...]
+    status: int  # 0: the connection was cut
+    headers: Mapping[str, str]
+    body_bytes: int
+
+
+@dataclass
+class _Order:
+    fault: Fault
+    times: int | None
+    when: Callable[[Sequence[str]], bool] | None
+
+
+class Embedder:
+    """Serves on a free port of 127.0.0.1 from its construction to `stop`."""
+
+    def __init__(self, dims: int = 64, port: int = 0):
+        self.dims = dims
+        self.base_delay_s = 0.0  # of every answer, may be set at any time
+        self._lock = threading.Lock()
+        self._orders: list[_Order] = []
+        self._requests: list[RequestSeen] = []
+        self._texts: collections.Counter[str] = collections.Counter()
+        self._answered: collections.Counter[str] = collections.Counter()
+        self._in_flight = 0
+        self._max_in_flight = 0
+        self._stopped = threading.Event()
+        self._server = _Server(("127.0.0.1", port), self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
+        self._thread.start()
+
+    def __enter__(self) -> Embedder:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Refuses connections from now on; open ones are closed."""
+        if not self._stopped.is_set():
+            self._stopped.set()
+            self._server.shutdown()
+            self._server.server_close()
+            self._server.close_connections()
+
+    @property
+    def port(self) -> int:
+        return self._server.server_address[1]
+
+    @property
+    def url(self) -> str:
+        """Of a driver `ollama`; with /v1 behind it of a driver `openai` (`openai_url`)."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def openai_url(self) -> str:
+        return f"{self.url}/v1"
+
+    def vector(self, text: str) -> numpy.ndarray:
+        return vector_of(text, self.dims)
+
+    # What it was asked
+
+    @property
+    def requests(self) -> list[RequestSeen]:
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def request_count(self) -> int:
+        with self._lock:
+            return len(self._requests)
+
+    @property
+    def text_count(self) -> int:
+        """Texts asked for, each time counted, whatever was answered."""
+        with self._lock:
+            return self._texts.total()
+
+    @property
+    def answered_count(self) -> int:
+        """Texts whose vectors were sent, each time counted: what would have been paid for."""
+        with self._lock:
+            return self._answered.total()
+
+    @property
+    def texts(self) -> collections.Counter[str]:
+        """How often each text was asked for."""
+        with self._lock:
+            return collections.Counter(self._texts)
+
+    @property
+    def answered(self) -> collections.Counter[str]:
+        with self._lock:
+            return collections.Counter(self._answered)
+
+    @property
+    def max_in_flight(self) -> int:
+        with self._lock:
+            return self._max_in_flight
+
+    def count_of(self, text: str) -> int:
+        with self._lock:
+            return self._texts[text]
+
+    def reset_counts(self) -> None:
+        with self._lock:
+            self._requests.clear()
+            self._texts.clear()
+            self._answered.clear()
+            self._max_in_flight = self._in_flight
+
+    # How it behaves
+
+    def misbehave(
+        self,
+        fault: Fault,
+        times: int | None = None,
+        when: Callable[[Sequence[str]], bool] | None = None,
+    ) -> None:
+        """From the next request on: `times` requests (None: until `behave`), of those that `when`
+        accepts by their texts. Earlier orders go first."""
+        with self._lock:
+            self._orders.append(_Order(fault, times, when))
+
+    def behave(self) -> None:
+        with self._lock:
+            self._orders.clear()
+
+    # Called by the handler's threads
+
+    def begin(self, texts: Sequence[str]) -> Fault:
+        with self._lock:
+            self._in_flight += 1
+            self._max_in_flight = max(self._max_in_flight, self._in_flight)
+            self._texts.update(texts)
+            fault = self._take_fault(texts)
+        delay_s = self.base_delay_s + fault.delay_s
+        if delay_s:
+            self._stopped.wait(delay_s)
+        return fault
+
+    def end(self, seen: RequestSeen) -> None:
+        with self._lock:
+            self._in_flight -= 1
+            self._requests.append(seen)
+            if seen.status == 200:
+                self._answered.update(seen.texts)
+
+    def _take_fault(self, texts: Sequence[str]) -> Fault:
+        for order in self._orders:
+            if order.when is not None and not order.when(texts):
+                continue
+            if order.times is not None:
+                order.times -= 1
+                if order.times == 0:
+                    self._orders.remove(order)
+            return order.fault
+        return Fault()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], embedder: Embedder):
+        super().__init__(address, _Handler)
+        self.embedder = embedder
+        self._open: set[socket.socket] = set()
+
+    def process_request(self, request, client_address):
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def close_connections(self) -> None:
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request, client_address):
+        """Clients that are killed in the middle of an answer are part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_POST(self) -> None:
+        arrived = time.monotonic()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        answer = {"/v1/embeddings": _openai_answer, "/api/embed": _ollama_answer}.get(self.path)
+        question = _parse(body)
+        if answer is None or question is None:
+            self._send(404 if answer is None else 400, b'{"error": {"message": "no such call"}}')
+            return
+        texts, dims = question.texts, question.dims or self.server.embedder.dims
+        fault = self.server.embedder.begin(texts)
+        status = 0
+        try:
+            status = self._answer(fault, lambda: answer(question, fault, fault.dims or dims))
+        finally:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            seen = RequestSeen(arrived, self.path, tuple(texts), status, headers, len(body))
+            self.server.embedder.end(seen)
+
+    def _answer(self, fault: Fault, vectors: Callable[[], dict]) -> int:
+        """Sends what the fault leaves of an answer, and returns the status that was sent."""
+        if fault.cut == "request":
+            self._cut()
+            return 0
+        headers = dict(fault.headers)
+        if fault.status:
+            if fault.retry_after is not None:
+                headers["Retry-After"] = fault.retry_after
+            self._send(fault.status, fault.body.encode(), headers)
+            return fault.status
+        body = b"<html>not JSON</html>" if fault.not_json else json.dumps(vectors()).encode()
+        if fault.cut == "body":
+            self._send(200, body, headers, only_bytes=len(body) // 2)
+            self._cut()
+            return 0
+        self._send(200, body, headers)
+        return 200
+
+    def _send(
+        self,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        only_bytes: int | None = None,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body[:only_bytes])
+        self.wfile.flush()
+
+    def _cut(self) -> None:
+        """Closes with a reset instead of a polite end."""
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.close_connection = True
+
+    def log_message(self, *_) -> None:
+        """The tests read counts, not access logs."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    texts: list[str]
+    dims: int | None
+    base64: bool
+    model: str
+
+
+def _parse(body: bytes) -> _Question | None:
+    try:
+        question = json.loads(body)
+        given = question["input"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    texts = [given] if isinstance(given, str) else given
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    in_base64 = question.get("encoding_format") == "base64"
+    return _Question(texts, question.get("dimensions"), in_base64, question.get("model", ""))
+
+
+def _vectors(question: _Question, fault: Fault, dims: int) -> list[numpy.ndarray]:
+    vectors = [vector_of(text, dims) for text in question.texts]
+    if fault.count > 0:
+        vectors += [vector_of("one too many", dims)] * fault.count
+    elif fault.count < 0:
+        del vectors[fault.count :]
+    if vectors and fault.not_a_number:
+        vectors[0][0] = numpy.nan
+    if vectors and fault.zero:
+        vectors[0][:] = 0
+    return vectors
+
+
+def _openai_answer(question: _Question, fault: Fault, dims: int) -> dict:
+    def written(vector: numpy.ndarray) -> str | list[float]:
+        if question.base64:
+            return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+        return vector.tolist()
+
+    rows = [
+        {"object": "embedding", "index": 0 if fault.wrong_index else index, "embedding": written(v)}
+        for index, v in enumerate(_vectors(question, fault, dims))
+    ]
+    if fault.shuffle:
+        rows.reverse()
+    tokens = sum(len(text) // 4 + 1 for text in question.texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": rows, "model": question.model, "usage": usage}
+
+
+def _ollama_answer(question: _Question, fault: Fault, dims: int) -> dict:
+    rows = [vector.tolist() for vector in _vectors(question, fault, dims)]
+    return {"model": question.model, "embeddings": rows, "total_duration": 1, "load_duration": 1}

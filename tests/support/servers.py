@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private servers for one test run: free ports, data below the build folder, gone with the process.
+
+    with servers.mongodb() as mongo, servers.kafka() as kafka, servers.chroma() as chroma:
+        MongoClient(mongo.address)
+        mongo.kill(); mongo.restart()     # a crash; same port, same data
+
+The kernel kills them when the test process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from localservers.common import wait_until
+from localservers.kinds import KINDS, Kafka, Mongodb, Mongodb3, Server
+
+from . import BUILD
+
+
+def new_directory(name: str) -> Path:
+    """An empty folder below the build folder, for one server, agent or test."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=BUILD))
+
+
+def start(name: str, directory: Path | None = None, test_commands: bool = True) -> Server:
+    """Starts a server of this name (mongodb, mongodb3, kafka, chroma); usable when it returns."""
+    server = KINDS[name](
+        directory or new_directory(name) / name,
+        test_commands=test_commands,
+        die_with_parent=True,
+    )
+    server.up()
+    return server
+
+
+@contextlib.contextmanager
+def running(name: str, directory: Path | None = None, keep: bool = False) -> Iterator[Server]:
+    """A started server that is stopped, and its data removed unless `keep`, at the end."""
+    server = start(name, directory)
+    try:
+        yield server
+    finally:
+        server.down()
+        if not keep:
+            server.wipe()
+            with contextlib.suppress(OSError):
+                (server.directory.parent / f".{server.directory.name}.lock").unlink()
+                server.directory.parent.rmdir()
+
+
+def mongodb(directory: Path | None = None) -> contextlib.AbstractContextManager[Mongodb]:
+    return running("mongodb", directory)
+
+
+def mongodb3(directory: Path | None = None) -> contextlib.AbstractContextManager[Mongodb3]:
+    return running("mongodb3", directory)
+
+
+def kafka(directory: Path | None = None) -> contextlib.AbstractContextManager[Kafka]:
+    return running("kafka", directory)
+
+
+def chroma(directory: Path | None = None) -> contextlib.AbstractContextManager[Server]:
+    return running("chroma", directory)
+
+
+def freeze(server: Server, role: str | None = None) -> None:
+    """SIGSTOP: connections stay open and nothing answers."""
+    for process in _processes(server, role):
+        process.signal(signal.SIGSTOP)
+
+
+def thaw(server: Server, role: str | None = None) -> None:
+    for process in _processes(server, role):
+        process.signal(signal.SIGCONT)
+
+
+def primary_role(server: Mongodb, deadline_s: float = 30) -> str:
+    """The member that is primary now; waits for one."""
+
+    def find() -> str | None:
+        return next((role for role in server.roles if _is_primary(server, role)), None)
+
+    return wait_until(find, deadline_s, "a primary")
+
+
+def _is_primary(server: Mongodb, role: str) -> bool:
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    if not server.processes[role].alive():
+        return False
+    try:
+        with MongoClient(server.member_address(role), serverSelectionTimeoutMS=1000) as client:
+            return client.admin.command("hello")["isWritablePrimary"]
+    except PyMongoError:
+        return False
+
+
+def _processes(server: Server, role: str | None):
+    return [server.processes[role]] if role else list(server.processes.values())
