@@ -95,8 +95,8 @@ void clock_sleep_ms(int64_t ms)
         ops.sleep_ms(ms);
 }
 
-/* Outside the years 0 to 9999 the text would have another shape. */
-static const int64_t wall_ms_min = -62167219200000;
+/* Outside the years 1000 to 9999 the text would have another shape. */
+static const int64_t wall_ms_min = -30610224000000;
 static const int64_t wall_ms_max = 253402300799999;
 
 void clock_format(int64_t wall_ms, char out[static 32])
