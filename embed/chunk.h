@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cuts a normalised text into chunks: consecutive spans that cover it without a gap, each at most
- * `max_chars` code points (unless one grapheme is longer), overlapping their predecessor by at most
- * `overlap_chars`. Never inside a grapheme. Deterministic: the same text and options give the same
+ * `max_chars` code points (unless one grapheme, with the white space behind it, is longer),
+ * overlapping their predecessor by at most `overlap_chars`, and never by more than half of
+ * `max_chars`. Never inside a grapheme. Deterministic: the same text and options give the same
  * spans on every machine with the same Unicode tables. */
 #pragma once
 
@@ -35,6 +36,6 @@ struct chunk_list {
 };
 
 /* Empty text (or only white space) gives no chunk. A chunk never consists of white space alone: it
- * is joined to its neighbour. */
+ * belongs to the chunk before, and at the start of the text to the one behind. Linear time. */
 void chunk_text(const struct chunk_options *options, const char *text, size_t size,
                 struct arena *arena, struct chunk_list *out);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/err.h"
 #include "base/sha256.h"
 #include "embed/chunk.h"
 #include "embed/normalize.h"

@@ -16,8 +16,9 @@ struct normalize_options {
     size_t stopword_count;
 };
 
-/* Appends the normalised text to `out` (invalid UTF-8 becomes U+FFFD; CRLF, CR, NEL, LS become LF;
- * control characters other than LF and TAB go; then form, lower case, stop words, trim).
- * Idempotent: normalising the result changes nothing. */
+/* Appends the normalised text to `out` (invalid UTF-8 becomes U+FFFD; CRLF, CR, VT, FF, NEL, LS
+ * become LF, PS two of them; control characters other than LF and TAB go; then form, lower case,
+ * stop words, trim). Idempotent: normalising the result changes nothing. Intermediate forms are held
+ * to out->max_size too. */
 void normalize_text(const struct normalize_options *options, const char *text, size_t size,
                     struct buf *out);

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hash embedder: signed feature hashing, for tests, demos and offline work. Texts that share
+ * words or parts of words get near vectors; nothing is learned and nothing is fetched.
+ *
+ * The text is lower-cased (simple case mapping). A word is a run of word characters (letters,
+ * marks, numbers, connectors). Features are byte strings:
+ *     "w" word                    each word                                         weight 1
+ *     "b" word " " word           each two words that follow each other             weight 1/2
+ *     "c" three code points       of " " word " ", each three that follow another   weight 1/4
+ *     "t" text                    the whole text, when nothing else gives a vector  weight 1
+ * The hash of a feature is 64-bit FNV-1a, begun with the hash of the model's name (the plain
+ * offset basis when it has none), finished by splitmix64's mixer. A feature that occurs n times
+ * adds +-weight * sqrt(n): to component (hash >> 1) mod dims, negative when the lowest bit is set.
+ * The sum, in the order of first occurrence and in doubles, is divided by its length. Only exactly
+ * rounded operations are used, so the result is the same on every machine.
+ */
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "embed/drivers.h"
+
+/* Of the algorithm above: what embedder_digest() answers. */
+#define HASH_DIGEST "hash-1"
+
+/* Of one text, in bytes. */
+#define HASH_MAX_SIZE (16 * MIB)
+
+#define FNV_BASIS 0xcbf29ce484222325u
+#define FNV_PRIME 0x100000001b3u
+
+struct hash_feature {
+    uint64_t hash;
+    double weight;
+    uint32_t count;
+};
+
+struct hash_embedder {
+    struct embedder base;
+    uint64_t seed;
+    _Atomic bool interrupted;
+    struct buf lower;
+    struct buf padded;             /* one word between spaces */
+    struct hash_feature *features; /* in the order of first occurrence */
+    size_t feature_count;
+    size_t feature_capacity;
+    uint32_t *slots;   /* open addressing: position in `features` + 1, 0 while empty */
+    size_t slot_count; /* a power of 2, 0 at first */
+    double *sums;
+};
+
+static uint64_t fnv(uint64_t hash, const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ bytes[i]) * FNV_PRIME;
+    return hash;
+}
+
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+static void *grown(void *memory, size_t count, size_t size)
+{
+    void *bigger = reallocarray(memory, count, size);
+    if (!bigger)
+        abort();
+    return bigger;
+}
+
+static void hash_rehash(struct hash_embedder *self)
+{
+    self->slot_count = self->slot_count ? 2 * self->slot_count : 1024;
+    self->slots = grown(self->slots, self->slot_count, sizeof *self->slots);
+    memset(self->slots, 0, self->slot_count * sizeof *self->slots);
+    for (size_t i = 0; i < self->feature_count; i++) {
+        size_t slot = (size_t)self->features[i].hash & (self->slot_count - 1);
+        while (self->slots[slot])
+            slot = (slot + 1) & (self->slot_count - 1);
+        self->slots[slot] = (uint32_t)i + 1;
+    }
+}
+
+static void hash_add(struct hash_embedder *self, uint64_t fnv_hash, double weight)
+{
+    uint64_t hash = mix(fnv_hash);
+    if (2 * (self->feature_count + 1) > self->slot_count)
+        hash_rehash(self);
+    size_t slot = (size_t)hash & (self->slot_count - 1);
+    for (; self->slots[slot]; slot = (slot + 1) & (self->slot_count - 1)) {
+        struct hash_feature *feature = &self->features[self->slots[slot] - 1];
+        if (feature->hash == hash) {
+            feature->count++;
+            return;
+        }
+    }
+    if (self->feature_count == self->feature_capacity) {
+        self->feature_capacity = self->feature_capacity ? 2 * self->feature_capacity : 512;
+        self->features = grown(self->features, self->feature_capacity, sizeof *self->features);
+    }
+    self->features[self->feature_count++] = (struct hash_feature){hash, weight, 1};
+    self->slots[slot] = (uint32_t)self->feature_count;
+}
+
+/* The 3-grams of " word ". */
+static void hash_add_grams(struct hash_embedder *self, const char *word, size_t size)
+{
+    struct buf *padded = &self->padded;
+    buf_clear(padded);
+    buf_putc(padded, ' ');
+    buf_append(padded, word, size);
+    buf_putc(padded, ' ');
+    uint64_t start = fnv(self->seed, "c", 1);
+    uint32_t c = 0;
+    size_t first = 0;
+    size_t second = 1;
+    size_t third = 1 + text_decode(padded->data + 1, padded->size - 1, &c);
+    while (third < padded->size) {
+        size_t end = third + text_decode(padded->data + third, padded->size - third, &c);
+        hash_add(self, fnv(start, padded->data + first, end - first), 0.25);
+        first = second;
+        second = third;
+        third = end;
+    }
+}
+
+static size_t word_end(const char *text, size_t at, size_t size, bool word)
+{
+    while (at < size) {
+        uint32_t c = 0;
+        size_t length = text_decode(text + at, size - at, &c);
+        if (text_is_word(c) != word)
+            break;
+        at += length;
+    }
+    return at;
+}
+
+static void hash_add_words(struct hash_embedder *self, const char *text, size_t size)
+{
+    uint64_t bigram = 0; /* hash of "b" and the word before */
+    for (size_t at = word_end(text, 0, size, false); at < size;) {
+        size_t end = word_end(text, at, size, true);
+        const char *word = text + at;
+        hash_add(self, fnv(fnv(self->seed, "w", 1), word, end - at), 1.0);
+        if (bigram)
+            hash_add(self, fnv(fnv(bigram, " ", 1), word, end - at), 0.5);
+        bigram = fnv(fnv(self->seed, "b", 1), word, end - at);
+        hash_add_grams(self, word, end - at);
+        at = word_end(text, end, size, false);
+    }
+}
+
+/* Adds the features' weights up; returns the length of the sum. */
+static double hash_sum(struct hash_embedder *self)
+{
+    size_t dims = self->base.dims;
+    memset(self->sums, 0, dims * sizeof *self->sums);
+    for (size_t i = 0; i < self->feature_count; i++) {
+        const struct hash_feature *feature = &self->features[i];
+        double weight = feature->weight * sqrt((double)feature->count);
+        self->sums[(feature->hash >> 1) % dims] += feature->hash & 1 ? -weight : weight;
+    }
+    double norm = 0;
+    for (size_t i = 0; i < dims; i++)
+        norm += self->sums[i] * self->sums[i];
+    return sqrt(norm);
+}
+
+static void hash_forget(struct hash_embedder *self)
+{
+    self->feature_count = 0;
+    if (self->slots)
+        memset(self->slots, 0, self->slot_count * sizeof *self->slots);
+}
+
+static void hash_vector(struct hash_embedder *self, const struct embed_text *text, float *vector)
+{
+    hash_forget(self);
+    buf_clear(&self->lower);
+    text_append_lower(&self->lower, text->text, text->size);
+    hash_add_words(self, buf_str(&self->lower), self->lower.size);
+    double norm = hash_sum(self);
+    if (norm <= 0) { /* no word at all, or all cancelled each other */
+        hash_forget(self);
+        hash_add(self, fnv(fnv(self->seed, "t", 1), text->text, text->size), 1.0);
+        norm = hash_sum(self);
+    }
+    for (size_t i = 0; i < self->base.dims; i++)
+        vector[i] = (float)(self->sums[i] / norm);
+}
+
+static bool hash_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
+                       float *vectors, struct err *err)
+{
+    struct hash_embedder *self = (struct hash_embedder *)embedder;
+    embedder->stats.requests++;
+    for (size_t i = 0; i < count; i++) {
+        if (atomic_load(&self->interrupted))
+            return err_set(err, ERR_CANCEL, ERR_EMBED, 0, "interrupted");
+        if (texts[i].size > HASH_MAX_SIZE)
+            return err_set(err, ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG,
+                           "text %zu is longer than %zu bytes", i, HASH_MAX_SIZE);
+        hash_vector(self, &texts[i], vectors + i * embedder->dims);
+        embedder->stats.texts++;
+        embedder->stats.characters += text_length(texts[i].text, texts[i].size);
+    }
+    return true;
+}
+
+static bool hash_digest(struct embedder *embedder, char *out, struct err *err)
+{
+    (void)embedder;
+    (void)err;
+    memcpy(out, HASH_DIGEST, sizeof HASH_DIGEST);
+    return true;
+}
+
+static void hash_interrupt(struct embedder *embedder)
+{
+    atomic_store(&((struct hash_embedder *)embedder)->interrupted, true);
+}
+
+static void hash_close(struct embedder *embedder)
+{
+    struct hash_embedder *self = (struct hash_embedder *)embedder;
+    buf_fini(&self->lower);
+    buf_fini(&self->padded);
+    free(self->features);
+    free(self->slots);
+    free(self->sums);
+    free(self);
+}
+
+static bool hash_open(const struct embedder_options *options, struct embedder **out,
+                      struct err *err)
+{
+    (void)err;
+    struct hash_embedder *self = calloc(1, sizeof *self);
+    if (!self)
+        abort();
+    self->base = (struct embedder){.ops = &hash_embedder, .dims = options->dims};
+    self->seed = FNV_BASIS;
+    if (options->model)
+        self->seed = fnv(self->seed, options->model, strlen(options->model));
+    self->lower = BUF_INIT(4 * HASH_MAX_SIZE);
+    self->padded = BUF_INIT(4 * HASH_MAX_SIZE + 2);
+    self->sums = grown(NULL, options->dims, sizeof *self->sums);
+    *out = &self->base;
+    return true;
+}
+
+const struct embedder_ops hash_embedder = {
+    .name = "hash",
+    .open = hash_open,
+    .embed = hash_embed,
+    .digest = hash_digest,
+    .interrupt = hash_interrupt,
+    .close = hash_close,
+};
