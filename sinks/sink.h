@@ -18,7 +18,7 @@
 
 struct sink_options {
     const char *name;   /* as in the configuration */
-    const char *driver; /* "chroma", "null" */
+    const char *driver; /* "chroma", "memory", "null" */
     const char *url;
     const char *tenant;
     const char *database;
@@ -50,7 +50,8 @@ struct sink_collection {
 
 struct sink_record {
     const char *id;
-    const float *vector;          /* NULL in an update: unchanged; in a scan or fetch: not asked */
+    const float *vector;          /* NULL in a scan or fetch: not asked */
+    size_t dims;                  /* of the vector; 0: none */
     const char *text;             /* NULL: none, or not asked */
     const struct field *metadata; /* VALUE_NULL in an update removes the key */
     size_t metadata_count;
@@ -89,7 +90,7 @@ struct sink_ops {
     /* Idempotent. All records are visible on true; on false any subset may be. */
     bool (*upsert)(struct sink *sink, const char *collection, const struct sink_record *records,
                    size_t count, struct err *err) MUST_USE;
-    /* Metadata only; unknown ids are not an error. */
+    /* Metadata only: vector and text are not looked at. Unknown ids are not an error. */
     bool (*update)(struct sink *sink, const char *collection, const struct sink_record *records,
                    size_t count, struct err *err) MUST_USE;
     bool (*erase)(struct sink *sink, const char *collection, const char *const *ids, size_t count,
