@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sinks/sink.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sinks/drivers.h"
+
+const struct sink_ops *const sink_registry[] = {&chroma_sink, &memory_sink, &null_sink, NULL};
+
+bool sink_open(const struct sink_options *options, struct sink **out, struct err *err)
+{
+    assert(options->name && options->driver);
+    for (size_t i = 0; sink_registry[i]; i++) {
+        if (strcmp(sink_registry[i]->name, options->driver) != 0)
+            continue;
+        if (!sink_registry[i]->open(options, out, err))
+            return err_prefix(err, "store %s", options->name);
+        assert((*out)->limits.max_records > 0 && (*out)->limits.max_ids > 0);
+        return true;
+    }
+    return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "store %s: there is no driver \"%s\"",
+                   options->name, options->driver);
+}
+
+bool sink_connect(struct sink *sink, struct err *err)
+{
+    return sink->ops->connect(sink, err);
+}
+
+bool sink_find(struct sink *sink, const char *name, struct arena *arena, bool *found,
+               struct sink_collection *out, struct err *err)
+{
+    *found = false;
+    return sink->ops->find(sink, name, arena, found, out, err);
+}
+
+static void print_value(const struct value *value, char *out, size_t size)
+{
+    switch (value->type) {
+    case VALUE_NULL:
+        snprintf(out, size, "nothing");
+        return;
+    case VALUE_BOOL:
+        snprintf(out, size, "%s", value->as.boolean ? "true" : "false");
+        return;
+    case VALUE_INT:
+        snprintf(out, size, "%" PRId64, value->as.integer);
+        return;
+    case VALUE_DOUBLE:
+        snprintf(out, size, "%.17g", value->as.number);
+        return;
+    case VALUE_STRING:
+        snprintf(out, size, "\"%s\"", value->as.string);
+        return;
+    }
+}
+
+static bool same_value(const struct value *a, const struct value *b)
+{
+    if (a->type != b->type)
+        return false;
+    if (a->type == VALUE_STRING)
+        return strcmp(a->as.string, b->as.string) == 0;
+    return a->type == VALUE_INT && a->as.integer == b->as.integer;
+}
+
+static struct value value_of(const struct sink_collection *collection, const char *name)
+{
+    for (size_t i = 0; i < collection->metadata_count; i++) {
+        if (strcmp(collection->metadata[i].name, name) == 0)
+            return collection->metadata[i].value;
+    }
+    return value_null();
+}
+
+static bool differs(const struct sink_spec *spec, const char *what, const struct value *wanted,
+                    const struct value *held, struct err *err)
+{
+    char want[128];
+    char have[128];
+    print_value(wanted, want, sizeof want);
+    print_value(held, have, sizeof have);
+    return err_set(err, ERR_FATAL, ERR_STATE, 0,
+                   "collection %s is not what it should be: %s is %s in the store, expected %s",
+                   spec->name, what, have, want);
+}
+
+static bool check_spec(const struct sink_spec *spec, const struct sink_collection *held,
+                       struct err *err)
+{
+    if (strcmp(spec->distance, held->distance) != 0) {
+        struct value wanted = value_string(spec->distance);
+        struct value found = value_string(held->distance);
+        return differs(spec, "distance", &wanted, &found, err);
+    }
+    if (held->dims != 0 && held->dims != spec->dims) {
+        struct value wanted = value_int((int64_t)spec->dims);
+        struct value found = value_int((int64_t)held->dims);
+        return differs(spec, "dims", &wanted, &found, err);
+    }
+    for (size_t i = 0; i < spec->metadata_count; i++) {
+        const struct field *field = &spec->metadata[i];
+        struct value found = value_of(held, field->name);
+        if (!same_value(&field->value, &found))
+            return differs(spec, field->name, &field->value, &found, err);
+    }
+    return true;
+}
+
+bool sink_ensure(struct sink *sink, const struct sink_spec *spec, struct arena *arena,
+                 struct sink_collection *out, struct err *err)
+{
+    assert(spec->dims > 0);
+    bool found = false;
+    if (!sink_find(sink, spec->name, arena, &found, out, err))
+        return false;
+    if (!found && !sink->ops->create(sink, spec, arena, out, err)) {
+        /* Another process may have been faster, or the answer to our own request was lost. */
+        if (!sink_find(sink, spec->name, arena, &found, out, NULL) || !found)
+            return false;
+    }
+    return check_spec(spec, out, err);
+}
+
+bool sink_drop(struct sink *sink, const char *name, struct err *err)
+{
+    return sink->ops->drop(sink, name, err);
+}
+
+bool sink_list(struct sink *sink, struct arena *arena, struct sink_collection **out, size_t *count,
+               struct err *err)
+{
+    *out = NULL;
+    *count = 0;
+    return sink->ops->list(sink, arena, out, count, err);
+}
+
+/* Upper bound of a text's size as a JSON string. */
+static size_t string_size(const char *text)
+{
+    size_t size = 3;
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c < 0x20)
+            size += 6;
+        else if (*c >= 0x80)
+            size += 3; /* an invalid byte becomes U+FFFD */
+        else
+            size += *c == '"' || *c == '\\' ? 2 : 1;
+    }
+    return size;
+}
+
+/* Upper bound of what a record takes in a request, whatever form the store takes numbers in. */
+static size_t record_size(const struct sink_record *record)
+{
+    size_t size = 16 + string_size(record->id) + 16 * record->dims;
+    if (record->text)
+        size += string_size(record->text);
+    for (size_t i = 0; i < record->metadata_count; i++) {
+        const struct field *field = &record->metadata[i];
+        size += string_size(field->name) + 32;
+        if (field->value.type == VALUE_STRING)
+            size += string_size(field->value.as.string);
+    }
+    return size;
+}
+
+/* How many of the records make one request: at least one. */
+static size_t part_of(const struct sink *sink, const struct sink_record *records, size_t count)
+{
+    size_t size = 1024;
+    size_t part = 0;
+    while (part < count && part < sink->limits.max_records) {
+        size += record_size(&records[part]);
+        if (part > 0 && size > sink->limits.max_body_size)
+            break;
+        part++;
+    }
+    return part;
+}
+
+bool sink_upsert(struct sink *sink, const char *collection, const struct sink_record *records,
+                 size_t count, struct err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        assert(records[i].id && records[i].id[0] && records[i].vector && records[i].dims > 0);
+    while (count > 0) {
+        size_t part = part_of(sink, records, count);
+        if (!sink->ops->upsert(sink, collection, records, part, err))
+            return false;
+        records += part;
+        count -= part;
+    }
+    return true;
+}
+
+bool sink_update(struct sink *sink, const char *collection, const struct sink_record *records,
+                 size_t count, struct err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        assert(records[i].id && records[i].id[0]);
+    while (count > 0) {
+        size_t part = part_of(sink, records, count);
+        if (!sink->ops->update(sink, collection, records, part, err))
+            return false;
+        records += part;
+        count -= part;
+    }
+    return true;
+}
+
+static size_t ids_part(const struct sink *sink, size_t count)
+{
+    return count < sink->limits.max_ids ? count : sink->limits.max_ids;
+}
+
+bool sink_erase(struct sink *sink, const char *collection, const char *const *ids, size_t count,
+                struct err *err)
+{
+    while (count > 0) {
+        size_t part = ids_part(sink, count);
+        if (!sink->ops->erase(sink, collection, ids, part, err))
+            return false;
+        ids += part;
+        count -= part;
+    }
+    return true;
+}
+
+bool sink_count(struct sink *sink, const char *collection, int64_t *out, struct err *err)
+{
+    *out = 0;
+    return sink->ops->count(sink, collection, out, err);
+}
+
+bool sink_scan(struct sink *sink, const char *collection, size_t offset, unsigned include,
+               struct arena *arena, struct sink_record **out, size_t *count, struct err *err)
+{
+    *out = NULL;
+    *count = 0;
+    return sink->ops->scan(sink, collection, offset, include, arena, out, count, err);
+}
+
+bool sink_fetch(struct sink *sink, const char *collection, const char *const *ids, size_t id_count,
+                unsigned include, struct arena *arena, struct sink_record **out, size_t *count,
+                struct err *err)
+{
+    *out = NULL;
+    *count = 0;
+    if (id_count == 0)
+        return true;
+    if (id_count <= sink->limits.max_ids)
+        return sink->ops->fetch(sink, collection, ids, id_count, include, arena, out, count, err);
+    *out = arena_alloc_array(arena, id_count, sizeof **out);
+    while (id_count > 0) {
+        size_t part = ids_part(sink, id_count);
+        struct sink_record *records = NULL;
+        size_t found = 0;
+        if (!sink->ops->fetch(sink, collection, ids, part, include, arena, &records, &found, err))
+            return false;
+        assert(found <= part);
+        if (found > 0)
+            memcpy(*out + *count, records, found * sizeof *records);
+        *count += found;
+        ids += part;
+        id_count -= part;
+    }
+    return true;
+}
+
+bool sink_query(struct sink *sink, const char *collection, const struct sink_query *query,
+                struct arena *arena, struct sink_match **out, size_t *count, struct err *err)
+{
+    assert(query->vector && query->dims > 0);
+    *out = NULL;
+    *count = 0;
+    if (query->k == 0)
+        return true;
+    return sink->ops->query(sink, collection, query->vector, query->dims, query->k, query->where,
+                            arena, out, count, err);
+}
+
+void sink_interrupt(struct sink *sink)
+{
+    sink->ops->interrupt(sink);
+}
+
+void sink_close(struct sink *sink)
+{
+    if (sink)
+        sink->ops->close(sink);
+}
