@@ -50,6 +50,17 @@ static void describe(const struct http_call *call, char *out, size_t size)
     curl_url_cleanup(url);
 }
 
+/* libcurl says "unsupported protocol" of a scheme it may not use, and also of a peer whose reply is
+ * not HTTP/1. */
+static CURLcode disambiguate(CURL *easy, CURLcode code)
+{
+    long port = 0;
+    if (code == CURLE_UNSUPPORTED_PROTOCOL &&
+        curl_easy_getinfo(easy, CURLINFO_LOCAL_PORT, &port) == CURLE_OK && port)
+        return CURLE_WEIRD_SERVER_REPLY;
+    return code;
+}
+
 /* What a person or the configuration must change; everything else is the network's weather. */
 static bool is_permanent(CURLcode code)
 {
@@ -263,6 +274,6 @@ void http_slot_finish(struct http_slot *slot, CURLcode code)
     if (code == CURLE_OK)
         read_reply(slot);
     else
-        set_error(slot, code);
+        set_error(slot, disambiguate(slot->easy, code));
     http_slot_clear(slot);
 }

@@ -2,7 +2,8 @@
 /* cmocka, with the headers that it wants included before it. */
 #pragma once
 
-/* clang-format off: the order is cmocka's */
+/* the order is cmocka's */
+/* clang-format off */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
