@@ -54,6 +54,7 @@ struct ledger_row { /* all pointers in the arena of the read */
     size_t meta_key_count;
     const char *reason;    /* of a quarantine */
     bool repair;           /* to be applied again, whatever (gen, ver) says */
+    int64_t repair_ms;     /* which mark that is: rises with every ledger_mark() */
     bool has_intent;
     struct ledger_intent intent;
     bool exists; /* a row is stored */
@@ -102,7 +103,8 @@ bool ledger_read(struct ledger *ledger, const char *const *keys, size_t count, s
 
 /* One bulk write for both: begins an intent for each of `intents` (row.intent's id, chunks, source
  * id, gen and ver; valid for `valid_ms` from now by the server's clock), keeping the rest of the
- * stored row; and writes each of `raises` as a finished row (nothing in the store changes). */
+ * stored row; and writes each of `raises` as a finished row (nothing in the store changes; an
+ * intent or repair mark stays). */
 struct ledger_begin {
     struct ledger_write *intents;
     size_t intent_count;
@@ -112,8 +114,8 @@ struct ledger_begin {
 };
 bool ledger_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err) MUST_USE;
 
-/* Writes each row as finished, clearing intent and repair, if its intent is still
- * row.intent.id. One bulk write. */
+/* Writes each row as finished, if its intent is still row.intent.id, clearing the intent and the
+ * repair mark that `was` had: one set since then stays. One bulk write. */
 bool ledger_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
                    struct err *err) MUST_USE;
 

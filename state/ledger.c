@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state/ledger.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "state/ledger_ops.h"
+
+int ledger_compare(int64_t gen_a, const char *ver_a, int64_t gen_b, const char *ver_b)
+{
+    if (gen_a != gen_b)
+        return gen_a < gen_b ? -1 : 1;
+    return strcmp(ver_a, ver_b); /* compares as unsigned bytes (C11 7.24.4) */
+}
+
+bool ledger_open(const struct ledger_options *options, struct ledger **out, struct err *err)
+{
+    struct ledger *ledger = NULL;
+    assert(options->name && options->build_id && options->owner);
+    *out = NULL;
+    if (!options->pool)
+        ledger = ledger_memory_open(options);
+    else if (!ledger_mongo_open(options, &ledger, err))
+        return false;
+    *out = ledger;
+    return true;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+    if (ledger)
+        ledger->ops->close(ledger);
+}
+
+bool ledger_read(struct ledger *ledger, const char *const *keys, size_t count, struct arena *arena,
+                 struct ledger_row *rows, struct err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        rows[i] = (struct ledger_row){.key = keys[i], .ver = ""};
+    return count == 0 || ledger->ops->read(ledger, keys, count, arena, rows, err);
+}
+
+static void check_writes(struct ledger_write *writes, size_t count, bool with_intent)
+{
+    for (size_t i = 0; i < count; i++) {
+        assert(writes[i].row.key);
+        assert(!with_intent || writes[i].row.intent.id[0]);
+        writes[i].lost = false;
+    }
+}
+
+bool ledger_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err)
+{
+    check_writes(begin->intents, begin->intent_count, true);
+    check_writes(begin->raises, begin->raise_count, false);
+    if (begin->intent_count + begin->raise_count == 0)
+        return true;
+    return ledger->ops->begin(ledger, begin, err);
+}
+
+bool ledger_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
+                   struct err *err)
+{
+    check_writes(writes, count, true);
+    return count == 0 || ledger->ops->finish(ledger, writes, count, err);
+}
+
+bool ledger_count(struct ledger *ledger, struct ledger_counts *out, struct err *err)
+{
+    *out = (struct ledger_counts){0};
+    return ledger->ops->count(ledger, out, err);
+}
+
+bool ledger_scan(struct ledger *ledger, const char *after, size_t limit, struct arena *arena,
+                 struct ledger_row **rows, size_t *count, struct err *err)
+{
+    assert(limit > 0);
+    struct ledger_page page = {.after = after, .limit = limit, .arena = arena};
+    page.rows = arena_alloc_array(arena, limit, sizeof(*page.rows));
+    bool ok = ledger->ops->scan(ledger, &page, err);
+    *rows = page.rows;
+    *count = ok ? page.count : 0;
+    return ok;
+}
+
+bool ledger_mark(struct ledger *ledger, const char *const *keys, size_t count, const char *reason,
+                 struct err *err)
+{
+    return count == 0 || ledger->ops->mark(ledger, keys, count, reason, err);
+}
+
+bool ledger_repairs(struct ledger *ledger, size_t limit, struct arena *arena, const char ***keys,
+                    size_t *count, struct err *err)
+{
+    assert(limit > 0);
+    *keys = arena_alloc_array(arena, limit, sizeof(**keys));
+    *count = 0;
+    return ledger->ops->repairs(ledger, limit, arena, *keys, count, err);
+}
+
+bool ledger_drop(struct ledger *ledger, struct err *err)
+{
+    return ledger->ops->drop(ledger, err);
+}

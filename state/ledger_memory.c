@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows in this process only: for tests, and the model of what the other back end does. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/clock.h"
+#include "state/doc.h"
+#include "state/ledger_ops.h"
+#include "state/rowmap.h"
+
+/* Lives as long as the process, as a collection outlives its clients. */
+struct shared_rows {
+    struct shared_rows *next;
+    char *collection;
+    pthread_mutex_t mutex;
+    struct rowmap rows;
+};
+
+struct ledger_memory {
+    struct ledger base;
+    struct shared_rows *shared;
+};
+
+static pthread_mutex_t all_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct shared_rows *all_rows;
+
+static struct shared_rows *shared_rows_of(const char *collection)
+{
+    pthread_mutex_lock(&all_mutex);
+    struct shared_rows *shared = all_rows;
+    while (shared && strcmp(shared->collection, collection) != 0)
+        shared = shared->next;
+    if (!shared) {
+        shared = bson_malloc0(sizeof(*shared));
+        shared->collection = bson_strdup(collection);
+        pthread_mutex_init(&shared->mutex, NULL);
+        shared->next = all_rows;
+        all_rows = shared;
+    }
+    pthread_mutex_unlock(&all_mutex);
+    return shared;
+}
+
+static struct rowmap *ledger_memory_lock(struct ledger *ledger)
+{
+    struct shared_rows *shared = ((struct ledger_memory *)ledger)->shared;
+    pthread_mutex_lock(&shared->mutex);
+    return &shared->rows;
+}
+
+static void ledger_memory_unlock(struct ledger *ledger)
+{
+    pthread_mutex_unlock(&((struct ledger_memory *)ledger)->shared->mutex);
+}
+
+static bool ledger_memory_read(struct ledger *ledger, const char *const *keys, size_t count,
+                               struct arena *arena, struct ledger_row *rows, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    int64_t now_ms = clock_wall_ms();
+    for (size_t i = 0; i < count; i++) {
+        const bson_t *doc = rowmap_find(map, keys[i]);
+        if (doc)
+            ledger_row_decode(doc, now_ms, arena, &rows[i]);
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+/* --- parts of a stored row -------------------------------------------------------------------- */
+
+static bool find_path(const bson_t *doc, const char *path, bson_iter_t *out)
+{
+    bson_iter_t iter;
+    return doc && bson_iter_init(&iter, doc) && bson_iter_find_descendant(&iter, path, out);
+}
+
+static bool path_is_text(const bson_t *doc, const char *path, const char *text)
+{
+    bson_iter_t iter;
+    return find_path(doc, path, &iter) && BSON_ITER_HOLDS_UTF8(&iter) &&
+           strcmp(bson_iter_utf8(&iter, NULL), text) == 0;
+}
+
+static int64_t path_date(const bson_t *doc, const char *path)
+{
+    bson_iter_t iter;
+    return find_path(doc, path, &iter) && BSON_ITER_HOLDS_DATE_TIME(&iter)
+               ? bson_iter_date_time(&iter)
+               : 0;
+}
+
+static bool has(const bson_t *doc, const char *name)
+{
+    return doc && bson_has_field(doc, name);
+}
+
+static void copy_field(const bson_t *from, const char *name, bson_t *to)
+{
+    bson_iter_t iter;
+    if (from && bson_iter_init_find(&iter, from, name))
+        bson_append_iter(to, name, -1, &iter);
+}
+
+/* A copy of the row without the field `name`, or the beginning of a new one. */
+static bson_t *row_without(const bson_t *stored, const char *key, const char *name)
+{
+    bson_t *doc = bson_new();
+    bson_iter_t iter;
+    if (!stored)
+        doc_put_text(doc, "_id", key);
+    for (bool more = stored && bson_iter_init(&iter, stored); more && bson_iter_next(&iter);)
+        if (strcmp(bson_iter_key(&iter), name) != 0)
+            bson_append_iter(doc, bson_iter_key(&iter), -1, &iter);
+    return doc;
+}
+
+static bool holds(const bson_t *stored, const struct ledger_row *was)
+{
+    if (was && was->state != LEDGER_NONE) {
+        if (!has(stored, "gen") || doc_counter(stored, "gen") != was->gen ||
+            !path_is_text(stored, "ver", was->ver))
+            return false;
+    } else if (has(stored, "gen")) {
+        return false;
+    }
+    if (was && was->has_intent)
+        return path_is_text(stored, "intent.id", was->intent.id);
+    return !has(stored, "intent");
+}
+
+static bson_t *finished(const struct ledger_row *row, int64_t now_ms)
+{
+    bson_t *doc = bson_new();
+    doc_put_text(doc, "_id", row->key);
+    ledger_row_encode(row, doc);
+    doc_put_date(doc, "at", now_ms);
+    return doc;
+}
+
+/* --- writes ----------------------------------------------------------------------------------- */
+
+static void begin_intent(struct ledger *ledger, struct rowmap *map, struct ledger_write *write,
+                         int64_t valid_ms)
+{
+    const bson_t *stored = rowmap_find(map, write->row.key);
+    int64_t now_ms = clock_wall_ms();
+    bson_t intent;
+    write->lost = !holds(stored, write->was);
+    if (write->lost)
+        return;
+    bson_t *doc = row_without(stored, write->row.key, "intent");
+    BSON_APPEND_DOCUMENT_BEGIN(doc, "intent", &intent);
+    ledger_intent_encode(&write->row.intent, ledger->owner, &intent);
+    doc_put_date(&intent, "at", now_ms);
+    doc_put_date(&intent, "until", now_ms + valid_ms);
+    bson_append_document_end(doc, &intent);
+    rowmap_put(map, write->row.key, doc);
+}
+
+static void raise_row(struct rowmap *map, struct ledger_write *write)
+{
+    const bson_t *stored = rowmap_find(map, write->row.key);
+    write->lost = !holds(stored, write->was);
+    if (write->lost)
+        return;
+    bson_t *doc = finished(&write->row, clock_wall_ms());
+    copy_field(stored, "intent", doc);
+    copy_field(stored, "repair", doc);
+    rowmap_put(map, write->row.key, doc);
+}
+
+static bool ledger_memory_begin(struct ledger *ledger, struct ledger_begin *begin,
+                                struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (size_t i = 0; i < begin->intent_count; i++)
+        begin_intent(ledger, map, &begin->intents[i], begin->valid_ms);
+    for (size_t i = 0; i < begin->raise_count; i++)
+        raise_row(map, &begin->raises[i]);
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static bool ledger_memory_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
+                                 struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (size_t i = 0; i < count; i++) {
+        struct ledger_write *write = &writes[i];
+        const struct ledger_row *was = write->was;
+        const bson_t *stored = rowmap_find(map, write->row.key);
+        write->lost = !path_is_text(stored, "intent.id", write->row.intent.id);
+        if (write->lost)
+            continue;
+        bson_t *doc = finished(&write->row, clock_wall_ms());
+        if (was && (!was->repair || path_date(stored, "repair.at") > was->repair_ms))
+            copy_field(stored, "repair", doc);
+        rowmap_put(map, write->row.key, doc);
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static bool ledger_memory_mark(struct ledger *ledger, const char *const *keys, size_t count,
+                               const char *reason, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (size_t i = 0; i < count; i++) {
+        const bson_t *stored = rowmap_find(map, keys[i]);
+        int64_t now_ms = clock_wall_ms();
+        int64_t at_ms = path_date(stored, "repair.at") + 1;
+        bson_t repair;
+        bson_t *doc = row_without(stored, keys[i], "repair");
+        BSON_APPEND_DOCUMENT_BEGIN(doc, "repair", &repair);
+        doc_put_text(&repair, "reason", reason);
+        doc_put_date(&repair, "at", at_ms > now_ms ? at_ms : now_ms);
+        bson_append_document_end(doc, &repair);
+        rowmap_put(map, keys[i], doc);
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+static int64_t chunks_of(const bson_t *doc)
+{
+    struct doc_reader reader = doc_reader_of(doc, "ledger");
+    bson_iter_t iter;
+    size_t count;
+    return doc_elements(&reader, "chunks", &iter, &count) ? (int64_t)count : 0;
+}
+
+static bool ledger_memory_count(struct ledger *ledger, struct ledger_counts *out, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (struct rowmap_node *node = map->first[0]; node; node = node->next[0]) {
+        out->intents += has(node->doc, "intent") ? 1 : 0;
+        out->repairs += has(node->doc, "repair") ? 1 : 0;
+        if (path_is_text(node->doc, "state", ledger_state_text(LEDGER_DONE))) {
+            out->documents++;
+            out->chunks += chunks_of(node->doc);
+        } else if (path_is_text(node->doc, "state", ledger_state_text(LEDGER_DELETED))) {
+            out->tombstones++;
+        } else if (path_is_text(node->doc, "state", ledger_state_text(LEDGER_QUARANTINED))) {
+            out->quarantined++;
+        }
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static bool ledger_memory_scan(struct ledger *ledger, struct ledger_page *page, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    struct rowmap_node *node = rowmap_after(map, page->after);
+    int64_t now_ms = clock_wall_ms();
+    for (; node && page->count < page->limit; node = node->next[0])
+        ledger_row_decode(node->doc, now_ms, page->arena, &page->rows[page->count++]);
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+struct mark {
+    const char *key;
+    int64_t at_ms;
+};
+
+static int by_age(const void *a, const void *b)
+{
+    const struct mark *left = a;
+    const struct mark *right = b;
+    if (left->at_ms != right->at_ms)
+        return left->at_ms < right->at_ms ? -1 : 1;
+    return strcmp(left->key, right->key);
+}
+
+static bool ledger_memory_repairs(struct ledger *ledger, size_t limit, struct arena *arena,
+                                  const char **keys, size_t *count, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    struct mark *marks = bson_malloc0((map->count + 1) * sizeof(*marks));
+    size_t found = 0;
+    for (struct rowmap_node *node = map->first[0]; node; node = node->next[0])
+        if (has(node->doc, "repair"))
+            marks[found++] =
+                (struct mark){.key = node->key, .at_ms = path_date(node->doc, "repair.at")};
+    qsort(marks, found, sizeof(*marks), by_age);
+    for (; *count < limit && *count < found; (*count)++)
+        keys[*count] = arena_strdup(arena, marks[*count].key);
+    bson_free(marks);
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static bool ledger_memory_drop(struct ledger *ledger, struct err *err)
+{
+    (void)err;
+    rowmap_clear(ledger_memory_lock(ledger));
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static void ledger_memory_close(struct ledger *ledger)
+{
+    bson_free(ledger->collection);
+    bson_free(ledger->owner);
+    bson_free(ledger);
+}
+
+static const struct ledger_ops ledger_memory_ops = {
+    .name = "memory",
+    .read = ledger_memory_read,
+    .begin = ledger_memory_begin,
+    .finish = ledger_memory_finish,
+    .count = ledger_memory_count,
+    .scan = ledger_memory_scan,
+    .mark = ledger_memory_mark,
+    .repairs = ledger_memory_repairs,
+    .drop = ledger_memory_drop,
+    .close = ledger_memory_close,
+};
+
+struct ledger *ledger_memory_open(const struct ledger_options *options)
+{
+    struct ledger_memory *self = bson_malloc0(sizeof(*self));
+    self->base.ops = &ledger_memory_ops;
+    self->base.collection = bson_strdup_printf("%s.ledger.%s", options->name, options->build_id);
+    self->base.owner = bson_strdup(options->owner);
+    self->shared = shared_rows_of(self->base.collection);
+    return &self->base;
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The conditional writes of the mongo ledger: raw `update` commands, one entry per row.
+ *
+ * An entry whose row must still be as it was read is an upsert: when the row has changed, the
+ * filter matches nothing, the insert meets the row's _id, and the reply names that entry with a
+ * duplicate key. That tells which entries lost without reading again. Times are the server's own, so
+ * the updates are pipelines, and every value in them stands under $literal.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "state/doc.h"
+#include "state/ledger_mongo.h"
+#include "state/majority.h"
+
+/* Of one command; a command is a document and must stay below 16 MiB. */
+#define COMMAND_ENTRIES 1000u
+#define COMMAND_BYTES (12 * MIB)
+#define MARK_TRIES 3
+
+struct batch {
+    struct ledger_mongo *ledger;
+    mongoc_client_t *client;
+    bson_t command;
+    bson_t updates; /* open array inside `command` */
+    uint32_t count;
+    size_t bytes;
+    bool *lost[COMMAND_ENTRIES]; /* where each entry's fate is told */
+    int64_t applied;             /* of all commands sent */
+};
+
+static void batch_open(struct batch *batch)
+{
+    bson_init(&batch->command);
+    BSON_APPEND_UTF8(&batch->command, "update", batch->ledger->base.collection);
+    BSON_APPEND_BOOL(&batch->command, "ordered", false);
+    BSON_APPEND_ARRAY_BEGIN(&batch->command, "updates", &batch->updates);
+    batch->count = 0;
+    batch->bytes = 0;
+}
+
+/* A result that would pass 16 MiB: no repetition helps. */
+static bool is_too_large(uint32_t code)
+{
+    return code == 10334 || code == 17419 || code == 17420;
+}
+
+static bool batch_error(struct batch *batch, const bson_iter_t *iter, struct err *err)
+{
+    struct doc_reader reader = doc_reader_at(iter, "writeErrors");
+    int64_t index = doc_int(&reader, "index", -1);
+    int64_t code = doc_int(&reader, "code", 0);
+    const char *text = doc_peek(&reader, "errmsg");
+    if (index < 0 || index >= (int64_t)batch->count)
+        return err_set(err, ERR_RETRY, ERR_MONGO, code, "%s: an error without an entry",
+                       batch->ledger->base.collection);
+    if (code == MONGO_DUPLICATE_KEY) {
+        *batch->lost[index] = true;
+        return true;
+    }
+    return err_set(err, is_too_large((uint32_t)code) ? ERR_REJECT : ERR_RETRY, ERR_MONGO, code,
+                   "%s: writing a row: %s", batch->ledger->base.collection, text ? text : "");
+}
+
+static bool batch_reply(struct batch *batch, const bson_t *reply, struct err *err)
+{
+    struct doc_reader reader = doc_reader_of(reply, "update");
+    bson_iter_t iter;
+    size_t count;
+    batch->applied += doc_int(&reader, "n", 0);
+    if (!doc_elements(&reader, "writeErrors", &iter, &count))
+        return true;
+    while (bson_iter_next(&iter))
+        if (!batch_error(batch, &iter, err))
+            return false;
+    return true;
+}
+
+/* Sends what there is and opens the next command. After a failure without a reply anything may have
+ * been applied: the caller begins again with ledger_read(). */
+static bool batch_send(struct batch *batch, struct err *err)
+{
+    bson_append_array_end(&batch->command, &batch->updates);
+    bool ok = true;
+    if (batch->count > 0) {
+        CLEANUP(bson_destroyp) bson_t *opts = bson_new();
+        bson_t reply;
+        bson_error_t error;
+        majority_put_write(opts);
+        ok = mongoc_client_write_command_with_opts(batch->client, batch->ledger->database,
+                                                   &batch->command, opts, &reply, &error);
+        ok = ok ? batch_reply(batch, &reply, err)
+                : ledger_mongo_err(batch->ledger, &error, "writing rows", err);
+        bson_destroy(&reply);
+    }
+    bson_destroy(&batch->command);
+    batch_open(batch);
+    return ok;
+}
+
+static bool batch_add(struct batch *batch, const bson_t *entry, bool *lost, struct err *err)
+{
+    char text[16];
+    const char *key;
+    if (batch->count == COMMAND_ENTRIES ||
+        (batch->count > 0 && batch->bytes + entry->len > COMMAND_BYTES)) {
+        if (!batch_send(batch, err))
+            return false;
+    }
+    bson_uint32_to_string(batch->count, &key, text, sizeof(text));
+    BSON_APPEND_DOCUMENT(&batch->updates, key, entry);
+    batch->lost[batch->count++] = lost;
+    batch->bytes += entry->len + sizeof(text);
+    return true;
+}
+
+static bool batch_close(struct batch *batch, bool ok, struct err *err)
+{
+    ok = ok && batch_send(batch, err);
+    bson_append_array_end(&batch->command, &batch->updates);
+    bson_destroy(&batch->command);
+    return ok;
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+/* {$gte: x, $lte: x}: as {$eq: x}, but an upsert copies nothing of it into a new row. */
+static void put_equal_int(bson_t *query, const char *name, int64_t number)
+{
+    BCON_APPEND(query, name, "{", "$gte", BCON_INT64(number), "$lte", BCON_INT64(number), "}");
+}
+
+static void put_equal_text(bson_t *query, const char *name, const char *text)
+{
+    BCON_APPEND(query, name, "{", "$gte", BCON_UTF8(text), "$lte", BCON_UTF8(text), "}");
+}
+
+static void put_missing(bson_t *query, const char *name)
+{
+    BCON_APPEND(query, name, "{", "$exists", BCON_BOOL(false), "}");
+}
+
+/* The stored row still has the (gen, ver) and the intent of `was`. */
+static void put_condition(bson_t *query, const struct ledger_row *was)
+{
+    if (was && was->state != LEDGER_NONE) {
+        put_equal_int(query, "gen", was->gen);
+        put_equal_text(query, "ver", was->ver);
+    } else {
+        put_missing(query, "gen");
+    }
+    if (was && was->has_intent)
+        put_equal_text(query, "intent.id", was->intent.id);
+    else
+        put_missing(query, "intent");
+}
+
+static bson_t *entry_new(const char *key, bson_t *query)
+{
+    bson_t *entry = bson_new();
+    BSON_APPEND_DOCUMENT_BEGIN(entry, "q", query);
+    BSON_APPEND_UTF8(query, "_id", key);
+    return entry;
+}
+
+/* u: [{$set: {intent: {$mergeObjects: [{$literal: intent}, {at, until}]}}}] */
+static bson_t *entry_of_intent(const struct ledger_mongo *self, const struct ledger_write *write,
+                               int64_t valid_ms)
+{
+    bson_t query;
+    bson_t intent = BSON_INITIALIZER;
+    bson_t *entry = entry_new(write->row.key, &query);
+    put_condition(&query, write->was);
+    bson_append_document_end(entry, &query);
+    ledger_intent_encode(&write->row.intent, self->base.owner, &intent);
+    BCON_APPEND(entry, "u", "[", "{", "$set", "{", "intent", "{", "$mergeObjects", "[", "{",
+                "$literal", BCON_DOCUMENT(&intent), "}", "{", "at", BCON_UTF8("$$NOW"), "until",
+                "{", "$add", "[", BCON_UTF8("$$NOW"), BCON_INT64(valid_ms), "]", "}", "}", "]",
+                "}", "}", "}", "]");
+    BSON_APPEND_BOOL(entry, "upsert", true);
+    bson_destroy(&intent);
+    return entry;
+}
+
+/* {$literal: the finished row} */
+static bson_t *literal_of(const struct ledger_row *row)
+{
+    bson_t *literal = bson_new();
+    bson_t doc;
+    BSON_APPEND_DOCUMENT_BEGIN(literal, "$literal", &doc);
+    BSON_APPEND_UTF8(&doc, "_id", row->key);
+    ledger_row_encode(row, &doc);
+    bson_append_document_end(literal, &doc);
+    return literal;
+}
+
+/* u: [{$replaceWith: {$mergeObjects: [row, {at}, kept]}}] */
+static void put_replacement(bson_t *entry, const struct ledger_row *row, const bson_t *kept)
+{
+    bson_t *literal = literal_of(row);
+    BCON_APPEND(entry, "u", "[", "{", "$replaceWith", "{", "$mergeObjects", "[",
+                BCON_DOCUMENT(literal), "{", "at", BCON_UTF8("$$NOW"), "}", BCON_DOCUMENT(kept),
+                "]", "}", "}", "]");
+    bson_destroy(literal);
+}
+
+static bson_t *entry_of_raise(const struct ledger_write *write)
+{
+    bson_t query;
+    bson_t *entry = entry_new(write->row.key, &query);
+    /* a path to nothing adds no field */
+    bson_t *kept =
+        BCON_NEW("intent", BCON_UTF8("$intent"), "repair", BCON_UTF8("$repair"));
+    put_condition(&query, write->was);
+    bson_append_document_end(entry, &query);
+    put_replacement(entry, &write->row, kept);
+    BSON_APPEND_BOOL(entry, "upsert", true);
+    bson_destroy(kept);
+    return entry;
+}
+
+/* The mark that `was` had is cleared; a later one stays. */
+static bson_t *kept_by_finish(const struct ledger_row *was)
+{
+    if (!was)
+        return bson_new();
+    if (!was->repair)
+        return BCON_NEW("repair", BCON_UTF8("$repair"));
+    return BCON_NEW("$cond", "[", "{", "$gt", "[", BCON_UTF8("$" REPAIR_FIELD),
+                    BCON_DATE_TIME(was->repair_ms), "]", "}", "{", "repair", BCON_UTF8("$repair"),
+                    "}", "{", "$literal", "{", "}", "}", "]");
+}
+
+/* Not an upsert: a row whose intent is gone must not be made anew. */
+static bson_t *entry_of_finish(const struct ledger_write *write)
+{
+    bson_t query;
+    bson_t *entry = entry_new(write->row.key, &query);
+    bson_t *kept = kept_by_finish(write->was);
+    BSON_APPEND_UTF8(&query, "intent.id", write->row.intent.id);
+    bson_append_document_end(entry, &query);
+    put_replacement(entry, &write->row, kept);
+    bson_destroy(kept);
+    return entry;
+}
+
+/* Each mark is later than the one before it, so that clearing one never clears the next. */
+static bson_t *entry_of_mark(const char *key, const char *reason)
+{
+    bson_t query;
+    bson_t *entry = entry_new(key, &query);
+    bson_append_document_end(entry, &query);
+    BCON_APPEND(entry, "u", "[", "{", "$set", "{", "repair", "{", "$mergeObjects", "[", "{",
+                "$literal", "{", "reason", BCON_UTF8(reason), "}", "}", "{", "at", "{", "$max",
+                "[", BCON_UTF8("$$NOW"), "{", "$add", "[", BCON_UTF8("$" REPAIR_FIELD),
+                BCON_INT32(1), "]", "}", "]", "}", "}", "]", "}", "}", "}", "]");
+    BSON_APPEND_BOOL(entry, "upsert", true);
+    return entry;
+}
+
+/* --- operations ------------------------------------------------------------------------------- */
+
+static bool batch_take(struct batch *batch, bson_t *entry, bool *lost, struct err *err)
+{
+    bool ok = batch_add(batch, entry, lost, err);
+    bson_destroy(entry);
+    return ok;
+}
+
+bool ledger_mongo_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err)
+{
+    struct ledger_mongo *self = ledger_mongo_of(ledger);
+    CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
+    struct batch batch = {.ledger = self, .client = c.client};
+    bool ok = true;
+    batch_open(&batch);
+    for (size_t i = 0; ok && i < begin->intent_count; i++) {
+        struct ledger_write *write = &begin->intents[i];
+        ok = batch_take(&batch, entry_of_intent(self, write, begin->valid_ms), &write->lost, err);
+    }
+    for (size_t i = 0; ok && i < begin->raise_count; i++) {
+        struct ledger_write *write = &begin->raises[i];
+        ok = batch_take(&batch, entry_of_raise(write), &write->lost, err);
+    }
+    return batch_close(&batch, ok, err);
+}
+
+static bool is_finished_as(const struct ledger_row *stored, const struct ledger_row *row)
+{
+    return stored->exists && !stored->has_intent && stored->state == row->state &&
+           stored->offset == row->offset &&
+           ledger_compare(stored->gen, stored->ver, row->gen, row->ver) == 0;
+}
+
+/* Fewer rows were written than were sent: which ones, only the rows can tell. */
+static bool ledger_mongo_find_lost(struct ledger *ledger, struct ledger_write *writes, size_t count,
+                                   struct err *err)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
+    const char **keys = arena_alloc_array(arena, count, sizeof(*keys));
+    struct ledger_row *rows = arena_alloc_array(arena, count, sizeof(*rows));
+    for (size_t i = 0; i < count; i++)
+        keys[i] = writes[i].row.key;
+    if (!ledger_read(ledger, keys, count, arena, rows, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        writes[i].lost = !is_finished_as(&rows[i], &writes[i].row);
+    return true;
+}
+
+bool ledger_mongo_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
+                         struct err *err)
+{
+    struct ledger_mongo *self = ledger_mongo_of(ledger);
+    struct batch batch = {.ledger = self};
+    {
+        CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
+        bool ok = true;
+        batch.client = c.client;
+        batch_open(&batch);
+        for (size_t i = 0; ok && i < count; i++)
+            ok = batch_take(&batch, entry_of_finish(&writes[i]), &writes[i].lost, err);
+        if (!batch_close(&batch, ok, err))
+            return false;
+    }
+    return batch.applied == (int64_t)count || ledger_mongo_find_lost(ledger, writes, count, err);
+}
+
+static bool mark_once(struct ledger_mongo *self, const char *const *keys, size_t count,
+                      const char *reason, bool *raced, struct err *err)
+{
+    CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
+    struct batch batch = {.ledger = self, .client = c.client};
+    bool ok = true;
+    batch_open(&batch);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = batch_take(&batch, entry_of_mark(keys[i], reason), raced, err);
+    return batch_close(&batch, ok, err);
+}
+
+/* Two upserts of one missing row may race: the loser meets a duplicate key and asks again. */
+bool ledger_mongo_mark(struct ledger *ledger, const char *const *keys, size_t count,
+                       const char *reason, struct err *err)
+{
+    bool raced = true;
+    for (int try = 0; try < MARK_TRIES && raced; try++) {
+        raced = false;
+        if (!mark_once(ledger_mongo_of(ledger), keys, count, reason, &raced, err))
+            return false;
+    }
+    return !raced || err_set(err, ERR_RETRY, ERR_MONGO, MONGO_DUPLICATE_KEY,
+                             "%s: marking raced with another", ledger->collection);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a back end of ledger provides, and the row as BSON that both keep. Private to state/. */
+#pragma once
+
+#include "state/ledger.h"
+
+struct ledger_page {
+    const char *after;
+    size_t limit;
+    struct arena *arena;
+    struct ledger_row *rows; /* out, in the arena */
+    size_t count;            /* out */
+};
+
+struct ledger_ops {
+    const char *name;
+    bool (*read)(struct ledger *ledger, const char *const *keys, size_t count, struct arena *arena,
+                 struct ledger_row *rows, struct err *err) MUST_USE;
+    bool (*begin)(struct ledger *ledger, struct ledger_begin *begin, struct err *err) MUST_USE;
+    bool (*finish)(struct ledger *ledger, struct ledger_write *writes, size_t count,
+                   struct err *err) MUST_USE;
+    bool (*count)(struct ledger *ledger, struct ledger_counts *out, struct err *err) MUST_USE;
+    bool (*scan)(struct ledger *ledger, struct ledger_page *page, struct err *err) MUST_USE;
+    bool (*mark)(struct ledger *ledger, const char *const *keys, size_t count, const char *reason,
+                 struct err *err) MUST_USE;
+    bool (*repairs)(struct ledger *ledger, size_t limit, struct arena *arena, const char **keys,
+                    size_t *count, struct err *err) MUST_USE;
+    bool (*drop)(struct ledger *ledger, struct err *err) MUST_USE;
+    void (*close)(struct ledger *ledger);
+};
+
+struct ledger {
+    const struct ledger_ops *ops;
+    char *collection; /* "<name>.ledger.<build_id>" */
+    char *owner;
+};
+
+bool ledger_mongo_open(const struct ledger_options *options, struct ledger **out,
+                       struct err *err) MUST_USE;
+struct ledger *ledger_memory_open(const struct ledger_options *options);
+
+const char *ledger_state_text(enum ledger_state state);
+
+/* Appends the fields of a finished row, all but `_id`, `intent`, `repair` and `at`. */
+void ledger_row_encode(const struct ledger_row *row, bson_t *out);
+/* Appends the fields of an intent, all but `at` and `until`. */
+void ledger_intent_encode(const struct ledger_intent *intent, const char *owner, bson_t *out);
+/* `now_ms` is the clock that `until` was written by. Fields of an unknown shape are left out: what
+ * is missing makes a document be written again, never be skipped. */
+void ledger_row_decode(const bson_t *doc, int64_t now_ms, struct arena *arena,
+                       struct ledger_row *out);
