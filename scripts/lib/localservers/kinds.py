@@ -313,6 +313,7 @@ class Kafka(Server):
 
 # Replication factors of one, as there is one broker. Topics are only made on purpose, groups are
 # formed at once, and the internal topics have few partitions, so that the first group starts fast.
+# After a crash the broker is let in again when its old session has timed out (9 s by default).
 KAFKA_PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -323,6 +324,8 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=4

@@ -50,7 +50,7 @@ class Process:
         if self.boot_id != boot_id():
             return False
         stat = _read_stat(self.pid)
-        return stat is not None and stat[0] != "Z" and stat[1] == self.start_ticks
+        return stat is not None and not stat.ended and stat.start_ticks == self.start_ticks
 
     def signal(self, number: int) -> None:
         """Does nothing when the process is gone or its pid belongs to another program."""
@@ -105,7 +105,7 @@ def spawn(
     stat = _read_stat(child.pid)
     if stat is None:
         raise Problem(f"{role}: ended at once; see {log}")
-    return Process(role, child.pid, stat[1], boot_id(), str(log), log_start)
+    return Process(role, child.pid, stat.start_ticks, boot_id(), str(log), log_start)
 
 
 def start_child(argv: Sequence[str], die_with_parent: bool, env=None, **popen) -> subprocess.Popen:
@@ -166,11 +166,19 @@ def _reap(pid: int) -> None:
         del _children[pid]
 
 
-def _read_stat(pid: int) -> tuple[str, int] | None:
-    """State letter and start time in clock ticks since boot, from /proc (proc(5))."""
+@dataclass(frozen=True)
+class _Stat:
+    ended: bool
+    start_ticks: int  # since boot
+
+
+def _read_stat(pid: int) -> _Stat | None:
+    """From /proc/PID/stat, see proc(5)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     after_name = text[text.rindex(")") + 2 :].split()
-    return after_name[0], int(after_name[19])
+    state, threads, start_ticks = after_name[0], int(after_name[17]), int(after_name[19])
+    # A zombie whose other threads are still ending has its ports and files open.
+    return _Stat(state == "Z" and threads <= 1, start_ticks)
