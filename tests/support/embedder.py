@@ -263,32 +263,30 @@ class _Handler(BaseHTTPRequestHandler):
             return
         texts, dims = question.texts, question.dims or self.server.embedder.dims
         fault = self.server.embedder.begin(texts)
-        status = 0
-        try:
-            status = self._answer(fault, lambda: answer(question, fault, fault.dims or dims))
-        finally:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            seen = RequestSeen(arrived, self.path, tuple(texts), status, headers, len(body))
-            self.server.embedder.end(seen)
+        answered: bytes | None = None
+        if not fault.status and fault.cut != "request":
+            vectors = answer(question, fault, fault.dims or dims)
+            answered = b"<html>not JSON</html>" if fault.not_json else json.dumps(vectors).encode()
+        status = 0 if fault.cut else fault.status or 200
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        seen = RequestSeen(arrived, self.path, tuple(texts), status, headers, len(body))
+        # Counted before the first byte goes out: who has an answer finds it counted.
+        self.server.embedder.end(seen)
+        self._answer(fault, answered)
 
-    def _answer(self, fault: Fault, vectors: Callable[[], dict]) -> int:
-        """Sends what the fault leaves of an answer, and returns the status that was sent."""
+    def _answer(self, fault: Fault, body: bytes | None) -> None:
+        headers = dict(fault.headers)
         if fault.cut == "request":
             self._cut()
-            return 0
-        headers = dict(fault.headers)
-        if fault.status:
+        elif body is None:
             if fault.retry_after is not None:
                 headers["Retry-After"] = fault.retry_after
             self._send(fault.status, fault.body.encode(), headers)
-            return fault.status
-        body = b"<html>not JSON</html>" if fault.not_json else json.dumps(vectors()).encode()
-        if fault.cut == "body":
+        elif fault.cut == "body":
             self._send(200, body, headers, only_bytes=len(body) // 2)
             self._cut()
-            return 0
-        self._send(200, body, headers)
-        return 200
+        else:
+            self._send(200, body, headers)
 
     def _send(
         self,
