@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The value of an upsert. The frequent types of canonical extended JSON are written here, far
+ * faster than by libbson, which writes the rare ones. Reading back is libbson's.
+ * Format: github.com/mongodb/specifications, source/extended-json/extended-json.md, version 2.1. */
+#include "cdc/item.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mongo.h"
+#include "base/text.h"
+
+/* libbson reads no more than 98 levels of JSON, of which a value of extended JSON takes up to
+ * three. What is nested deeper is refused, and so travels as a re-read item. */
+#define MAX_DEPTH 94
+
+static const char PREFIX[] = "{\"doc\": ";
+#define PREFIX_SIZE (sizeof(PREFIX) - 1)
+
+static const char *const OP_NAMES[] = {
+    [ITEM_UPSERT] = "upsert",
+    [ITEM_DELETE] = "delete",
+    [ITEM_REREAD] = "reread",
+};
+
+const char *item_op_name(enum item_op op)
+{
+    return OP_NAMES[op];
+}
+
+bool item_op_parse(const char *name, enum item_op *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(OP_NAMES); i++) {
+        if (strcmp(OP_NAMES[i], name) == 0) {
+            *out = (enum item_op)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool put_document(struct buf *out, bson_iter_t *iter, int depth, struct err *err);
+static bool put_array(struct buf *out, bson_iter_t *iter, int depth, struct err *err);
+
+static bool refuse(struct err *err, const char *why, const char *key)
+{
+    return err_set(err, ERR_REJECT, ERR_DATA, 0, "document: %s at \"%.100s\"", why, key);
+}
+
+/* Length of the bytes that need no escape; tells of those that are not ASCII. */
+static size_t plain_length(const char *text, size_t size, bool *foreign)
+{
+    size_t length = 0;
+    for (; length < size; length++) {
+        unsigned char c = (unsigned char)text[length];
+        if (c < 0x20 || c == '"' || c == '\\')
+            break;
+        *foreign = *foreign || c >= 0x80;
+    }
+    return length;
+}
+
+static void put_escaped(struct buf *out, unsigned char c)
+{
+    static const char DIGITS[] = "0123456789abcdef";
+    char escape[6] = {'\\', 'u', '0', '0', DIGITS[c >> 4], DIGITS[c & 15]};
+    switch (c) {
+    case '"':
+    case '\\':
+        escape[1] = (char)c;
+        break;
+    case '\n':
+        escape[1] = 'n';
+        break;
+    case '\t':
+        escape[1] = 't';
+        break;
+    case '\r':
+        escape[1] = 'r';
+        break;
+    default:
+        buf_append(out, escape, 6);
+        return;
+    }
+    buf_append(out, escape, 2);
+}
+
+static bool put_text(struct buf *out, const char *text, size_t size)
+{
+    bool foreign = false;
+    buf_putc(out, '"');
+    for (size_t at = 0; at < size;) {
+        size_t length = plain_length(text + at, size - at, &foreign);
+        buf_append(out, text + at, length);
+        at += length;
+        if (at < size)
+            put_escaped(out, (unsigned char)text[at++]);
+    }
+    buf_putc(out, '"');
+    return !foreign || text_is_utf8(text, size);
+}
+
+static void put_double(struct buf *out, double number)
+{
+    char text[40] = "NaN";
+    if (isinf(number))
+        snprintf(text, sizeof(text), "%sInfinity", number < 0 ? "-" : "");
+    else if (!isnan(number))
+        snprintf(text, sizeof(text), "%.17g", number);
+    if (isfinite(number) && !strpbrk(text, ".e"))
+        strcat(text, ".0");
+    buf_puts(out, "{\"$numberDouble\":\"");
+    buf_puts(out, text);
+    buf_puts(out, "\"}");
+}
+
+static void put_long(struct buf *out, const char *before, int64_t number, const char *after)
+{
+    char text[24];
+    int length = snprintf(text, sizeof(text), "%" PRId64, number);
+    buf_puts(out, before);
+    buf_append(out, text, (size_t)length);
+    buf_puts(out, after);
+}
+
+static void put_oid(struct buf *out, const bson_oid_t *oid)
+{
+    char text[25];
+    bson_oid_to_string(oid, text);
+    buf_puts(out, "{\"$oid\":\"");
+    buf_append(out, text, 24);
+    buf_puts(out, "\"}");
+}
+
+/* By way of a document with this one value, as libbson writes it: { "v" : VALUE } */
+static bool put_rare(struct buf *out, const bson_iter_t *iter, struct err *err)
+{
+    static const char BEFORE[] = "{ \"v\" : ";
+    static const char AFTER[] = " }";
+    bson_t one = BSON_INITIALIZER;
+    size_t size = 0;
+    char *text = NULL;
+    if (bson_append_iter(&one, "v", 1, iter))
+        text = bson_as_canonical_extended_json(&one, &size);
+    bson_destroy(&one);
+    size_t around = sizeof(BEFORE) - 1 + sizeof(AFTER) - 1;
+    bool whole = text && size > around && memcmp(text, BEFORE, sizeof(BEFORE) - 1) == 0;
+    if (whole)
+        buf_append(out, text + sizeof(BEFORE) - 1, size - around);
+    bson_free(text);
+    return whole || refuse(err, "a value that cannot be written", bson_iter_key(iter));
+}
+
+static bool put_nested(struct buf *out, const bson_iter_t *iter, int depth, struct err *err)
+{
+    bson_iter_t inside;
+    if (depth >= MAX_DEPTH)
+        return refuse(err, "nested too deeply", bson_iter_key(iter));
+    if (!bson_iter_recurse(iter, &inside))
+        return refuse(err, "damaged BSON", bson_iter_key(iter));
+    if (bson_iter_type(iter) == BSON_TYPE_ARRAY)
+        return put_array(out, &inside, depth + 1, err);
+    return put_document(out, &inside, depth + 1, err);
+}
+
+static bool put_value(struct buf *out, const bson_iter_t *iter, int depth, struct err *err)
+{
+    uint32_t size = 0;
+    const char *text = NULL;
+    switch (bson_iter_type(iter)) {
+    case BSON_TYPE_UTF8:
+        text = bson_iter_utf8(iter, &size);
+        return put_text(out, text, size) || refuse(err, "invalid UTF-8", bson_iter_key(iter));
+    case BSON_TYPE_DOCUMENT:
+    case BSON_TYPE_ARRAY:
+        return put_nested(out, iter, depth, err);
+    case BSON_TYPE_INT32:
+        put_long(out, "{\"$numberInt\":\"", bson_iter_int32(iter), "\"}");
+        return true;
+    case BSON_TYPE_INT64:
+        put_long(out, "{\"$numberLong\":\"", bson_iter_int64(iter), "\"}");
+        return true;
+    case BSON_TYPE_DATE_TIME:
+        put_long(out, "{\"$date\":{\"$numberLong\":\"", bson_iter_date_time(iter), "\"}}");
+        return true;
+    case BSON_TYPE_DOUBLE:
+        put_double(out, bson_iter_double(iter));
+        return true;
+    case BSON_TYPE_OID:
+        put_oid(out, bson_iter_oid(iter));
+        return true;
+    case BSON_TYPE_BOOL:
+        buf_puts(out, bson_iter_bool(iter) ? "true" : "false");
+        return true;
+    case BSON_TYPE_NULL:
+        buf_puts(out, "null");
+        return true;
+    default:
+        return put_rare(out, iter, err);
+    }
+}
+
+/* A name with a $ would be taken for a type when the JSON is read. */
+static bool put_name(struct buf *out, const bson_iter_t *iter, struct err *err)
+{
+    const char *key = bson_iter_key(iter);
+    if (key[0] == '$')
+        return refuse(err, "a name that begins with $", key);
+    if (!put_text(out, key, bson_iter_key_len(iter)))
+        return refuse(err, "a name that is not valid UTF-8", "");
+    buf_putc(out, ':');
+    return true;
+}
+
+static bool put_members(struct buf *out, bson_iter_t *iter, bool named, int depth, struct err *err)
+{
+    for (bool first = true; bson_iter_next(iter); first = false) {
+        if (!first)
+            buf_putc(out, ',');
+        if (named && !put_name(out, iter, err))
+            return false;
+        if (!put_value(out, iter, depth, err))
+            return false;
+        if (out->overflow)
+            return refuse(err, "too large", bson_iter_key(iter));
+    }
+    /* libbson stops at what it cannot read as if it were the end. */
+    return iter->err_off == 0 || refuse(err, "damaged BSON", "");
+}
+
+static bool put_document(struct buf *out, bson_iter_t *iter, int depth, struct err *err)
+{
+    buf_putc(out, '{');
+    if (!put_members(out, iter, true, depth, err))
+        return false;
+    buf_putc(out, '}');
+    return true;
+}
+
+static bool put_array(struct buf *out, bson_iter_t *iter, int depth, struct err *err)
+{
+    buf_putc(out, '[');
+    if (!put_members(out, iter, false, depth, err))
+        return false;
+    buf_putc(out, ']');
+    return true;
+}
+
+bool item_encode_doc(const bson_t *doc, struct buf *out, struct err *err)
+{
+    bson_iter_t iter;
+    if (!bson_iter_init(&iter, doc))
+        return refuse(err, "damaged BSON", "");
+    buf_append(out, PREFIX, PREFIX_SIZE);
+    if (!put_document(out, &iter, 1, err))
+        return false;
+    buf_putc(out, '}');
+    return !out->overflow || refuse(err, "too large", "");
+}
+
+/* The bytes of the document inside {"doc": ...}, which any writer of JSON may space otherwise. */
+static bool find_doc(const char *value, size_t size, const char **doc, size_t *doc_size)
+{
+    static const char *const TOKENS[] = {"{", "\"doc\"", ":"};
+    static const char SPACE[] = " \t\r\n";
+    size_t at = 0;
+    for (size_t i = 0; i < ARRAY_LEN(TOKENS); i++) {
+        size_t length = strlen(TOKENS[i]);
+        while (at < size && value[at] && strchr(SPACE, value[at]))
+            at++;
+        if (size - at < length || memcmp(value + at, TOKENS[i], length) != 0)
+            return false;
+        at += length;
+    }
+    size_t end = size;
+    while (end > at && value[end - 1] && strchr(SPACE, value[end - 1]))
+        end--;
+    while (at < end && value[at] && strchr(SPACE, value[at]))
+        at++;
+    /* The least is {} and the brace that closes the value. */
+    if (end - at < 3 || value[end - 1] != '}' || value[at] != '{')
+        return false;
+    *doc = value + at;
+    *doc_size = end - 1 - at;
+    return true;
+}
+
+bool item_decode_doc(const char *value, size_t size, bson_t **doc, struct err *err)
+{
+    *doc = NULL;
+    const char *json = NULL;
+    size_t json_size = 0;
+    if (!value || !find_doc(value, size, &json, &json_size))
+        return err_set(err, ERR_REJECT, ERR_DATA, 0, "item: the value is not {\"doc\": ...}");
+    bson_error_t error = {0};
+    *doc = bson_new_from_json((const uint8_t *)json, (ssize_t)json_size, &error);
+    if (!*doc)
+        return err_set(err, ERR_REJECT, ERR_DATA, 0, "item: %s", error.message);
+    return true;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Offsets, groups and the removal of topics: calls of the admin client, each under a deadline. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cdc/worklog_kafka_admin.h"
+
+bool kafka_admin_begin(struct kafka_log *log, rd_kafka_admin_op_t operation,
+                       struct kafka_call *call, struct err *err)
+{
+    char reason[256];
+    *call = (struct kafka_call){.log = log};
+    call->options = rd_kafka_AdminOptions_new(log->admin, operation);
+    call->queue = rd_kafka_queue_new(log->admin);
+    if (!call->options || rd_kafka_AdminOptions_set_request_timeout(
+                              call->options, KAFKA_CALL_TIMEOUT_MS, reason, sizeof(reason)))
+        return err_set(err, ERR_FATAL, ERR_KAFKA, 0, "kafka admin: cannot make a request");
+    return true;
+}
+
+void kafka_call_fini(struct kafka_call *call)
+{
+    rd_kafka_event_destroyp(&call->event);
+    rd_kafka_queue_destroyp(&call->queue);
+    rd_kafka_AdminOptions_destroyp(&call->options);
+}
+
+bool kafka_admin_err(struct kafka_log *log, struct err *err, rd_kafka_resp_err_t code,
+                     const char *what, const char *reason)
+{
+    kafka_err_reason(err, code, what, reason);
+    if (code != RD_KAFKA_RESP_ERR__TIMED_OUT && code != RD_KAFKA_RESP_ERR__TRANSPORT)
+        return false;
+    /* The reason lies with the connections: the client tells of those when it is polled. */
+    rd_kafka_poll(log->admin, 0);
+    char problem[sizeof(log->last_problem)];
+    pthread_mutex_lock(&log->mutex);
+    memcpy(problem, log->last_problem, sizeof(problem));
+    pthread_mutex_unlock(&log->mutex);
+    if (!problem[0])
+        return false;
+    return kafka_err_reason(err, code, what, problem);
+}
+
+bool kafka_admin_await(struct kafka_call *call, const char *what, struct err *err)
+{
+    call->event = rd_kafka_queue_poll(call->queue, KAFKA_CALL_TIMEOUT_MS + 1000);
+    if (!call->event)
+        return kafka_admin_err(call->log, err, RD_KAFKA_RESP_ERR__TIMED_OUT, what, NULL);
+    rd_kafka_resp_err_t code = rd_kafka_event_error(call->event);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_admin_err(call->log, err, code, what,
+                               rd_kafka_event_error_string(call->event));
+    return true;
+}
+
+static rd_kafka_topic_partition_list_t *kafka_list(const char *topic, int count)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
+    for (int p = 0; p < count; p++)
+        rd_kafka_topic_partition_list_add(list, topic, p);
+    return list;
+}
+
+static bool kafka_edge(struct kafka_log *log, rd_kafka_topic_partition_list_t *list, int64_t which,
+                       int64_t *offsets, struct err *err)
+{
+    for (int i = 0; i < list->cnt; i++)
+        list->elems[i].offset = which;
+    rd_kafka_resp_err_t code =
+        rd_kafka_offsets_for_times(log->admin, list, KAFKA_CALL_TIMEOUT_MS);
+    for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        code = list->elems[i].err;
+        offsets[list->elems[i].partition] = list->elems[i].offset;
+    }
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_admin_err(log, err, code, "kafka offsets", NULL);
+    return true;
+}
+
+/* ListOffsets takes these in the place of a timestamp; one request per broker then answers for all
+ * partitions, where rd_kafka_query_watermark_offsets() asks two per partition, one after another. */
+static const int64_t EARLIEST = -2;
+static const int64_t LATEST = -1;
+
+bool kafka_watermarks(struct kafka_log *log, const char *topic, int count, int64_t *low,
+                      int64_t *high, struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
+    return kafka_edge(log, list, EARLIEST, low, err) && kafka_edge(log, list, LATEST, high, err);
+}
+
+/* The group's partitions in the only group of a result, or NULL and the reason. */
+static const rd_kafka_topic_partition_list_t *
+kafka_only_group(struct kafka_call *call, const rd_kafka_group_result_t **groups, size_t count,
+                 const char *what, struct err *err)
+{
+    if (count != 1) {
+        kafka_err(err, RD_KAFKA_RESP_ERR__BAD_MSG, what);
+        return NULL;
+    }
+    const rd_kafka_error_t *error = rd_kafka_group_result_error(groups[0]);
+    if (error) {
+        kafka_admin_err(call->log, err, rd_kafka_error_code(error), what,
+                        rd_kafka_error_string(error));
+        return NULL;
+    }
+    return rd_kafka_group_result_partitions(groups[0]);
+}
+
+static bool kafka_take_committed(const rd_kafka_topic_partition_list_t *list,
+                                 struct worklog_position *positions, int count, struct err *err)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *one = &list->elems[i];
+        if (one->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return kafka_err(err, one->err, "kafka committed offsets");
+        if (one->partition < count)
+            positions[one->partition].committed = one->offset >= 0 ? one->offset : -1;
+    }
+    return true;
+}
+
+static bool kafka_committed(struct kafka_log *log, const char *topic, const char *group,
+                            struct worklog_position *positions, int count, struct err *err)
+{
+    static const char WHAT[] = "kafka committed offsets";
+    CLEANUP(kafka_call_fini) struct kafka_call call;
+    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, &call, err))
+        return false;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
+    rd_kafka_ListConsumerGroupOffsets_t *request =
+        rd_kafka_ListConsumerGroupOffsets_new(group, list);
+    rd_kafka_ListConsumerGroupOffsets(log->admin, &request, 1, call.options, call.queue);
+    rd_kafka_ListConsumerGroupOffsets_destroy(request);
+    if (!kafka_admin_await(&call, WHAT, err))
+        return false;
+    size_t groups = 0;
+    const rd_kafka_group_result_t **results = rd_kafka_ListConsumerGroupOffsets_result_groups(
+        rd_kafka_event_ListConsumerGroupOffsets_result(call.event), &groups);
+    const rd_kafka_topic_partition_list_t *found =
+        kafka_only_group(&call, results, groups, WHAT, err);
+    return found && kafka_take_committed(found, positions, count, err);
+}
+
+bool kafka_positions(struct worklog *base, const char *topic, const char *group,
+                     struct worklog_position *positions, int count, struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    int64_t low[WORKLOG_MAX_PARTITIONS] = {0};
+    int64_t high[WORKLOG_MAX_PARTITIONS] = {0};
+    /* The watermarks last: a lag is never shown too small. */
+    if (!kafka_committed(log, topic, group, positions, count, err) ||
+        !kafka_watermarks(log, topic, count, low, high, err))
+        return false;
+    for (int p = 0; p < count; p++) {
+        positions[p].low = low[p];
+        positions[p].high = high[p];
+    }
+    return true;
+}
+
+/* An offset commit by someone who is no member: the broker takes it only while the group is empty,
+ * and says so for each partition. */
+bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,
+                int count, struct err *err)
+{
+    static const char WHAT[] = "kafka start offsets";
+    struct kafka_log *log = (struct kafka_log *)base;
+    CLEANUP(kafka_call_fini) struct kafka_call call;
+    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, &call, err))
+        return false;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
+    for (int p = 0; p < count; p++)
+        list->elems[p].offset = offsets[p];
+    rd_kafka_AlterConsumerGroupOffsets_t *request =
+        rd_kafka_AlterConsumerGroupOffsets_new(group, list);
+    rd_kafka_AlterConsumerGroupOffsets(log->admin, &request, 1, call.options, call.queue);
+    rd_kafka_AlterConsumerGroupOffsets_destroy(request);
+    if (!kafka_admin_await(&call, WHAT, err))
+        return false;
+    size_t groups = 0;
+    const rd_kafka_group_result_t **results = rd_kafka_AlterConsumerGroupOffsets_result_groups(
+        rd_kafka_event_AlterConsumerGroupOffsets_result(call.event), &groups);
+    const rd_kafka_topic_partition_list_t *done =
+        kafka_only_group(&call, results, groups, WHAT, err);
+    for (int i = 0; done && i < done->cnt; i++) {
+        if (done->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return kafka_err(err, done->elems[i].err, WHAT);
+    }
+    return done != NULL;
+}
+
+bool kafka_topic_outcome(struct kafka_call *call, const rd_kafka_topic_result_t **topics,
+                         size_t count, rd_kafka_resp_err_t harmless, const char *what,
+                         struct err *err)
+{
+    if (count != 1)
+        return kafka_err(err, RD_KAFKA_RESP_ERR__BAD_MSG, what);
+    rd_kafka_resp_err_t code = rd_kafka_topic_result_error(topics[0]);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == harmless)
+        return true;
+    return kafka_admin_err(call->log, err, code, what, rd_kafka_topic_result_error_string(topics[0]));
+}
+
+/* The brokers drop the groups' offsets of a topic together with it. */
+bool kafka_remove(struct worklog *base, const char *topic, struct err *err)
+{
+    static const char WHAT[] = "kafka topic removal";
+    struct kafka_log *log = (struct kafka_log *)base;
+    CLEANUP(kafka_call_fini) struct kafka_call call;
+    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_DELETETOPICS, &call, err))
+        return false;
+    rd_kafka_DeleteTopic_t *request = rd_kafka_DeleteTopic_new(topic);
+    rd_kafka_DeleteTopics(log->admin, &request, 1, call.options, call.queue);
+    rd_kafka_DeleteTopic_destroy(request);
+    if (!kafka_admin_await(&call, WHAT, err))
+        return false;
+    size_t topics = 0;
+    const rd_kafka_topic_result_t **results = rd_kafka_DeleteTopics_result_topics(
+        rd_kafka_event_DeleteTopics_result(call.event), &topics);
+    return kafka_topic_outcome(&call, results, topics, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+                               WHAT, err);
+}

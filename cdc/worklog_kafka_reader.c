@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading from Kafka: one member of a consumer group per reader. Only rd_kafka_consumer_poll() is
+ * used; rebalances are served inside it, on the reader's thread. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "cdc/worklog_kafka_record.h"
+
+/* Shorter than a session: a broker that does not answer must not hold a rebalance for longer. */
+#define COMMIT_TIMEOUT_MS 5000
+#define CLOSE_TIMEOUT_MS 8000
+
+/* Of one partition, since it was last assigned. Each is a next offset; 0: none yet. */
+struct kafka_progress {
+    int64_t delivered; /* after the last record given to the caller */
+    int64_t skipped;   /* after the unreadable records that follow it */
+    int64_t stored;    /* as given to librdkafka */
+};
+
+struct kafka_reader {
+    struct worklog_reader base;
+    rd_kafka_t *client;
+    char *topic;
+    rd_kafka_message_t **messages; /* of the last batch: its records point into them */
+    struct worklog_record *records;
+    size_t count;
+    size_t capacity;
+    struct kafka_progress progress[WORKLOG_MAX_PARTITIONS];
+
+    bool revoked; /* by the rebalance callback: what was collected is void */
+    bool stale;   /* records are thrown away until then: they belong to an assignment given up */
+    bool gap;     /* a partition stands still since its assignment: its next offset is gone */
+    /* An event found behind records of the same batch waits here for the next call. */
+    bool noticed;
+    bool notice_failed;
+    enum worklog_read notice;
+    struct err notice_err;
+
+    int64_t session_timeout_ms;
+    /* When the request was sent to which the group's coordinator last answered; 0: never. */
+    _Atomic int64_t heard_ms;
+    /* There was a silence as long as a session: whatever came after, the partitions may be
+     * another's, until there is a new assignment. */
+    _Atomic bool expired;
+};
+
+static const struct kafka_setting READER_DEFAULTS[] = {
+    {"session.timeout.ms", "10000"},
+    {"heartbeat.interval.ms", "1000"},
+    {"max.poll.interval.ms", "300000"},
+    {"auto.commit.interval.ms", "1000"},
+    /* A fetch returns as soon as there is a byte; a partition that is new waits for it. */
+    {"fetch.wait.max.ms", "100"},
+    {"fetch.error.backoff.ms", "100"},
+    {"fetch.max.bytes", "16777216"},
+    {"queued.max.messages.kbytes", "16384"},
+    {"check.crcs", "true"},
+    {"reconnect.backoff.max.ms", "2000"},
+    {"socket.keepalive.enable", "true"},
+    {NULL, NULL},
+};
+
+/* Kafka's protocol numbers of requests. Source: kafka.apache.org/protocol, "ApiKeys". */
+enum { KAFKA_API_HEARTBEAT = 12, KAFKA_API_SYNC_GROUP = 14 };
+
+/* Called on librdkafka's threads. A session begins anew when the coordinator receives a heartbeat,
+ * which is not before it was sent; a process that was stopped finds old answers in its sockets, so
+ * the time of receiving says nothing. */
+static rd_kafka_resp_err_t kafka_on_response(rd_kafka_t *client, int socket, const char *broker,
+                                             int32_t broker_id, int16_t api, int16_t version,
+                                             int32_t correlation, size_t size, int64_t rtt_us,
+                                             rd_kafka_resp_err_t code, void *opaque)
+{
+    (void)client, (void)socket, (void)broker, (void)broker_id, (void)version, (void)correlation;
+    (void)size;
+    struct kafka_reader *reader = opaque;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        (api != KAFKA_API_HEARTBEAT && api != KAFKA_API_SYNC_GROUP))
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    int64_t sent_ms = clock_mono_ms() - (rtt_us > 0 ? rtt_us / 1000 : 0);
+    if (api == KAFKA_API_SYNC_GROUP)
+        reader->expired = false;
+    else if (reader->heard_ms && sent_ms - reader->heard_ms > reader->session_timeout_ms)
+        reader->expired = true;
+    reader->heard_ms = sent_ms;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t kafka_on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf,
+                                        void *opaque, char *reason, size_t reason_size)
+{
+    (void)conf, (void)reason, (void)reason_size;
+    return rd_kafka_interceptor_add_on_response_received(client, "session", kafka_on_response,
+                                                         opaque);
+}
+
+static void kafka_on_reader_problem(rd_kafka_t *client, int code, const char *reason, void *opaque)
+{
+    (void)client, (void)opaque;
+    log_debug("kafka.reader.problem", LOG_STR("code", rd_kafka_err2name(code)),
+              LOG_STR("reason", reason));
+}
+
+/* Commits what is stored, and waits for the answer no longer than COMMIT_TIMEOUT_MS. */
+static rd_kafka_resp_err_t kafka_commit_stored(rd_kafka_t *client)
+{
+    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_resp_err_t code = rd_kafka_commit_queue(client, NULL, queue, NULL, NULL);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return code;
+    CLEANUP(rd_kafka_event_destroyp)
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, COMMIT_TIMEOUT_MS);
+    return event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+}
+
+static void kafka_on_revoke(struct kafka_reader *reader, rd_kafka_t *client, int partitions)
+{
+    if (partitions > 0 && !rd_kafka_assignment_lost(client)) {
+        rd_kafka_resp_err_t code = kafka_commit_stored(client);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET)
+            log_debug("kafka.reader.revoke", LOG_STR("code", rd_kafka_err2name(code)));
+    }
+    rd_kafka_assign(client, NULL);
+    reader->revoked = reader->revoked || partitions > 0;
+    reader->stale = false;
+    rd_kafka_yield(client); /* the caller is told now, not when its time-out is over */
+}
+
+static void kafka_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
+                               rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    struct kafka_reader *reader = opaque;
+    if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        kafka_on_revoke(reader, client, partitions ? partitions->cnt : 0);
+        return;
+    }
+    memset(reader->progress, 0, sizeof(reader->progress));
+    reader->gap = reader->stale = false;
+    rd_kafka_assign(client, partitions);
+}
+
+static bool kafka_reader_conf(const struct kafka_log *log,
+                              const struct worklog_reader_options *options,
+                              struct kafka_reader *reader, rd_kafka_conf_t **out, struct err *err)
+{
+    bool is_static = options->instance && options->instance[0];
+    const struct kafka_setting fixed[] = {
+        {"group.id", options->group},
+        {"partition.assignment.strategy", "range"},
+        {"enable.auto.offset.store", "false"},
+        {"enable.auto.commit", "true"},
+        {"auto.offset.reset", "error"},
+        {is_static ? "group.instance.id" : NULL, options->instance},
+        {NULL, NULL},
+    };
+    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
+    if (!kafka_conf_new(log, READER_DEFAULTS, fixed, &conf, err))
+        return false;
+    rd_kafka_conf_set_opaque(conf, reader);
+    rd_kafka_conf_set_rebalance_cb(conf, kafka_on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, kafka_on_reader_problem);
+    rd_kafka_conf_interceptor_add_on_new(conf, "session", kafka_on_new, reader);
+    char value[24];
+    size_t size = sizeof(value);
+    if (rd_kafka_conf_get(conf, "session.timeout.ms", value, &size) == RD_KAFKA_CONF_OK)
+        reader->session_timeout_ms = strtoll(value, NULL, 10);
+    *out = TAKE(conf);
+    return true;
+}
+
+static bool kafka_subscribe(const struct kafka_reader *reader, struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, reader->topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(reader->client, topics);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_err(err, code, "kafka subscribe");
+    return true;
+}
+
+bool kafka_open_reader(struct worklog *base, const struct worklog_reader_options *options,
+                       struct worklog_reader **out, struct err *err)
+{
+    struct kafka_reader *reader = calloc(1, sizeof(*reader));
+    if (!reader)
+        abort();
+    reader->base.ops = &worklog_kafka_ops;
+    reader->topic = strdup(options->topic);
+    if (!reader->topic)
+        abort();
+    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
+    if (!kafka_reader_conf((struct kafka_log *)base, options, reader, &conf, err) ||
+        !kafka_client_new(RD_KAFKA_CONSUMER, &conf, &reader->client, err)) {
+        kafka_close_reader(&reader->base);
+        return false;
+    }
+    rd_kafka_poll_set_consumer(reader->client);
+    if (!kafka_subscribe(reader, err)) {
+        kafka_close_reader(&reader->base);
+        return false;
+    }
+    *out = &reader->base;
+    return true;
+}
+
+static void kafka_drop_batch(struct kafka_reader *reader)
+{
+    for (size_t i = 0; i < reader->count; i++)
+        rd_kafka_message_destroy(reader->messages[i]);
+    reader->count = 0;
+}
+
+static void kafka_make_room(struct kafka_reader *reader)
+{
+    if (reader->count < reader->capacity)
+        return;
+    size_t capacity = reader->capacity ? 2 * reader->capacity : 256;
+    rd_kafka_message_t **messages = realloc(reader->messages, capacity * sizeof(*messages));
+    struct worklog_record *records = realloc(reader->records, capacity * sizeof(*records));
+    if (!messages || !records)
+        abort();
+    reader->messages = messages;
+    reader->records = records;
+    reader->capacity = capacity;
+}
+
+static bool kafka_store_offset(const struct kafka_reader *reader, int partition, int64_t next,
+                               struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, reader->topic, partition)->offset = next;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_store(reader->client, list);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = list->elems[0].err;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_is_usable(reader->client, err) && kafka_err(err, code, "kafka store");
+    return true;
+}
+
+/* When all that was delivered is applied, unreadable records behind it are passed over too. */
+static bool kafka_store_skipped(struct kafka_reader *reader, int partition, struct err *err)
+{
+    struct kafka_progress *progress = &reader->progress[partition];
+    if (progress->skipped <= progress->stored || progress->stored < progress->delivered)
+        return true;
+    if (!kafka_store_offset(reader, partition, progress->skipped, err))
+        return false;
+    progress->stored = progress->skipped;
+    return true;
+}
+
+static void kafka_skip(struct kafka_reader *reader, const rd_kafka_message_t *message,
+                       const struct err *why)
+{
+    log_warn("worklog.record.invalid", LOG_STR("topic", reader->topic),
+             LOG_INT("partition", message->partition), LOG_INT("offset", message->offset),
+             LOG_ERR(why));
+    reader->progress[message->partition].skipped = message->offset + 1;
+    if (!kafka_store_skipped(reader, message->partition, NULL))
+        log_debug("kafka.reader.skip", LOG_INT("partition", message->partition));
+}
+
+/* What is not a record, as the outcome of this call or, behind records, of the next. */
+static void kafka_notice(struct kafka_reader *reader, const rd_kafka_message_t *message)
+{
+    reader->noticed = true;
+    reader->notice_failed = false;
+    switch ((int)message->err) {
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+        reader->gap = true;
+        reader->notice = READ_GAP;
+        log_debug("kafka.reader.gap", LOG_INT("partition", message->partition),
+                  LOG_INT("offset", message->offset),
+                  LOG_STR("reason", rd_kafka_message_errstr(message)));
+        return;
+    case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
+        reader->notice = READ_LOST;
+        return;
+    default:
+        reader->notice_failed = true;
+        if (kafka_is_usable(reader->client, &reader->notice_err))
+            kafka_err_reason(&reader->notice_err, message->err, "kafka read",
+                             rd_kafka_message_errstr(message));
+    }
+}
+
+/* Returns the bytes it adds to the batch. */
+static size_t kafka_collect(struct kafka_reader *reader, rd_kafka_message_t *message)
+{
+    if (reader->stale) {
+        rd_kafka_message_destroy(message);
+        return 0;
+    }
+    kafka_make_room(reader);
+    struct worklog_record *record = &reader->records[reader->count];
+    struct err why = {0};
+    if (!kafka_record_decode(message, record, &why)) {
+        kafka_skip(reader, message, &why);
+        rd_kafka_message_destroy(message);
+        return 0;
+    }
+    reader->messages[reader->count++] = message;
+    reader->progress[message->partition].delivered = message->offset + 1;
+    return message->len + message->key_len;
+}
+
+/* Fills the batch until it is full, there is no more at hand, or something else happened. */
+static void kafka_fill(struct kafka_reader *reader, size_t max_records, size_t max_size,
+                       int64_t timeout_ms)
+{
+    int64_t deadline_ms = clock_mono_ms() + timeout_ms;
+    size_t size = 0;
+    int64_t wait_ms = timeout_ms;
+    while (reader->count < max_records && (size < max_size || reader->count == 0)) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->client, (int)wait_ms);
+        if (reader->revoked || !message) {
+            if (message)
+                rd_kafka_message_destroy(message);
+            return;
+        }
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            kafka_notice(reader, message);
+            rd_kafka_message_destroy(message);
+            return;
+        }
+        size += kafka_collect(reader, message);
+        int64_t left_ms = reader->count ? 0 : deadline_ms - clock_mono_ms();
+        wait_ms = left_ms > 0 ? left_ms : 0;
+    }
+}
+
+static bool kafka_take_notice(struct kafka_reader *reader, enum worklog_read *outcome,
+                              struct err *err)
+{
+    reader->noticed = false;
+    *outcome = reader->notice;
+    if (!reader->notice_failed)
+        return true;
+    *outcome = READ_IDLE;
+    if (err)
+        *err = reader->notice_err;
+    return false;
+}
+
+/* The caller did not apply what it had: joining anew makes those records come again. Where
+ * librdkafka knows of the loss it does so by itself. */
+static bool kafka_give_up(struct kafka_reader *reader, struct err *err)
+{
+    reader->stale = true;
+    if (rd_kafka_assignment_lost(reader->client))
+        return true;
+    reader->heard_ms = 0;
+    reader->expired = false;
+    return kafka_subscribe(reader, err);
+}
+
+bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size,
+                int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
+                struct err *err)
+{
+    struct kafka_reader *reader = (struct kafka_reader *)base;
+    kafka_drop_batch(reader);
+    if (reader->noticed)
+        return kafka_take_notice(reader, outcome, err);
+    if (kafka_is_lost(base) && !kafka_give_up(reader, err))
+        return false;
+    kafka_fill(reader, max_records, max_size, timeout_ms);
+    if (reader->revoked) {
+        kafka_drop_batch(reader);
+        reader->revoked = reader->noticed = false;
+        *outcome = READ_LOST;
+        return true;
+    }
+    if (reader->count > 0) {
+        *batch = (struct worklog_batch){.records = reader->records, .count = reader->count};
+        *outcome = READ_RECORDS;
+        return true;
+    }
+    if (reader->noticed)
+        return kafka_take_notice(reader, outcome, err);
+    *outcome = reader->gap ? READ_GAP : READ_IDLE;
+    return kafka_is_usable(reader->client, err);
+}
+
+bool kafka_store(struct worklog_reader *base, int partition, int64_t next_offset, struct err *err)
+{
+    struct kafka_reader *reader = (struct kafka_reader *)base;
+    struct kafka_progress *progress = &reader->progress[partition];
+    if (next_offset < progress->stored && next_offset < progress->delivered)
+        return err_set(err, ERR_REJECT, ERR_STATE, 0,
+                       "kafka store: offset %" PRId64 " of partition %d is below %" PRId64,
+                       next_offset, partition, progress->stored);
+    if (next_offset > progress->stored) {
+        if (!kafka_store_offset(reader, partition, next_offset, err))
+            return false;
+        progress->stored = next_offset;
+    }
+    return kafka_store_skipped(reader, partition, err);
+}
+
+bool kafka_commit(struct worklog_reader *base, struct err *err)
+{
+    struct kafka_reader *reader = (struct kafka_reader *)base;
+    rd_kafka_resp_err_t code = kafka_commit_stored(reader->client);
+    /* Nothing new to commit. */
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__NO_OFFSET)
+        return true;
+    return kafka_is_usable(reader->client, err) && kafka_err(err, code, "kafka commit");
+}
+
+bool kafka_is_lost(const struct worklog_reader *base)
+{
+    const struct kafka_reader *reader = (const struct kafka_reader *)base;
+    if (reader->expired || rd_kafka_assignment_lost(reader->client))
+        return true;
+    int64_t heard_ms = reader->heard_ms;
+    return heard_ms != 0 && clock_mono_ms() - heard_ms > reader->session_timeout_ms;
+}
+
+static bool kafka_leave(struct kafka_reader *reader)
+{
+    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(reader->client);
+    CLEANUP(rd_kafka_error_destroyp)
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(reader->client, queue);
+    if (error)
+        return false;
+    int64_t deadline_ms = clock_mono_ms() + CLOSE_TIMEOUT_MS;
+    while (!rd_kafka_consumer_closed(reader->client) && clock_mono_ms() < deadline_ms)
+        rd_kafka_queue_poll_callback(queue, 50);
+    return rd_kafka_consumer_closed(reader->client) != 0;
+}
+
+void kafka_close_reader(struct worklog_reader *base)
+{
+    struct kafka_reader *reader = (struct kafka_reader *)base;
+    kafka_drop_batch(reader);
+    if (reader->client) {
+        bool left = kafka_leave(reader);
+        rd_kafka_destroy_flags(reader->client, left ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    }
+    free(reader->messages);
+    free(reader->records);
+    free(reader->topic);
+    free(reader);
+}

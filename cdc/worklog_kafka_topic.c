@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making sure of a topic: that it is there, is compacted, and what it holds. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cdc/worklog_kafka_admin.h"
+
+/* The active segment is never compacted: an hour bounds what a replay reads twice. */
+#define SEGMENT_MS "3600000"
+/* A document of 16 MiB with its envelope. */
+#define MAX_MESSAGE_BYTES 17825792
+#define TEXT(number) TEXT_OF(number)
+#define TEXT_OF(number) #number
+/* How long a topic that was just made may take until every partition has a leader. */
+#define APPEAR_TIMEOUT_MS 10000
+
+struct kafka_topic_settings {
+    bool found; /* the topic exists */
+    char cleanup_policy[32];
+    int64_t delete_retention_ms;
+    int64_t max_message_bytes;
+};
+
+static void kafka_take_setting(struct kafka_topic_settings *settings, const char *name,
+                               const char *value)
+{
+    if (strcmp(name, "cleanup.policy") == 0)
+        snprintf(settings->cleanup_policy, sizeof(settings->cleanup_policy), "%s", value);
+    else if (strcmp(name, "delete.retention.ms") == 0)
+        settings->delete_retention_ms = strtoll(value, NULL, 10);
+    else if (strcmp(name, "max.message.bytes") == 0)
+        settings->max_message_bytes = strtoll(value, NULL, 10);
+}
+
+static bool kafka_read_settings(struct kafka_call *call, struct kafka_topic_settings *out,
+                                struct err *err)
+{
+    static const char WHAT[] = "kafka topic settings";
+    size_t count = 0;
+    const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result(call->event), &count);
+    if (count != 1)
+        return kafka_err(err, RD_KAFKA_RESP_ERR__BAD_MSG, WHAT);
+    rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resources[0]);
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        return true;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_admin_err(call->log, err, code, WHAT,
+                               rd_kafka_ConfigResource_error_string(resources[0]));
+    out->found = true;
+    size_t entries = 0;
+    const rd_kafka_ConfigEntry_t **entry = rd_kafka_ConfigResource_configs(resources[0], &entries);
+    for (size_t i = 0; i < entries; i++) {
+        const char *value = rd_kafka_ConfigEntry_value(entry[i]);
+        if (value)
+            kafka_take_setting(out, rd_kafka_ConfigEntry_name(entry[i]), value);
+    }
+    return true;
+}
+
+/* Asked before the metadata: this question never makes a broker create the topic. */
+static bool kafka_describe(struct kafka_log *log, const char *topic,
+                           struct kafka_topic_settings *out, struct err *err)
+{
+    *out = (struct kafka_topic_settings){0};
+    CLEANUP(kafka_call_fini) struct kafka_call call;
+    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, &call, err))
+        return false;
+    rd_kafka_ConfigResource_t *resource =
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    rd_kafka_DescribeConfigs(log->admin, &resource, 1, call.options, call.queue);
+    rd_kafka_ConfigResource_destroy(resource);
+    return kafka_admin_await(&call, "kafka topic settings", err) &&
+           kafka_read_settings(&call, out, err);
+}
+
+static bool kafka_ask_for_topic(const struct kafka_log *log, const char *topic, struct err *err)
+{
+    return err_set(err, ERR_RETRY, ERR_KAFKA, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+                   "topic missing; make it with: kafka-topics.sh --create"
+                   " --bootstrap-server %s --topic %s --partitions %d --replication-factor %d"
+                   " --config cleanup.policy=compact --config delete.retention.ms=%" PRId64
+                   " --config segment.ms=" SEGMENT_MS
+                   " --config max.message.bytes=" TEXT(MAX_MESSAGE_BYTES)
+                   " --config message.timestamp.type=LogAppendTime",
+                   log->brokers, topic, log->partitions, log->replication_factor,
+                   log->retention_ms);
+}
+
+static bool kafka_configure(const struct kafka_log *log, rd_kafka_NewTopic_t *request,
+                            struct err *err)
+{
+    char retention[24];
+    snprintf(retention, sizeof(retention), "%" PRId64, log->retention_ms);
+    const struct kafka_setting settings[] = {
+        {"cleanup.policy", "compact"},
+        {"delete.retention.ms", retention},
+        {"segment.ms", SEGMENT_MS},
+        {"max.message.bytes", TEXT(MAX_MESSAGE_BYTES)},
+        /* A reader judges by it how long a record has been waiting. */
+        {"message.timestamp.type", "LogAppendTime"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+        rd_kafka_resp_err_t code =
+            rd_kafka_NewTopic_set_config(request, settings[i].name, settings[i].value);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return kafka_err(err, code, "kafka topic creation");
+    }
+    return true;
+}
+
+static bool kafka_create(struct kafka_log *log, const char *topic, struct err *err)
+{
+    static const char WHAT[] = "kafka topic creation";
+    char reason[256];
+    CLEANUP(kafka_call_fini) struct kafka_call call;
+    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_CREATETOPICS, &call, err))
+        return false;
+    rd_kafka_NewTopic_t *request = rd_kafka_NewTopic_new(
+        topic, log->partitions, log->replication_factor, reason, sizeof(reason));
+    if (!request)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "%s: %s", WHAT, reason);
+    bool configured = kafka_configure(log, request, err);
+    if (configured)
+        rd_kafka_CreateTopics(log->admin, &request, 1, call.options, call.queue);
+    rd_kafka_NewTopic_destroy(request);
+    if (!configured || !kafka_admin_await(&call, WHAT, err))
+        return false;
+    size_t count = 0;
+    const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(
+        rd_kafka_event_CreateTopics_result(call.event), &count);
+    return kafka_topic_outcome(&call, results, count, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS, WHAT,
+                               err);
+}
+
+static bool kafka_check_settings(const struct kafka_log *log, const char *topic,
+                                 const struct kafka_topic_settings *settings, struct err *err)
+{
+    if (!strstr(settings->cleanup_policy, "compact"))
+        return err_set(err, ERR_FATAL, ERR_STATE, 0,
+                       "topic %s has cleanup.policy=%s: the last state of old documents would be "
+                       "deleted; it must be compact",
+                       topic, settings->cleanup_policy);
+    if (strstr(settings->cleanup_policy, "delete"))
+        log_warn("worklog.topic.setting", LOG_STR("topic", topic),
+                 LOG_STR("setting", "cleanup.policy"), LOG_STR("value", settings->cleanup_policy),
+                 LOG_STR("wanted", "compact"));
+    if (settings->delete_retention_ms < log->retention_ms)
+        log_warn("worklog.topic.setting", LOG_STR("topic", topic),
+                 LOG_STR("setting", "delete.retention.ms"),
+                 LOG_INT("value", settings->delete_retention_ms),
+                 LOG_INT("wanted", log->retention_ms));
+    if (settings->max_message_bytes < MAX_MESSAGE_BYTES)
+        log_warn("worklog.topic.setting", LOG_STR("topic", topic),
+                 LOG_STR("setting", "max.message.bytes"),
+                 LOG_INT("value", settings->max_message_bytes),
+                 LOG_INT("wanted", MAX_MESSAGE_BYTES));
+    return true;
+}
+
+static bool kafka_count(const struct rd_kafka_metadata *metadata, const char *name, int *out,
+                        struct err *err)
+{
+    static const char WHAT[] = "kafka topic metadata";
+    if (metadata->topic_cnt != 1)
+        return kafka_err(err, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, WHAT);
+    const struct rd_kafka_metadata_topic *topic = &metadata->topics[0];
+    if (topic->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_err(err, topic->err, WHAT);
+    if (topic->partition_cnt > WORKLOG_MAX_PARTITIONS)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "topic %s has %d partitions, not 1 to %d",
+                       name, topic->partition_cnt, WORKLOG_MAX_PARTITIONS);
+    for (int i = 0; i < topic->partition_cnt; i++) {
+        if (topic->partitions[i].leader < 0)
+            return kafka_err(err, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, WHAT);
+    }
+    *out = topic->partition_cnt;
+    return true;
+}
+
+static bool kafka_look(struct kafka_log *log, const char *topic, struct worklog_topic *out,
+                       struct err *err)
+{
+    CLEANUP(rd_kafka_topic_destroyp)
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(log->admin, topic, NULL);
+    if (!handle)
+        return kafka_err(err, rd_kafka_last_error(), "kafka topic");
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(log->admin, 0, handle, &metadata, KAFKA_CALL_TIMEOUT_MS);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_admin_err(log, err, code, "kafka topic metadata", NULL);
+    bool counted = kafka_count(metadata, topic, &out->partitions, err);
+    rd_kafka_metadata_destroy(metadata);
+    return counted && kafka_watermarks(log, topic, out->partitions, out->low, out->high, err);
+}
+
+/* A topic that was just made is not known everywhere at once. */
+static bool kafka_is_appearing(const struct err *err)
+{
+    return err->domain == ERR_KAFKA && (err->code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+                                        err->code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+                                        err->code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                                        err->code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+                                        err->code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
+}
+
+bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic *out,
+                  struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    struct kafka_topic_settings settings;
+    if (!kafka_describe(log, topic, &settings, err))
+        return false;
+    if (settings.found && !kafka_check_settings(log, topic, &settings, err))
+        return false;
+    if (!settings.found && !log->create_topics)
+        return kafka_ask_for_topic(log, topic, err);
+    if (!settings.found && !kafka_create(log, topic, err))
+        return false;
+    int64_t deadline_ms = clock_mono_ms() + APPEAR_TIMEOUT_MS;
+    struct err why = {0};
+    while (!kafka_look(log, topic, out, &why)) {
+        if (!kafka_is_appearing(&why) || clock_mono_ms() >= deadline_ms) {
+            if (err)
+                *err = why;
+            return false;
+        }
+        rd_kafka_poll(log->admin, 20);
+    }
+    return true;
+}

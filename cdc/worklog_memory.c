@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The work log in this process' memory: its topics and its groups' offsets. */
+#include "cdc/worklog_memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/limits.h"
+
+#define DEFAULT_MAX_SIZE (64 * MIB)
+
+static void *memory_alloc(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+    if (!memory)
+        abort();
+    return memory;
+}
+
+static char *memory_copy(const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy)
+        abort();
+    return copy;
+}
+
+void memory_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+struct timespec memory_deadline(int64_t timeout_ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += timeout_ms / 1000;
+    at.tv_nsec += timeout_ms % 1000 * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+bool memory_wait(struct memory_log *log, pthread_cond_t *cond, const struct timespec *deadline)
+{
+    return pthread_cond_timedwait(cond, &log->mutex, deadline) != ETIMEDOUT;
+}
+
+static struct memory_topic *memory_topic_any(struct memory_log *log, const char *name)
+{
+    struct memory_topic *topic = log->topics;
+    while (topic && strcmp(topic->name, name) != 0)
+        topic = topic->next;
+    return topic;
+}
+
+struct memory_topic *memory_topic_find(struct memory_log *log, const char *name, struct err *err)
+{
+    struct memory_topic *topic = memory_topic_any(log, name);
+    if (topic && !topic->removed)
+        return topic;
+    err_set(err, ERR_RETRY, ERR_STATE, 0, "work log: no topic %s", name);
+    return NULL;
+}
+
+static struct memory_topic *memory_topic_add(struct memory_log *log, const char *name)
+{
+    struct memory_topic *topic = memory_alloc(1, sizeof(*topic));
+    topic->name = memory_copy(name);
+    topic->count = log->partitions;
+    topic->partitions = memory_alloc((size_t)topic->count, sizeof(*topic->partitions));
+    memory_cond_init(&topic->changed);
+    topic->next = log->topics;
+    log->topics = topic;
+    return topic;
+}
+
+struct memory_group *memory_group_of(struct memory_topic *topic, const char *name)
+{
+    for (struct memory_group *group = topic->groups; group; group = group->next) {
+        if (strcmp(group->name, name) == 0)
+            return group;
+    }
+    struct memory_group *group = memory_alloc(1, sizeof(*group));
+    group->name = memory_copy(name);
+    for (int p = 0; p < WORKLOG_MAX_PARTITIONS; p++)
+        group->committed[p] = -1;
+    group->next = topic->groups;
+    topic->groups = group;
+    return group;
+}
+
+static bool memory_ensure(struct worklog *base, const char *name, struct worklog_topic *out,
+                          struct err *err)
+{
+    (void)err;
+    struct memory_log *log = (struct memory_log *)base;
+    pthread_mutex_lock(&log->mutex);
+    struct memory_topic *topic = memory_topic_any(log, name);
+    if (!topic)
+        topic = memory_topic_add(log, name);
+    topic->removed = false;
+    out->partitions = topic->count;
+    for (int p = 0; p < topic->count; p++) {
+        out->low[p] = topic->partitions[p].low;
+        out->high[p] = topic->partitions[p].high;
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return true;
+}
+
+static void memory_group_forget(struct memory_group *group)
+{
+    for (int p = 0; p < WORKLOG_MAX_PARTITIONS; p++) {
+        group->committed[p] = -1;
+        group->owner[p] = NULL;
+    }
+}
+
+static bool memory_remove(struct worklog *base, const char *name, struct err *err)
+{
+    (void)err;
+    struct memory_log *log = (struct memory_log *)base;
+    pthread_mutex_lock(&log->mutex);
+    struct memory_topic *topic = memory_topic_any(log, name);
+    if (topic && !topic->removed) {
+        memory_drop(log, topic, NULL);
+        for (struct memory_group *group = topic->groups; group; group = group->next)
+            memory_group_forget(group);
+        topic->removed = true;
+        pthread_cond_broadcast(&topic->changed);
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return true;
+}
+
+static bool memory_has_partitions(const struct memory_topic *topic, int count, struct err *err)
+{
+    if (count <= topic->count)
+        return true;
+    return err_set(err, ERR_RETRY, ERR_STATE, 0, "work log: topic %s has %d partitions, not %d",
+                   topic->name, topic->count, count);
+}
+
+static bool memory_positions(struct worklog *base, const char *name, const char *group_name,
+                             struct worklog_position *positions, int count, struct err *err)
+{
+    struct memory_log *log = (struct memory_log *)base;
+    pthread_mutex_lock(&log->mutex);
+    struct memory_topic *topic = memory_topic_find(log, name, err);
+    bool found = topic && memory_has_partitions(topic, count, err);
+    const struct memory_group *group = found ? memory_group_of(topic, group_name) : NULL;
+    for (int p = 0; found && p < count; p++)
+        positions[p] = (struct worklog_position){
+            .committed = group->committed[p],
+            .low = topic->partitions[p].low,
+            .high = topic->partitions[p].high,
+        };
+    pthread_mutex_unlock(&log->mutex);
+    return found;
+}
+
+static bool memory_set_offsets(struct memory_log *log, struct memory_topic *topic,
+                               const char *group_name, const int64_t *offsets, int count,
+                               struct err *err)
+{
+    struct memory_group *group = memory_group_of(topic, group_name);
+    if (group->readers)
+        return err_set(err, ERR_RETRY, ERR_STATE, 0, "work log: group %s has readers", group_name);
+    for (int p = 0; p < count; p++) {
+        group->committed[p] = offsets[p];
+        memory_release(log, topic, p);
+    }
+    return true;
+}
+
+static bool memory_seed(struct worklog *base, const char *name, const char *group_name,
+                        const int64_t *offsets, int count, struct err *err)
+{
+    struct memory_log *log = (struct memory_log *)base;
+    pthread_mutex_lock(&log->mutex);
+    struct memory_topic *topic = memory_topic_find(log, name, err);
+    bool done = topic && memory_has_partitions(topic, count, err) &&
+                memory_set_offsets(log, topic, group_name, offsets, count, err);
+    pthread_mutex_unlock(&log->mutex);
+    return done;
+}
+
+static void memory_topic_free(struct memory_log *log, struct memory_topic *topic)
+{
+    memory_drop(log, topic, NULL);
+    for (int p = 0; p < topic->count; p++)
+        free(topic->partitions[p].ring);
+    while (topic->groups) {
+        struct memory_group *group = topic->groups;
+        assert(!group->readers);
+        topic->groups = group->next;
+        free(group->name);
+        free(group);
+    }
+    pthread_cond_destroy(&topic->changed);
+    free(topic->partitions);
+    free(topic->name);
+    free(topic);
+}
+
+static void memory_close(struct worklog *base)
+{
+    struct memory_log *log = (struct memory_log *)base;
+    assert(!log->writers);
+    while (log->topics) {
+        struct memory_topic *topic = log->topics;
+        log->topics = topic->next;
+        memory_topic_free(log, topic);
+    }
+    pthread_mutex_destroy(&log->mutex);
+    free(log);
+}
+
+static bool memory_open(const struct worklog_options *options, struct worklog **out,
+                        struct err *err)
+{
+    (void)err;
+    struct memory_log *log = memory_alloc(1, sizeof(*log));
+    log->base.ops = &worklog_memory_ops;
+    log->partitions = options->partitions;
+    log->max_size = options->memory_max_size ? options->memory_max_size : DEFAULT_MAX_SIZE;
+    pthread_mutex_init(&log->mutex, NULL);
+    *out = &log->base;
+    return true;
+}
+
+const struct worklog_ops worklog_memory_ops = {
+    .driver = "memory",
+    .open = memory_open,
+    .close = memory_close,
+    .ensure = memory_ensure,
+    .remove = memory_remove,
+    .positions = memory_positions,
+    .seed = memory_seed,
+    .open_writer = memory_open_writer,
+    .append = memory_append,
+    .poll = memory_poll,
+    .pending = memory_pending,
+    .flush = memory_flush,
+    .purge = memory_purge,
+    .close_writer = memory_close_writer,
+    .open_reader = memory_open_reader,
+    .read = memory_read,
+    .store = memory_store,
+    .commit = memory_commit,
+    .is_lost = memory_is_lost,
+    .close_reader = memory_close_reader,
+};
