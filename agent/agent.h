@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the threads of one process share, and their start and stop. */
+#pragma once
+
+#include <mongoc/mongoc.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "agent/config.h"
+#include "agent/family.h"
+#include "agent/health.h"
+#include "cdc/worklog.h"
+#include "state/docstore.h"
+
+struct agent {
+    const struct config *config;
+    mongoc_client_pool_t *pool;
+    struct docstore *docs;
+    struct worklog *log;
+    struct health *health;
+    char holder[160];  /* unique to this process' life: <instance or host>/<pid>/<random> */
+    char *state_id;
+    struct family **families; /* in the order of the configuration */
+    size_t family_count;
+    int64_t quiet_save_ms; /* how often the token of a quiet stream is saved */
+    _Atomic bool stopping;
+};
+
+/* Connects to MongoDB and the work log and makes the families, waiting (and saying for what) until
+ * that succeeds or `*stopping` is set. */
+bool agent_open(struct agent *agent, const struct config *config, struct err *err) MUST_USE;
+void agent_close(struct agent *agent);
+
+static inline bool agent_stopping(struct agent *agent)
+{
+    return atomic_load_explicit(&agent->stopping, memory_order_relaxed);
+}
+/* Sleeps in small steps; false when the agent is stopping. */
+bool agent_sleep(struct agent *agent, int64_t ms);
+
+/* Runs the configured roles until a signal or, with `once`, until every live version is in step with
+ * the source as of the start. An exit code. */
+int agent_run(const struct config *config, bool once);

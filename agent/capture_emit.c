@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/capture_state.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "cdc/key.h"
+
+#define SAVE_EVERY_MS 5000
+#define SAVE_EVERY_ITEMS 1000
+
+static void delivered(void *context, uint64_t ticket, const struct err *failed)
+{
+    struct capture *capture = context;
+    if (failed && !capture->is_broken) {
+        capture->broken = *failed;
+        capture->is_broken = true;
+    }
+    if (!failed)
+        ring_done(capture->ring, ticket);
+}
+
+bool capture_open_writer(struct capture *capture, struct err *err)
+{
+    struct worklog_writer_options options = {.delivered = delivered, .context = capture};
+    capture->is_broken = false;
+    ring_clear(capture->ring);
+    return worklog_open_writer(capture->agent->log, &options, &capture->writer, err);
+}
+
+void capture_close_writer(struct capture *capture)
+{
+    if (!capture->writer)
+        return;
+    /* what an old leader flushes late would become the topic's last word on a key */
+    worklog_purge(capture->writer);
+    worklog_close_writer(capture->writer);
+    capture->writer = NULL;
+    ring_clear(capture->ring);
+}
+
+void capture_set_position(struct capture *capture, const char *token)
+{
+    if (capture->position && strcmp(capture->position, token) == 0)
+        return;
+    free(capture->position);
+    capture->position = strdup(token);
+    ring_mark(capture->ring, &(struct mark){.kind = MARK_TOKEN, .token = strdup(token)});
+}
+
+static struct snapshot_range *range_of(struct capture *capture, const struct mark *mark)
+{
+    struct checkpoint_family *state = capture_state(capture, &capture->feeds[mark->feed]);
+    return state && state->range_count > 0 ? &state->ranges[0] : NULL;
+}
+
+static void apply_mark(struct capture *capture, struct mark *mark)
+{
+    struct snapshot_range *range = NULL;
+    struct cluster_time time;
+    switch (mark->kind) {
+    case MARK_TOKEN:
+        free(capture->checkpoint.token);
+        capture->checkpoint.token = mark->token;
+        capture->checkpoint.token_time = token_time(mark->token, &time) ? time.seconds : 0;
+        capture->unsaved_token = true;
+        return;
+    case MARK_CURSOR:
+        range = range_of(capture, mark);
+        if (!range) {
+            bson_destroy(mark->cursor);
+            return;
+        }
+        bson_destroy(range->cursor);
+        range->cursor = mark->cursor;
+        range->rows += mark->rows;
+        capture->unsaved_items += mark->rows;
+        return;
+    case MARK_END:
+        range = range_of(capture, mark);
+        if (range) {
+            range->done = true;
+            range->rows += mark->rows;
+            capture->unsaved_items += SAVE_EVERY_ITEMS;
+        }
+        return;
+    }
+}
+
+bool capture_save(struct capture *capture, struct err *err)
+{
+    capture->saved_ms = clock_mono_ms();
+    capture->unsaved_items = 0;
+    capture->unsaved_token = false;
+    return lease_save(leader_lease(capture->leader), &capture->checkpoint, err);
+}
+
+static bool save_is_due(const struct capture *capture)
+{
+    int64_t age_ms = clock_mono_ms() - capture->saved_ms;
+    if (capture->unsaved_items >= SAVE_EVERY_ITEMS)
+        return age_ms >= 500; /* at full speed 1000 items pass many times a second */
+    if (capture->unsaved_items > 0)
+        return age_ms >= SAVE_EVERY_MS;
+    return capture->unsaved_token && age_ms >= capture->agent->quiet_save_ms;
+}
+
+bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err)
+{
+    size_t before = ring_records(capture->ring);
+    if (!worklog_poll(capture->writer, wait_ms, err))
+        return false;
+    capture->unsaved_items += (int64_t)(before - ring_records(capture->ring));
+    if (capture->is_broken) {
+        *err = capture->broken;
+        err->action = ERR_RETRY;
+        return err_prefix(err, "work log");
+    }
+    struct mark mark;
+    while (ring_take(capture->ring, &mark))
+        apply_mark(capture, &mark);
+    if (!leader_is_held(capture->leader))
+        return err_set(err, ERR_CANCEL, ERR_STATE, 0, "the lease '%s' has run out", capture->id);
+    return !save_is_due(capture) || capture_save(capture, err);
+}
+
+bool capture_flush(struct capture *capture, int64_t timeout_ms, struct err *err)
+{
+    int64_t until = clock_mono_ms() + timeout_ms;
+    while (ring_records(capture->ring) > 0 && clock_mono_ms() < until) {
+        if (capture_stopping(capture) && timeout_ms > STOP_FLUSH_MS)
+            break; /* the stop itself flushes once more, under its own deadline */
+        if (!capture_tick(capture, 50, err))
+            return false;
+    }
+    return capture_tick(capture, 0, err) && capture_save(capture, err);
+}
+
+/* The item's value; an item that has grown too large to carry is to be read again instead. */
+static bool encode(struct capture *capture, const struct emission *emission, struct record *record,
+                   struct err *err)
+{
+    buf_clear(&capture->value);
+    record->value = "{}";
+    record->value_size = 2;
+    if (record->op == ITEM_DELETE)
+        record->value = NULL;
+    if (record->op != ITEM_UPSERT)
+        return true;
+    bson_t kept = BSON_INITIALIZER;
+    shape_project(emission->feed->family->shape, emission->doc, &kept);
+    bool ok = item_encode_doc(&kept, &capture->value, err);
+    bson_destroy(&kept);
+    if (capture->value.overflow) {
+        record->op = ITEM_REREAD;
+        return true;
+    }
+    record->value = capture->value.data;
+    record->value_size = capture->value.size;
+    return ok;
+}
+
+static bool append(struct capture *capture, const struct emission *emission, struct record *record,
+                   struct err *err)
+{
+    int partition = record_partition(record->key, record->key_size, emission->feed->partitions);
+    while (ring_is_full(capture->ring)) {
+        if (capture_stopping(capture))
+            return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
+        if (!capture_tick(capture, 100, err))
+            return false;
+    }
+    uint64_t ticket = ring_record(capture->ring);
+    while (true) {
+        enum worklog_append outcome;
+        if (!worklog_append(capture->writer, emission->feed->topic, partition, record, ticket,
+                            &outcome, err))
+            return false;
+        if (outcome == APPEND_OK)
+            return true;
+        if (outcome == APPEND_TOO_LARGE) {
+            record->op = ITEM_REREAD;
+            record->value = "{}";
+            record->value_size = 2;
+            continue;
+        }
+        if (capture_stopping(capture))
+            return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
+        if (!capture_tick(capture, 100, err))
+            return false;
+    }
+}
+
+bool capture_emit(struct capture *capture, const struct emission *emission, struct err *err)
+{
+    struct record record = {.op = emission->op,
+                            .gen = emission->gen,
+                            .ver = emission->ver,
+                            .time_ms = emission->time_ms};
+    buf_clear(&capture->key);
+    key_encode(emission->id, &capture->key);
+    if (capture->key.overflow) {
+        /* one such document must not stop the others; it is named, and never embedded */
+        log_error("capture.key.too_large", LOG_STR("family", emission->feed->family->name),
+                  LOG_INT("limit", (int64_t)LIMIT_KEY_SIZE));
+        return true;
+    }
+    record.key = capture->key.data;
+    record.key_size = capture->key.size;
+    return encode(capture, emission, &record, err) && append(capture, emission, &record, err);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/family.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "embed/fingerprint.h"
+
+const char *distance_name(enum config_distance distance)
+{
+    static const char *const names[] = {"cosine", "l2", "ip"};
+    return names[distance];
+}
+
+const char *embedder_driver_name(enum embedder_driver driver)
+{
+    static const char *const names[] = {"hash", "openai", "ollama"};
+    return names[driver];
+}
+
+struct names {
+    const char **items;
+    size_t count;
+};
+
+static void add_name(struct names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->items[i], name) == 0)
+            return;
+    }
+    names->items = realloc(names->items, (names->count + 1) * sizeof *names->items);
+    names->items[names->count++] = name;
+}
+
+/* The file's text fields and those of every version that is still fed. */
+static void collect_text_fields(const struct config_family *family, const struct registry *live,
+                                struct arena *arena, struct names *names)
+{
+    for (size_t i = 0; i < family->text.count; i++)
+        add_name(names, family->text.items[i]);
+    for (size_t i = 0; live && i < live->version_count; i++) {
+        const struct version *version = &live->versions[i];
+        struct embed_config embed;
+        if (!version_is_fed(version->state) || !version->embed)
+            continue;
+        CLEANUP(cJSON_Deletep) cJSON *json =
+            json_parse(version->embed, strlen(version->embed), NULL);
+        if (!json || !embed_config_read(json, arena, &embed, NULL))
+            continue;
+        for (size_t f = 0; f < embed.text_field_count; f++)
+            add_name(names, arena_strdup(arena, embed.text_fields[f]));
+    }
+}
+
+static bool make_shape(const struct config_family *config, const struct registry *live,
+                       struct shape **out, struct err *err)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new(16 * MIB);
+    struct names names = {0};
+    struct shape_metadata *metadata =
+        arena_alloc_array(arena, config->metadata_count + 1, sizeof *metadata);
+    for (size_t i = 0; i < config->metadata_count; i++) {
+        const struct config_strings *paths = &config->metadata[i].paths;
+        const char **items = arena_alloc_array(arena, paths->count + 1, sizeof *items);
+        for (size_t p = 0; p < paths->count; p++)
+            items[p] = paths->items[p];
+        metadata[i] = (struct shape_metadata){
+            .name = config->metadata[i].name, .paths = items, .path_count = paths->count};
+    }
+    collect_text_fields(config, live, arena, &names);
+    struct shape_options options = {
+        .database = config->source.database,
+        .collection = config->source.collection,
+        .filter = config->source.filter,
+        .id_field = config->source.id_field,
+        .metadata = metadata,
+        .metadata_count = config->metadata_count,
+        .text_fields = names.items,
+        .text_field_count = names.count,
+    };
+    bool ok = shape_new(&options, out, err);
+    free(names.items);
+    return ok || err_prefix(err, "family %s", config->name);
+}
+
+bool family_new(const struct config *config, const struct config_family *family,
+                const struct registry *live, struct family **out, struct err *err)
+{
+    CLEANUP(family_freep) struct family *made = calloc(1, sizeof *made);
+    made->config = family;
+    made->name = family->name;
+    made->alias = (struct alias_ref){.database = family->alias.database,
+                                     .collection = family->alias.collection,
+                                     .family = family->name};
+    if (asprintf(&made->topic, "%s.%s.%s", config->worklog.topic_prefix, config->name,
+                 family->name) < 0)
+        made->topic = NULL;
+    if (!make_shape(family, live, &made->shape, err))
+        return false;
+    *out = TAKE(made);
+    return true;
+}
+
+void family_free(struct family *family)
+{
+    if (!family)
+        return;
+    shape_free(family->shape);
+    free(family->topic);
+    free(family);
+}
+
+static enum text_form form_of(const char *name)
+{
+    if (strcmp(name, "nfkc") == 0)
+        return TEXT_FORM_NFKC;
+    return strcmp(name, "none") == 0 ? TEXT_FORM_NONE : TEXT_FORM_NFC;
+}
+
+cJSON *family_embed_json(const struct config_family *family, const struct config_embedder *embedder,
+                         const char *digest)
+{
+    static const enum chunk_strategy strategies[] = {CHUNKER_RECURSIVE, CHUNKER_FIXED,
+                                                     CHUNKER_NONE};
+    struct embed_config embed = {
+        .driver = embedder_driver_name(embedder->driver),
+        .model = embedder->model ? embedder->model : embedder_driver_name(embedder->driver),
+        .digest = digest,
+        .dims = (size_t)embedder->dims,
+        .distance = distance_name(family->distance),
+        .normalize = {.form = form_of(family->normalize.unicode),
+                      .trim = family->normalize.trim,
+                      .lowercase = family->normalize.lowercase,
+                      .stopwords = (const char *const *)family->normalize.stopwords.items,
+                      .stopword_count = family->normalize.stopwords.count},
+        .document_prefix = embedder->document_prefix ? embedder->document_prefix : "",
+        .query_prefix = embedder->query_prefix ? embedder->query_prefix : "",
+        .chunk = {.strategy = strategies[family->chunk.strategy],
+                  .max_chars = (size_t)family->chunk.max_chars,
+                  .overlap_chars = (size_t)family->chunk.overlap_chars},
+        .id_scheme = family->id_scheme == ID_CONTENT ? "content" : "position",
+        .text_fields = (const char *const *)family->text.items,
+        .text_field_count = family->text.count,
+    };
+    return embed_config_json(&embed);
+}
+
+/* What stores accept in a name; never two dots in a row, never other than alphanumeric at the end. */
+static void append_slug(struct buf *out, const char *text)
+{
+    for (; *text; text++) {
+        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+                     (*text >= '0' && *text <= '9') || *text == '_' || *text == '-';
+        bool dot = *text == '.' && out->size > 0 && out->data[out->size - 1] != '.';
+        buf_putc(out, plain || dot ? *text : '-');
+    }
+    while (out->size > 0 && strchr("._-", out->data[out->size - 1]))
+        out->data[--out->size] = '\0';
+}
+
+void family_collection_name(const struct config_family *family, const struct version *version,
+                            const char *model, char *out)
+{
+    CLEANUP(buf_fini) struct buf name = BUF_INIT(4 * KIB);
+    buf_printf(&name, "%s__%s__", family->name, version->label);
+    append_slug(&name, model);
+    if (version->build > 1)
+        buf_printf(&name, "__b%d", version->build);
+    if (name.size <= LIMIT_COLLECTION_NAME) {
+        snprintf(out, LIMIT_COLLECTION_NAME + 1, "%s", buf_str(&name));
+        return;
+    }
+    struct sha256 digest = sha256_of(name.data, name.size);
+    snprintf(out, LIMIT_COLLECTION_NAME + 1, "%.*s-%02x%02x%02x%02x", LIMIT_COLLECTION_NAME - 9,
+             name.data, digest.bytes[0], digest.bytes[1], digest.bytes[2], digest.bytes[3]);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/lane.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/capture.h"
+#include "agent/worker.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+char *lane_group(const struct config *config, const char *family, const struct version *version)
+{
+    char *group = NULL;
+    if (asprintf(&group, "%s.%s.%s.%s", config->name, family, version->label,
+                 version->build_id) < 0)
+        return NULL;
+    return group;
+}
+
+char *lane_topic(const struct config *config, const struct family *family,
+                 const struct version *version)
+{
+    if (config->worklog.driver == WORKLOG_KAFKA)
+        return strdup(family->topic);
+    char *topic = NULL;
+    return asprintf(&topic, "%s.%s", family->topic, version->build_id) < 0 ? NULL : topic;
+}
+
+bool lane_open_sink(const struct config_store *store, struct sink **out, struct err *err)
+{
+    static const char *const drivers[] = {"chroma", "pgvector", "null"};
+    const char **headers = calloc(store->headers.count + 1, sizeof *headers);
+    char **owned = calloc(store->headers.count + 1, sizeof *owned);
+    for (size_t i = 0; i < store->headers.count; i++) {
+        if (asprintf(&owned[i], "%s: %s", store->headers.items[i].name,
+                     store->headers.items[i].value) < 0)
+            owned[i] = NULL;
+        headers[i] = owned[i];
+    }
+    struct sink_options options = {.name = store->name,
+                                   .driver = drivers[store->driver],
+                                   .url = store->url,
+                                   .tenant = store->tenant,
+                                   .database = store->database,
+                                   .documents = store->documents,
+                                   .token = store->token,
+                                   .headers = headers,
+                                   .ca_file = store->ca_file,
+                                   .timeout_ms = store->timeout_ms};
+    bool ok = sink_open(&options, out, err);
+    for (size_t i = 0; i < store->headers.count; i++)
+        free(owned[i]);
+    free(owned);
+    free(headers);
+    return ok;
+}
+
+bool lane_open_embedder(const struct config_embedder *embedder, struct embedder **out,
+                        struct err *err)
+{
+    struct embedder_options options = {
+        .name = embedder->name,
+        .driver = embedder_driver_name(embedder->driver),
+        .url = embedder->url,
+        .model = embedder->model,
+        .api_key = embedder->api_key,
+        .dims = (size_t)embedder->dims,
+        .max_batch = embedder->max_batch > 0 ? (size_t)embedder->max_batch : 0,
+        .timeout_ms = embedder->timeout_ms,
+        .send_dimensions = embedder->send_dimensions,
+        .extra = embedder->extra,
+        .ca_file = embedder->ca_file,
+        .max_in_flight =
+            embedder->limits.max_in_flight > 0 ? (size_t)embedder->limits.max_in_flight : 1,
+    };
+    return embedder_open(&options, out, err);
+}
+
+void lane_set_reason(struct lane *lane, const char *reason)
+{
+    pthread_mutex_lock(&lane->lock);
+    bool changed = (reason == NULL) != (lane->reason == NULL) ||
+                   (reason && strcmp(reason, lane->reason) != 0);
+    if (changed) {
+        free(lane->reason);
+        lane->reason = reason ? strdup(reason) : NULL;
+    }
+    pthread_mutex_unlock(&lane->lock);
+    if (changed && reason)
+        log_warn("lane.standing", LOG_STR("family", lane->family->name),
+                 LOG_STR("version", lane->label), LOG_STR("reason", reason));
+    else if (changed)
+        log_info("lane.going_on", LOG_STR("family", lane->family->name),
+                 LOG_STR("version", lane->label));
+}
+
+char *lane_reason(struct lane *lane)
+{
+    pthread_mutex_lock(&lane->lock);
+    char *reason = lane->reason ? strdup(lane->reason) : NULL;
+    pthread_mutex_unlock(&lane->lock);
+    return reason;
+}
+
+/* The registry's embed config is what counts; the file's embedder only says how to reach it. */
+static bool read_embed(struct lane *lane, const struct version *version, struct err *err)
+{
+    lane->arena = arena_new(16 * MIB);
+    lane->embed_object = json_parse(version->embed, strlen(version->embed), err);
+    if (!lane->embed_object ||
+        !embed_config_read(lane->embed_object, lane->arena, &lane->embed, err))
+        return false;
+    const struct config_embedder *embedder = lane->embedder;
+    const char *model = embedder->model ? embedder->model : embedder_driver_name(embedder->driver);
+    if (strcmp(embedder_driver_name(embedder->driver), lane->embed.driver) != 0 ||
+        strcmp(model, lane->embed.model) != 0 || (size_t)embedder->dims != lane->embed.dims)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
+                       "version %s was built by %s %s with %zu dims, but embedder '%s' is now %s "
+                       "%s with %lld: give the new model an embedder and a label of its own",
+                       version->label, lane->embed.driver, lane->embed.model, lane->embed.dims,
+                       embedder->name, embedder_driver_name(embedder->driver), model,
+                       (long long)embedder->dims);
+    return true;
+}
+
+static bool find_parts(struct lane *lane, const struct version *version, struct err *err)
+{
+    const struct config *config = lane->agent->config;
+    lane->store = config_store_of(config, version->store);
+    lane->embedder = config_embedder_of(config, version->embedder);
+    if (!lane->store)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
+                       "version %s is kept in store '%s', which the configuration does not have",
+                       version->label, version->store);
+    if (!lane->embedder)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
+                       "version %s needs embedder '%s', which the configuration does not have",
+                       version->label, version->embedder);
+    return true;
+}
+
+static void start_capture(struct lane *lane)
+{
+    const char *database = lane->family->config->source.database;
+    char *id = capture_id(lane->agent->config, database, lane->build_id);
+    struct capture_feed feed = {.family = lane->family, .topic = lane->topic};
+    struct capture_options options = {
+        .agent = lane->agent, .id = id, .database = database, .feeds = &feed, .feed_count = 1};
+    lane->capture = capture_start(&options);
+    free(id);
+}
+
+static void lane_free(struct lane *lane)
+{
+    if (!lane)
+        return;
+    arena_free(lane->arena);
+    cJSON_Delete(lane->embed_object);
+    pthread_mutex_destroy(&lane->lock);
+    free(lane->reason);
+    free(lane->label);
+    free(lane->build_id);
+    free(lane->collection_id);
+    free(lane->config_fp);
+    free(lane->topic);
+    free(lane->group);
+    free(lane->workers);
+    free(lane);
+}
+DEFINE_FREEP(struct lane, lane_free)
+
+bool lane_start(const struct lane_options *options, struct lane **out, struct err *err)
+{
+    const struct config *config = options->agent->config;
+    const struct version *version = options->version;
+    CLEANUP(lane_freep) struct lane *lane = calloc(1, sizeof *lane);
+    pthread_mutex_init(&lane->lock, NULL);
+    lane->agent = options->agent;
+    lane->family = options->family;
+    lane->gate = options->gate;
+    lane->label = strdup(version->label);
+    lane->build_id = strdup(version->build_id);
+    lane->collection_id = strdup(version->collection_id);
+    lane->config_fp = strdup(version->config_fp);
+    lane->topic = lane_topic(config, options->family, version);
+    lane->group = lane_group(config, options->family->name, version);
+    atomic_init(&lane->gen, options->gen);
+    atomic_init(&lane->paused, version->paused);
+    if (!find_parts(lane, version, err) || !read_embed(lane, version, err))
+        return false;
+    if (config->worklog.driver == WORKLOG_MEMORY)
+        start_capture(lane);
+    lane->worker_count = (size_t)config->work.threads;
+    lane->workers = calloc(lane->worker_count, sizeof *lane->workers);
+    for (size_t i = 0; i < lane->worker_count; i++)
+        lane->workers[i] = worker_start(lane, i);
+    log_info("lane.started", LOG_STR("family", lane->family->name), LOG_STR("version", lane->label),
+             LOG_STR("group", lane->group), LOG_INT("workers", (int64_t)lane->worker_count));
+    *out = TAKE(lane);
+    return true;
+}
+
+void lane_request_stop(struct lane *lane)
+{
+    atomic_store(&lane->stop, true);
+    if (lane->capture)
+        capture_request_stop(lane->capture);
+}
+
+void lane_join(struct lane *lane)
+{
+    for (size_t i = 0; i < lane->worker_count; i++)
+        worker_join(lane->workers[i]);
+    if (lane->capture)
+        capture_join(lane->capture);
+    log_info("lane.stopped", LOG_STR("family", lane->family->name), LOG_STR("version", lane->label));
+    lane_free(lane);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A lane: the consumer side of one (family, version) in this process.
+ *
+ * Share-nothing worker threads, each with its own reader, store and embedder connections, ledger and
+ * arena. With the work log memory the lane has a capture of its own. What a lane does follows from
+ * the registry's record of the version, never from the file.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "agent/agent.h"
+#include "agent/gate.h"
+#include "base/arena.h"
+#include "embed/embedder.h"
+#include "embed/fingerprint.h"
+#include "sinks/sink.h"
+
+/* Since the lane was started in this process. */
+struct lane_stats {
+    _Atomic int64_t applied;
+    _Atomic int64_t unchanged;
+    _Atomic int64_t stale;
+    _Atomic int64_t quarantined;
+    _Atomic int64_t embedded; /* chunks bought */
+    _Atomic int64_t reused;   /* chunks whose vector was copied */
+    _Atomic int64_t erased;   /* records */
+    _Atomic int64_t characters;
+    _Atomic int64_t applied_ms; /* wall time of the commit of what was applied last; 0: none */
+    _Atomic int64_t freshness_ms; /* commit to visible, of the last item */
+};
+
+struct lane {
+    struct agent *agent;
+    const struct family *family;
+    const struct config_store *store;
+    const struct config_embedder *embedder;
+    struct gate *gate; /* of the store */
+    char *label;
+    char *build_id;
+    char *collection_id;
+    char *config_fp;
+    char *topic;
+    char *group;
+    cJSON *embed_object; /* what `embed` points to, besides the arena */
+    struct arena *arena;
+    struct embed_config embed;
+    struct lane_stats stats;
+    _Atomic int64_t gen; /* the generation that is applied */
+    _Atomic bool stop;
+    _Atomic bool paused;
+
+    pthread_mutex_t lock; /* of reason */
+    char *reason;         /* why it does not get on; NULL: it does */
+
+    struct worker **workers;
+    size_t worker_count;
+    struct capture *capture; /* work log memory */
+};
+
+struct lane_options {
+    struct agent *agent;
+    const struct family *family;
+    const struct version *version;
+    struct gate *gate;
+    int64_t gen;
+};
+
+/* FATAL when the version needs a store or embedder that the file does not have any more. */
+bool lane_start(const struct lane_options *options, struct lane **out, struct err *err) MUST_USE;
+void lane_request_stop(struct lane *lane);
+void lane_join(struct lane *lane); /* frees */
+static inline bool lane_stopping(struct lane *lane)
+{
+    return atomic_load_explicit(&lane->stop, memory_order_relaxed) || agent_stopping(lane->agent);
+}
+/* Says why the lane stands; NULL: it goes on. */
+void lane_set_reason(struct lane *lane, const char *reason);
+/* A copy, or NULL. */
+char *lane_reason(struct lane *lane);
+
+/* <name>.<family>.<label>.<build_id> */
+char *lane_group(const struct config *config, const char *family, const struct version *version);
+/* The family's topic, or with the work log memory the lane's own. */
+char *lane_topic(const struct config *config, const struct family *family,
+                 const struct version *version);
+
+/* Connections of one thread, from configuration. */
+bool lane_open_sink(const struct config_store *store, struct sink **out, struct err *err) MUST_USE;
+bool lane_open_embedder(const struct config_embedder *embedder, struct embedder **out,
+                        struct err *err) MUST_USE;

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/stats.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+struct number {
+    const char *name;
+    size_t offset;
+};
+
+#define NUMBER(field) {#field, offsetof(struct version_stats, field)}
+
+static const struct number sums[] = {
+    NUMBER(embedded), NUMBER(reused), NUMBER(unchanged),  NUMBER(applied),
+    NUMBER(stale),    NUMBER(erased), NUMBER(characters),
+};
+
+static const struct number gauges[] = {
+    NUMBER(documents), NUMBER(chunks),    NUMBER(quarantined), NUMBER(pending),
+    NUMBER(repairs),   NUMBER(lag_items), NUMBER(lag_ms),      NUMBER(eta_s),
+};
+
+static int64_t *number_of(struct version_stats *stats, const struct number *number)
+{
+    return (int64_t *)(void *)((char *)stats + number->offset);
+}
+
+static int64_t number_in(const struct version_stats *stats, const struct number *number)
+{
+    int64_t value;
+    memcpy(&value, (const char *)stats + number->offset, sizeof value);
+    return value;
+}
+
+static struct doc_ref ref_of(const char *name, const char *build_id, char *id, size_t size)
+{
+    snprintf(id, size, "%s/%s", name, build_id);
+    return (struct doc_ref){.collection = "stats", .id = id, .counter = "rev"};
+}
+
+static void read_numbers(const bson_t *doc, const struct number *numbers, size_t count,
+                         struct version_stats *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        bson_iter_t iter;
+        if (bson_iter_init_find(&iter, doc, numbers[i].name))
+            *number_of(out, &numbers[i]) = bson_iter_as_int64(&iter);
+    }
+}
+
+bool stats_load(struct docstore *docs, const char *name, const char *build_id, bool *found,
+                struct version_stats *out, struct err *err)
+{
+    char id[256];
+    struct doc_ref ref = ref_of(name, build_id, id, sizeof id);
+    bson_t *doc = NULL;
+    bson_iter_t iter;
+    *out = (struct version_stats){.lag_items = -1, .lag_ms = -1, .eta_s = -1};
+    if (!docstore_load(docs, &ref, &doc, NULL, err))
+        return false;
+    *found = doc != NULL;
+    if (!doc)
+        return true;
+    read_numbers(doc, sums, ARRAY_LEN(sums), out);
+    read_numbers(doc, gauges, ARRAY_LEN(gauges), out);
+    if (bson_iter_init_find(&iter, doc, "progress"))
+        out->progress = bson_iter_as_double(&iter);
+    if (bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter))
+        out->at_ms = bson_iter_date_time(&iter);
+    if (bson_iter_init_find(&iter, doc, "reason") && BSON_ITER_HOLDS_UTF8(&iter))
+        out->reason = strdup(bson_iter_utf8(&iter, NULL));
+    bson_destroy(doc);
+    return true;
+}
+
+bool stats_add(struct docstore *docs, const char *name, const char *build_id,
+               const struct version_stats *delta, struct err *err)
+{
+    char id[256];
+    struct doc_ref ref = ref_of(name, build_id, id, sizeof id);
+    bson_t add = BSON_INITIALIZER;
+    for (size_t i = 0; i < ARRAY_LEN(sums); i++) {
+        if (number_in(delta, &sums[i]) != 0)
+            bson_append_int64(&add, sums[i].name, -1, number_in(delta, &sums[i]));
+    }
+    bool ok = add.len <= 5 || docstore_note(docs, &ref, NULL, &add, err);
+    bson_destroy(&add);
+    return ok;
+}
+
+bool stats_set(struct docstore *docs, const char *name, const char *build_id,
+               const struct version_stats *now, struct err *err)
+{
+    char id[256];
+    struct doc_ref ref = ref_of(name, build_id, id, sizeof id);
+    bson_t set = BSON_INITIALIZER;
+    for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
+        bson_append_int64(&set, gauges[i].name, -1, number_in(now, &gauges[i]));
+    bson_append_double(&set, "progress", -1, now->progress);
+    bson_append_date_time(&set, "at", -1, clock_wall_ms());
+    if (now->reason)
+        bson_append_utf8(&set, "reason", -1, now->reason, -1);
+    else
+        bson_append_null(&set, "reason", -1);
+    bool ok = docstore_note(docs, &ref, &set, NULL, err);
+    bson_destroy(&set);
+    return ok;
+}
+
+void stats_fini(struct version_stats *stats)
+{
+    free(stats->reason);
+    stats->reason = NULL;
+}

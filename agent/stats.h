@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What agents note about a version for `status`, the API and metrics: one document per build,
+ * `<name>/<build_id>` of the collection `stats`. Counters are sums over all processes that ever fed
+ * it; the other fields are written about once a second by the process that leads. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "state/docstore.h"
+
+struct version_stats {
+    /* sums */
+    int64_t embedded; /* chunks bought */
+    int64_t reused;
+    int64_t unchanged;
+    int64_t applied;
+    int64_t stale;
+    int64_t erased;
+    int64_t characters;
+    /* as of at_ms */
+    int64_t documents;
+    int64_t chunks;
+    int64_t quarantined;
+    int64_t pending; /* documents with an open intent */
+    int64_t repairs;
+    int64_t lag_items; /* -1: unknown */
+    int64_t lag_ms;    /* -1: unknown */
+    double progress;   /* 0..1 of the fill */
+    int64_t eta_s;     /* -1: unknown */
+    int64_t at_ms;     /* 0: nobody has written yet */
+    char *reason;      /* why its lane stands; NULL: it does not */
+};
+
+/* found false: nothing is known yet. */
+bool stats_load(struct docstore *docs, const char *name, const char *build_id, bool *found,
+                struct version_stats *out, struct err *err) MUST_USE;
+/* Adds the sums of `delta`. */
+bool stats_add(struct docstore *docs, const char *name, const char *build_id,
+               const struct version_stats *delta, struct err *err) MUST_USE;
+/* Sets the other fields. */
+bool stats_set(struct docstore *docs, const char *name, const char *build_id,
+               const struct version_stats *now, struct err *err) MUST_USE;
+void stats_fini(struct version_stats *stats);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One document in a worker's batch: what came, what is known, what is to be done. All memory is the
+ * batch's arena's. */
+#pragma once
+
+#include "agent/lane.h"
+#include "cdc/worklog.h"
+#include "state/ledger.h"
+
+enum chunk_plan {
+    CHUNK_KEEP,  /* the store has it as it is */
+    CHUNK_LABEL, /* the vector stays, its metadata changes */
+    CHUNK_COPY,  /* the vector is copied from another record of the document */
+    CHUNK_EMBED, /* the vector has to be bought */
+};
+
+struct task_chunk {
+    struct sha256 fp;
+    const char *text; /* into the normalised text */
+    size_t size;
+    enum chunk_plan plan;
+    size_t from;         /* COPY: index among the ledger row's chunks */
+    const float *vector; /* COPY, EMBED: once known */
+    const char *id;
+};
+
+enum task_step {
+    TASK_STALE,     /* older than what is applied: nothing to do */
+    TASK_UNCHANGED, /* the same state again: nothing to do */
+    TASK_RAISE,     /* only the ledger moves */
+    TASK_WRITE,     /* intent, store, ledger */
+    TASK_WAIT,      /* another owner's request may still be under way */
+};
+
+struct task {
+    const struct worklog_record *record;
+    const char *key;
+    enum item_op op; /* UPSERT or DELETE once re-reads are resolved */
+    bson_t *doc;     /* owned; UPSERT */
+    const char *reject; /* why it has to be set aside; NULL: it need not */
+    const char *source_id;
+    struct field *metadata;
+    size_t metadata_count;
+    struct sha256 meta_fp;
+    struct sha256 doc_fp;
+    struct task_chunk *chunks;
+    size_t chunk_count;
+
+    struct ledger_row row; /* as read */
+    enum task_step step;
+    struct ledger_write write;
+    const char **stale_ids; /* records to erase */
+    size_t stale_count;
+    bool done;
+};
+
+struct task_list {
+    struct task *items;
+    size_t count;
+};
+
+/* Reads a batch's records into tasks: lower generations dropped, only the newest item of each key
+ * kept, re-reads resolved, texts normalised, chunked and fingerprinted. */
+bool tasks_read(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,
+                struct task_list *out, struct err *err) MUST_USE;
+void tasks_fini(struct task_list *tasks);
+
+/* What is to be done about a task whose ledger row is read; fills step, write, chunk plans and stale
+ * ids. `owner` is this process' life. No effects. */
+void task_decide(const struct lane *lane, const char *owner, struct arena *arena,
+                 struct task *task);
+
+/* The record id of chunk `index`. */
+const char *task_record_id(const struct lane *lane, struct arena *arena, const char *source_id,
+                           size_t index, const struct sha256 *fp);

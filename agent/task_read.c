@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/task.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mongo.h"
+#include "cdc/key.h"
+#include "cdc/scan.h"
+
+static uint64_t hash_key(const char *key, size_t size)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (uint8_t)key[i]) * 1099511628211u;
+    return hash;
+}
+
+/* Open addressing over task numbers + 1. */
+struct key_table {
+    uint32_t *slots;
+    size_t mask;
+};
+
+static struct key_table table_new(struct arena *arena, size_t keys)
+{
+    size_t size = 16;
+    while (size < keys * 2)
+        size *= 2;
+    return (struct key_table){.slots = arena_alloc_array(arena, size, sizeof(uint32_t)),
+                              .mask = size - 1};
+}
+
+static uint32_t *table_slot(const struct key_table *table, const struct task *tasks,
+                            const char *key, size_t size)
+{
+    for (size_t i = hash_key(key, size) & table->mask;; i = (i + 1) & table->mask) {
+        if (table->slots[i] == 0)
+            return &table->slots[i];
+        const struct task *task = &tasks[table->slots[i] - 1];
+        if (strlen(task->key) == size && memcmp(task->key, key, size) == 0)
+            return &table->slots[i];
+    }
+}
+
+static bool is_newer(const struct record *a, const struct record *b)
+{
+    return ledger_compare(a->gen, a->ver, b->gen, b->ver) >= 0;
+}
+
+/* A generation above the one that is applied is adopted: it is never dropped. */
+static bool wanted_generation(struct lane *lane, int64_t gen)
+{
+    int64_t current = atomic_load(&lane->gen);
+    while (gen > current) {
+        if (atomic_compare_exchange_weak(&lane->gen, &current, gen)) {
+            log_info("lane.generation", LOG_STR("family", lane->family->name),
+                     LOG_STR("version", lane->label), LOG_INT("gen", gen));
+            return true;
+        }
+    }
+    return gen == current;
+}
+
+static void select_newest(struct lane *lane, const struct worklog_batch *batch,
+                          struct arena *arena, struct task_list *out)
+{
+    struct key_table table = table_new(arena, batch->count);
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct worklog_record *record = &batch->records[i];
+        if (!wanted_generation(lane, record->record.gen)) {
+            atomic_fetch_add(&lane->stats.stale, 1);
+            continue;
+        }
+        uint32_t *slot =
+            table_slot(&table, out->items, record->record.key, record->record.key_size);
+        if (*slot == 0) {
+            struct task *task = &out->items[out->count++];
+            task->key = arena_memdup(arena, record->record.key, record->record.key_size);
+            task->record = record;
+            *slot = (uint32_t)out->count;
+        } else if (is_newer(&record->record, &out->items[*slot - 1].record->record)) {
+            out->items[*slot - 1].record = record;
+        }
+    }
+}
+
+static bool decode(struct task *task, struct err *err)
+{
+    const struct record *record = &task->record->record;
+    task->op = record->op;
+    if (record->op != ITEM_UPSERT)
+        return true;
+    if (!record->value) {
+        task->op = ITEM_REREAD; /* a null image says nothing about the document */
+        return true;
+    }
+    return item_decode_doc(record->value, record->value_size, &task->doc, err);
+}
+
+static struct task *task_of_key(struct task_list *tasks, const struct buf *key)
+{
+    for (size_t i = 0; i < tasks->count; i++) {
+        if (strcmp(tasks->items[i].key, buf_str(key)) == 0)
+            return &tasks->items[i];
+    }
+    return NULL;
+}
+
+static bool take_rows(struct scan *scan, struct task_list *tasks, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf key = BUF_INIT(LIMIT_KEY_SIZE);
+    while (true) {
+        const bson_t *doc;
+        bson_iter_t id;
+        if (!scan_next(scan, &doc, err))
+            return false;
+        if (!doc)
+            return true;
+        if (!bson_iter_init_find(&id, doc, "_id"))
+            continue;
+        buf_clear(&key);
+        key_encode(&id, &key);
+        /* with a collation another `_id` can be found: that is another document */
+        struct task *task = task_of_key(tasks, &key);
+        if (task && task->op == ITEM_REREAD && !task->doc)
+            task->doc = bson_copy(doc);
+    }
+}
+
+static bool fetch_rereads(struct lane *lane, struct task_list *tasks, bson_t **ids, size_t count,
+                          struct err *err)
+{
+    struct scan_options options = {
+        .pool = lane->agent->pool,
+        .database = lane->family->config->source.database,
+        .collection = lane->family->config->source.collection,
+        .projection = shape_projection(lane->family->shape),
+    };
+    CLEANUP(scan_closep) struct scan *scan = NULL;
+    return scan_open_ids(&options, (const bson_t *const *)ids, count, &scan, err) &&
+           take_rows(scan, tasks, err);
+}
+
+/* What is to be read again is read now; absent or outside the filter means gone. */
+static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct arena *arena,
+                            struct err *err)
+{
+    bson_t **ids = arena_alloc_array(arena, tasks->count + 1, sizeof *ids);
+    size_t count = 0;
+    for (size_t i = 0; i < tasks->count; i++) {
+        bson_t *id = tasks->items[i].op == ITEM_REREAD
+                         ? key_decode(tasks->items[i].key, strlen(tasks->items[i].key))
+                         : NULL;
+        if (id)
+            ids[count++] = id;
+    }
+    bool ok = count == 0 || fetch_rereads(lane, tasks, ids, count, err);
+    for (size_t i = 0; i < count; i++)
+        bson_destroy(ids[i]);
+    for (size_t i = 0; ok && i < tasks->count; i++) {
+        struct task *task = &tasks->items[i];
+        if (task->op == ITEM_REREAD)
+            task->op = task->doc && shape_matches(lane->family->shape, task->doc) ? ITEM_UPSERT
+                                                                                 : ITEM_DELETE;
+    }
+    return ok;
+}
+
+static void chunk_task(const struct lane *lane, struct arena *arena, const char *text, size_t size,
+                       struct task *task)
+{
+    struct chunk_list list;
+    chunk_text(&lane->embed.chunk, text, size, arena, &list);
+    if (list.count > LIMIT_CHUNKS_PER_DOCUMENT) {
+        task->reject = arena_printf(arena, "%zu chunks are more than %zu", list.count,
+                                    LIMIT_CHUNKS_PER_DOCUMENT);
+        return;
+    }
+    task->chunks = arena_alloc_array(arena, list.count + 1, sizeof *task->chunks);
+    task->chunk_count = list.count;
+    for (size_t i = 0; i < list.count; i++) {
+        struct task_chunk *chunk = &task->chunks[i];
+        chunk->text = text + list.spans[i].start;
+        chunk->size = list.spans[i].size;
+        chunk->fp = content_fp(chunk->text, chunk->size);
+        chunk->id = task_record_id(lane, arena, task->source_id, i, &chunk->fp);
+    }
+}
+
+static void prepare(const struct lane *lane, struct arena *arena, struct task *task)
+{
+    struct err err;
+    CLEANUP(buf_fini) struct buf raw = BUF_INIT(LIMIT_ITEM_SIZE);
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(LIMIT_ITEM_SIZE);
+    const struct shape *shape = lane->family->shape;
+    if (!shape_source_id(shape, task->doc, arena, &task->source_id, &err) ||
+        !document_text(task->doc, lane->embed.text_fields, lane->embed.text_field_count, &raw,
+                       &err)) {
+        task->reject = arena_strdup(arena, err.text);
+        return;
+    }
+    shape_read_metadata(shape, task->doc, arena, &task->metadata, &task->metadata_count);
+    task->meta_fp = document_meta_fp(task->metadata, task->metadata_count);
+    normalize_text(&lane->embed.normalize, buf_str(&raw), raw.size, &text);
+    if (text.overflow) {
+        task->reject = "the normalised text is too large";
+        return;
+    }
+    task->doc_fp = document_fp(task->source_id, buf_str(&text), text.size, &task->meta_fp);
+    chunk_task(lane, arena, arena_memdup(arena, buf_str(&text), text.size), text.size, task);
+}
+
+bool tasks_read(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,
+                struct task_list *out, struct err *err)
+{
+    *out = (struct task_list){
+        .items = arena_alloc_array(arena, batch->count + 1, sizeof(struct task))};
+    select_newest(lane, batch, arena, out);
+    for (size_t i = 0; i < out->count; i++) {
+        struct err broken;
+        if (!decode(&out->items[i], &broken)) {
+            /* the record is unreadable, the document may not be */
+            log_warn("lane.record.unreadable", LOG_STR("family", lane->family->name),
+                     LOG_INT("offset", out->items[i].record->offset), LOG_ERR(&broken));
+            out->items[i].op = ITEM_REREAD;
+        }
+    }
+    if (!resolve_rereads(lane, out, arena, err))
+        return false;
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->items[i].op == ITEM_UPSERT)
+            prepare(lane, arena, &out->items[i]);
+    }
+    return true;
+}
+
+void tasks_fini(struct task_list *tasks)
+{
+    for (size_t i = 0; i < tasks->count; i++) {
+        bson_destroy(tasks->items[i].doc);
+        tasks->items[i].doc = NULL;
+    }
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One worker thread of a lane: reads batches from the work log and brings the vector collection and
+ * the ledger in step with them. Shares nothing with other workers but the store's gate. */
+#pragma once
+
+#include "agent/lane.h"
+#include "agent/task.h"
+
+struct worker {
+    struct lane *lane;
+    size_t index;
+    pthread_t thread;
+    char owner[200]; /* of its intents: this process' life, this thread, this stretch */
+    struct arena *batch; /* of one batch: its tasks, and the vectors bought for them */
+    struct arena *arena; /* of one attempt at it */
+    struct worklog_reader *reader;
+    struct sink *sink;
+    struct embedder *embedder;
+    struct ledger *ledger;
+    int64_t send_until_ms; /* monotonic: requests to the store may begin until then */
+};
+
+struct worker *worker_start(struct lane *lane, size_t index);
+void worker_join(struct worker *worker); /* frees */
+
+/* Carries out a batch: true when each of its records is applied, dropped or set aside. May be called
+ * again with the same batch after a failure. */
+bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *err) MUST_USE;
+
+/* --- worker_embed.c --- */
+
+/* Gives each chunk that is to be embedded or copied its vector. Documents that the embedder refuses
+ * get a reject reason instead. */
+bool worker_embed(struct worker *worker, struct task **tasks, size_t count,
+                  struct err *err) MUST_USE;
+
+/* --- worker_store.c --- */
+
+/* Writes, labels and erases records so that the store holds what the tasks say. */
+bool worker_store(struct worker *worker, struct task **tasks, size_t count,
+                  struct err *err) MUST_USE;

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "agent/worker.h"
+
+/* source_id, chunk_id, family, version, config_fp, content_fp */
+#define FIXED_FIELDS 6
+
+static bool is_mapped(const struct task *task, const char *name)
+{
+    for (size_t i = 0; i < task->metadata_count; i++) {
+        if (strcmp(task->metadata[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Stores merge metadata: a key that is gone has to be removed by name. */
+static size_t append_removed(const struct task *task, struct field *fields, size_t count)
+{
+    for (size_t i = 0; i < task->row.meta_key_count; i++) {
+        if (!is_mapped(task, task->row.meta_keys[i]))
+            fields[count++] = (struct field){task->row.meta_keys[i], value_null()};
+    }
+    return count;
+}
+
+static void label_record(struct worker *worker, const struct task *task,
+                         const struct task_chunk *chunk, struct sink_record *record)
+{
+    const struct lane *lane = worker->lane;
+    char fp[SHA256_TEXT_SIZE];
+    sha256_format(&chunk->fp, fp);
+    struct field *fields =
+        arena_alloc_array(worker->arena,
+                          FIXED_FIELDS + task->metadata_count + task->row.meta_key_count,
+                          sizeof *fields);
+    size_t count = 0;
+    fields[count++] = (struct field){"source_id", value_string(task->source_id)};
+    fields[count++] = (struct field){"chunk_id", value_string(chunk->id)};
+    fields[count++] = (struct field){"family", value_string(lane->family->name)};
+    fields[count++] = (struct field){"version", value_string(lane->label)};
+    fields[count++] = (struct field){"config_fp", value_string(lane->config_fp)};
+    fields[count++] =
+        (struct field){"content_fp", value_string(arena_strdup(worker->arena, fp))};
+    if (task->metadata_count > 0)
+        memcpy(fields + count, task->metadata, task->metadata_count * sizeof *fields);
+    count = append_removed(task, fields, count + task->metadata_count);
+    *record = (struct sink_record){.id = chunk->id, .metadata = fields, .metadata_count = count};
+}
+
+struct record_list {
+    struct sink_record *items;
+    size_t count;
+};
+
+static struct record_list records_of(struct worker *worker, struct task **tasks, size_t count,
+                                     bool with_vector)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++)
+        most += tasks[i]->chunk_count;
+    struct record_list list = {
+        .items = arena_alloc_array(worker->arena, most + 1, sizeof(struct sink_record))};
+    for (size_t i = 0; i < count; i++) {
+        for (size_t c = 0; c < tasks[i]->chunk_count; c++) {
+            const struct task_chunk *chunk = &tasks[i]->chunks[c];
+            if (with_vector != (chunk->vector != NULL) || chunk->plan == CHUNK_KEEP)
+                continue;
+            struct sink_record *record = &list.items[list.count++];
+            label_record(worker, tasks[i], chunk, record);
+            record->vector = chunk->vector;
+            record->dims = chunk->vector ? worker->lane->embed.dims : 0;
+            if (chunk->vector)
+                record->text = arena_memdup(worker->arena, chunk->text, chunk->size);
+        }
+    }
+    return list;
+}
+
+static bool erase_stale(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+{
+    size_t most = 0, ids = 0;
+    for (size_t i = 0; i < count; i++)
+        most += tasks[i]->stale_count;
+    if (most == 0)
+        return true;
+    const char **list = arena_alloc_array(worker->arena, most, sizeof *list);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t s = 0; s < tasks[i]->stale_count; s++)
+            list[ids++] = tasks[i]->stale_ids[s];
+    }
+    if (!sink_erase(worker->sink, worker->lane->collection_id, list, ids, err))
+        return false;
+    atomic_fetch_add(&worker->lane->stats.erased, (int64_t)ids);
+    return true;
+}
+
+bool worker_store(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+{
+    const char *collection = worker->lane->collection_id;
+    struct record_list written = records_of(worker, tasks, count, true);
+    struct record_list labelled = records_of(worker, tasks, count, false);
+    if (written.count > 0 &&
+        !sink_upsert(worker->sink, collection, written.items, written.count, err))
+        return false;
+    if (labelled.count > 0 &&
+        !sink_update(worker->sink, collection, labelled.items, labelled.count, err))
+        return false;
+    return erase_stale(worker, tasks, count, err);
+}
