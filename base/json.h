@@ -17,7 +17,8 @@
 
 DEFINE_FREEP(cJSON, cJSON_Delete)
 
-/* NULL and *err (REJECT, DATA; with the byte offset) when `text` is not one JSON value. */
+/* NULL and *err (REJECT, DATA; with the byte offset) when `text` is not one JSON value (RFC 8259,
+ * strictly: UTF-8, no lone surrogates). A \u0000 in a string becomes U+FFFD. */
 cJSON *json_parse(const char *text, size_t size, struct err *err) MUST_USE;
 
 /* Exact integer of a node; false when it is not an integer in the range of int64_t. */
