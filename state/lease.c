@@ -10,6 +10,8 @@
 #include "state/doc.h"
 
 #define CAPTURES "captures"
+/* Both clocks are read as whole milliseconds: what they may be wrong by together. */
+#define CLOCK_GRAIN_MS 2
 
 /* The document as stored, the checkpoint not yet decoded. */
 struct capture {
@@ -135,6 +137,7 @@ bool lease_take(struct docstore *store, const struct lease_options *options, str
     int64_t before_ms = clock_mono_ms();
     if (!capture_load(store, options->id, &capture, &now_ms, err))
         return false;
+    int64_t offset_ms = now_ms - before_ms + CLOCK_GRAIN_MS;
     /* decoded first: a lease that cannot be used is not taken from one who can */
     bool ok = checkpoint_decode(capture.checkpoint, options->id, checkpoint, err);
     if (!ok || !is_free(&capture, options->holder, now_ms))
@@ -144,14 +147,14 @@ bool lease_take(struct docstore *store, const struct lease_options *options, str
     bson_free(capture.holder);
     capture.holder = bson_strdup(options->holder);
     capture.term++;
-    capture.until_ms = now_ms + options->ttl_ms;
+    capture.until_ms = before_ms + offset_ms + options->ttl_ms;
     ok = capture_swap(store, options->id, &capture, &swap, err);
     if (!ok || swap == DOC_LOST)
         goto out;
     capture.rev++;
     *outcome = LEASE_WON;
     *lease = lease_new(store, options, &capture);
-    (*lease)->offset_ms = now_ms - before_ms;
+    (*lease)->offset_ms = offset_ms;
     atomic_store(&(*lease)->deadline_ms, before_ms + options->ttl_ms);
 out:
     if (*outcome != LEASE_WON)
@@ -180,7 +183,7 @@ static bool lease_reload(struct lease *lease, struct err *err)
     bool mine = capture.found && capture.term == lease->term && capture.holder &&
                 strcmp(capture.holder, lease->holder) == 0;
     lease->rev = capture.rev;
-    lease->offset_ms = now_ms - before_ms;
+    lease->offset_ms = now_ms - before_ms + CLOCK_GRAIN_MS;
     capture_fini(&capture);
     return mine || lease_lose(lease, err);
 }
