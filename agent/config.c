@@ -46,7 +46,7 @@ void config_free(struct config *config)
         arena_free(((struct whole *)(void *)config)->arena);
 }
 
-/* The whole of a file, or errno. One byte more than allowed is enough to see that it is too long. */
+/* The whole of a file, or errno. One byte more than allowed shows that it is too long. */
 static int read_file(const char *name, struct buf *out)
 {
     FILE *file = fopen(name, "re");

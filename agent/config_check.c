@@ -14,6 +14,7 @@
 struct check {
     struct config_report *report;
     struct config *config;
+    struct config_node *root;
     struct config_family *family;
     struct config_node *node;
 };
@@ -44,7 +45,9 @@ static const char *nearest_entry(const struct config_entries *entries, const cha
 static void refuse_reference(struct check *check, const char *path, enum config_scope scope)
 {
     struct config_node *node = good_node(check->node, path);
-    if (!node)
+    struct config_node *map =
+        config_node_at(check->root, scope == SCOPE_STORE ? "stores" : "embedders");
+    if (!node || (map && map->bad))
         return;
     const char *what = scope == SCOPE_STORE ? "store" : "embedder";
     struct config_entries entries = config_entries_of(check->config, scope);
@@ -167,7 +170,7 @@ static void check_families(struct config_report *report, struct config_node *roo
     struct config_node *map = config_node_at(root, "families");
     struct config_node *node = map && map->type == NODE_MAP ? map->first : NULL;
     for (size_t i = 0; i < config->family_count && node; i++, node = node->next) {
-        struct check check = {report, config, &config->families[i], node};
+        struct check check = {report, config, root, &config->families[i], node};
         check_references(&check);
         check_chunk(&check);
         check_metadata(&check);
@@ -206,6 +209,21 @@ static void check_roles(struct config_report *report, struct config_node *root,
                             "with worklog.driver memory, capture and work are one process");
 }
 
+static void check_stores(struct config_report *report, struct config_node *root,
+                         const struct config *config)
+{
+    struct config_node *map = config_node_at(root, "stores");
+    struct config_node *node = map && map->type == NODE_MAP ? map->first : NULL;
+    for (size_t i = 0; i < config->store_count && node; i++, node = node->next) {
+        const struct config_store *store = &config->stores[i];
+        struct config_node *url = good_node(node, "url");
+        struct config_node *driver = good_node(node, "driver");
+        if (driver && url && store->url && store->driver == STORE_CHROMA &&
+            strncmp(store->url, "http", 4) != 0)
+            config_node_mistake(report, url, "driver chroma needs http:// or https://");
+    }
+}
+
 /* What the protocol depends on is not for configuration. */
 static void check_properties(struct config_report *report, struct config_node *root)
 {
@@ -240,6 +258,7 @@ void config_check(struct config_report *report, struct config_node *root, struct
 {
     check_mongodb(report, root, config);
     check_roles(report, root, config);
+    check_stores(report, root, config);
     check_properties(report, root);
     check_serve(report, root, config);
     check_families(report, root, config);

@@ -25,16 +25,25 @@ static void hide(struct buf *out, char c)
     buf_append(out, bytes, sizeof(bytes));
 }
 
-/* Length of "${...}" at the beginning of `text`, on one line; 0: there is none. */
+static bool is_name_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Length of "${NAME}" or "${NAME:-...}" at the beginning of `text`, on one line; 0: there is
+ * none. */
 static size_t span_length(const char *text, size_t size)
 {
-    if (size < 3 || text[0] != '$' || text[1] != '{')
+    if (size < 4 || text[0] != '$' || text[1] != '{')
         return 0;
-    for (size_t i = 2; i < size && text[i] != '\n' && text[i] != '\r' && text[i] != '\0'; i++) {
-        if (text[i] == '}')
-            return i + 1;
+    size_t i = 2;
+    while (i < size && is_name_byte(text[i]))
+        i++;
+    if (size - i >= 2 && text[i] == ':' && text[i + 1] == '-') {
+        while (i < size && !strchr("}\n\r", text[i]))
+            i++;
     }
-    return 0;
+    return i > 2 && i < size && text[i] == '}' ? i + 1 : 0;
 }
 
 bool config_env_hide(const char *text, size_t size, struct buf *out, size_t *offset)
@@ -74,13 +83,11 @@ void config_env_show(char *text)
 
 static size_t name_length(const char *text)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
-    if (strspn(text, letters) == 0)
-        return 0;
     size_t length = 0;
-    while (text[length] && (strchr(letters, text[length]) || strchr("0123456789", text[length])))
+    while (is_name_byte(text[length]))
         length++;
-    return length < NAME_MAX_SIZE ? length : 0;
+    bool digit = text[0] >= '0' && text[0] <= '9';
+    return length < NAME_MAX_SIZE && !digit ? length : 0;
 }
 
 /* `text` begins behind "${"; returns where the rest goes on, or NULL after a mistake. */

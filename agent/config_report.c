@@ -19,11 +19,12 @@ void config_mistake(struct config_report *report, unsigned line, const char *pat
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    report->items[order] = (struct config_remark){
-        .line = line,
-        .order = order,
-        .text = arena_printf(report->arena, "%s%s%s", path, path[0] ? ": " : "", message),
-    };
+    char *text = arena_printf(report->arena, "%s%s%s", path, path[0] ? ": " : "", message);
+    for (char *at = text; *at; at++) {
+        if ((unsigned char)*at < ' ')
+            *at = '?'; /* one mistake is one line, whatever a key is made of */
+    }
+    report->items[order] = (struct config_remark){.line = line, .order = order, .text = text};
 }
 
 static int compare_remarks(const void *a, const void *b)

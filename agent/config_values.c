@@ -211,13 +211,14 @@ bool config_value_address(const char *text, struct config_address *out)
     if (length > 2 && host[0] == '[' && host[length - 1] == ']') {
         host += 1;
         length -= 2;
-    } else if (memchr(host, ':', length)) {
+    } else if (memchr(host, ':', length) || host[0] == '[') {
         return false;
     }
     if (length == 0 || length >= sizeof(out->host) || host[strcspn(host, " \t/")] != '\0')
         return false;
     int64_t port = 0;
-    if (!is_digit(colon[1]) || !config_value_int(colon + 1, &port) || port < 1 || port > 65535)
+    if (colon[1 + strspn(colon + 1, DIGITS)] != '\0' || !config_value_int(colon + 1, &port) ||
+        port < 1 || port > 65535)
         return false;
     memcpy(out->host, host, length);
     out->host[length] = '\0';
