@@ -68,6 +68,7 @@ static void unreadable(const char *file, int failed, struct config_mistakes *mis
     struct config_report *report = arena_alloc(arena, sizeof(*report));
     report->file = file;
     report->arena = arena;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): it is safe in glibc and musl */
     config_mistake(report, 0, "", "cannot be read: %s", strerror(failed));
     config_report_give(report, mistakes);
 }

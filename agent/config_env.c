@@ -109,6 +109,7 @@ static const char *expand_one(const struct config_env_at *at, const char *text, 
     char name[NAME_MAX_SIZE];
     memcpy(name, text, length);
     name[length] = '\0';
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing of ours ever calls setenv() */
     const char *value = getenv(name);
     if (has_default && (!value || !value[0])) {
         const char *fallback = text + length + 2;

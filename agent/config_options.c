@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/config.h"
@@ -145,8 +146,7 @@ static void consider(struct nearest *nearest, const char *word, size_t length, c
     char candidate[WORD_MAX + 8];
     if (length > WORD_MAX)
         return;
-    memcpy(candidate, word, length);
-    strcpy(candidate + length, tail);
+    snprintf(candidate, sizeof(candidate), "%.*s%s", (int)length, word, tail);
     size_t distance = config_distance_of(nearest->key, candidate);
     if (distance >= nearest->distance)
         return;

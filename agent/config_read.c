@@ -96,6 +96,7 @@ static const char *read_secret(struct config_report *report, struct config_node 
     size_t size = 0;
     int failed = read_file(node->text, bytes, &size);
     if (failed) {
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): it is safe in glibc and musl */
         config_node_mistake(report, node, "cannot read %.200s: %s", node->text, strerror(failed));
         return NULL;
     }
@@ -169,14 +170,13 @@ static void read_member(const struct section *section, struct config_node *child
     const struct config_option *option = config_option_find(pattern);
     const struct config_option *file = option ? NULL : option_of_file(pattern);
     /* A key that holds a dot or a star is none of ours, whatever it looks like. */
-    if (strpbrk(child->key, ".*")) {
-        unknown_key(section, child);
-    } else if (option) {
+    bool ours = !strpbrk(child->key, ".*");
+    if (ours && option) {
         if (config_slot_given(option, child))
             fill(section, option, child);
-    } else if (file) {
+    } else if (ours && file) {
         fill_from_file(section, file, child, map);
-    } else if (config_option_is_section(pattern)) {
+    } else if (ours && config_option_is_section(pattern)) {
         struct section inner = {section->reader, section->base, pattern};
         read_section(&inner, child);
     } else {

@@ -31,7 +31,7 @@ static void the_full_example_says_what_it_seems_to_say(void **state)
     assert_int_equal(config->roles, ROLE_CAPTURE | ROLE_WORK | ROLE_SERVE);
     assert_string_equal(config->mongodb.uri, "mongodb://127.0.0.1:27017/?replicaSet=rs0");
     assert_int_equal(config->worklog.driver, WORKLOG_KAFKA);
-    assert_int_equal(config->worklog.retention_ms, 7 * 24 * 3600 * 1000LL);
+    assert_int_equal(config->worklog.retention_ms, 7LL * 24 * 3600 * 1000);
     const struct config_store *store = config_store_of(config, "main");
     assert_int_equal(store->driver, STORE_CHROMA);
     assert_null(store->token);
@@ -62,7 +62,7 @@ static void the_family_of_the_full_example_is_read_whole(void **state)
     assert_string_equal(family->metadata[2].paths.items[0], "metadata");
     assert_string_equal(family->normalize.unicode, "nfc");
     assert_int_equal(family->chunk.max_chars, 1200);
-    assert_int_equal(family->rollback_window_ms, 72 * 3600 * 1000LL);
+    assert_int_equal(family->rollback_window_ms, 72LL * 3600 * 1000);
     assert_int_equal(family->verify.lag_for_ms, 60000);
     assert_true(fabs(family->verify.min_cosine - 0.98) < 1e-9);
     assert_true(fabs(family->sweep_max_ratio - 0.2) < 1e-9);
@@ -100,7 +100,7 @@ static void what_is_not_said_has_its_default(void **state)
     assert_null(family->source.filter);
     assert_int_equal(family->metadata_count, 0);
     assert_true(family->normalize.trim);
-    assert_int_equal(family->quarantine_retry_every_ms, 24 * 3600 * 1000LL);
+    assert_int_equal(family->quarantine_retry_every_ms, 24LL * 3600 * 1000);
     assert_int_equal(family->snapshot.parallelism, 1);
     assert_int_equal(family->snapshot.max_documents_per_second, -1);
     assert_string_equal(family->alias.database, "shop");
@@ -214,7 +214,7 @@ static void an_address_beyond_loopback_is_accepted_with_a_token(void **state)
 
 static void make_secret(char name[static 64], const char *content)
 {
-    strcpy(name, "/tmp/vectail-test-XXXXXX");
+    snprintf(name, 64, "/tmp/vectail-test-XXXXXX");
     int fd = mkstemp(name);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, content, strlen(content)), strlen(content));

@@ -94,7 +94,7 @@ static void sizes_take_kib_mib_gib(void **state)
     (void)state;
     int64_t bytes = 0;
     assert_true(config_value_size("1KiB", &bytes) && bytes == 1024);
-    assert_true(config_value_size("64MiB", &bytes) && bytes == 64 * 1024 * 1024);
+    assert_true(config_value_size("64MiB", &bytes) && bytes == 64LL * 1024 * 1024);
     assert_true(config_value_size("2GiB", &bytes) && bytes == 2LL * 1024 * 1024 * 1024);
     assert_true(config_value_size("100", &bytes) && bytes == 100);
     assert_false(config_value_size("1KB", &bytes));
