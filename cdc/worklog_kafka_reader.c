@@ -424,6 +424,16 @@ bool kafka_is_lost(const struct worklog_reader *base)
     return heard_ms != 0 && clock_mono_ms() - heard_ms > reader->session_timeout_ms;
 }
 
+/* Events, not callbacks: rd_kafka_queue_poll_callback() aborts on the records still in the queue. */
+static void kafka_serve_close(struct kafka_reader *reader, rd_kafka_queue_t *queue)
+{
+    CLEANUP(rd_kafka_event_destroyp) rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 20);
+    if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+        kafka_on_rebalance(reader->client, rd_kafka_event_error(event),
+                           rd_kafka_event_topic_partition_list(event), reader);
+}
+
+/* Not rd_kafka_consumer_close(): that has no deadline. */
 static bool kafka_leave(struct kafka_reader *reader)
 {
     CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(reader->client);
@@ -433,7 +443,7 @@ static bool kafka_leave(struct kafka_reader *reader)
         return false;
     int64_t deadline_ms = clock_mono_ms() + CLOSE_TIMEOUT_MS;
     while (!rd_kafka_consumer_closed(reader->client) && clock_mono_ms() < deadline_ms)
-        rd_kafka_queue_poll_callback(queue, 50);
+        kafka_serve_close(reader, queue);
     return rd_kafka_consumer_closed(reader->client) != 0;
 }
 
