@@ -39,10 +39,10 @@ struct lookup {
     size_t count;
 };
 
-static int by_key(const void *a, const void *b, void *keys)
+static int by_key(const void *a, const void *b, void *context)
 {
-    const char *const *all = keys;
-    return strcmp(all[*(const size_t *)a], all[*(const size_t *)b]);
+    const struct lookup *lookup = context;
+    return strcmp(lookup->keys[*(const size_t *)a], lookup->keys[*(const size_t *)b]);
 }
 
 static size_t lookup_first(const struct lookup *lookup, const char *key)
@@ -124,8 +124,7 @@ static bool ledger_mongo_read(struct ledger *ledger, const char *const *keys, si
         }
         struct lookup lookup = {
             .keys = keys + done, .rows = rows + done, .order = order, .count = size};
-        const char *const *base = keys + done;
-        qsort_r(order, size, sizeof(*order), by_key, &base);
+        qsort_r(order, size, sizeof(*order), by_key, &lookup);
         ok = read_slice(ledger_mongo_of(ledger), &lookup, arena, err);
     }
     bson_free(order);
