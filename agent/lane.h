@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "agent/gate.h"
+#include "agent/stats.h"
 #include "base/arena.h"
 #include "embed/embedder.h"
 #include "embed/fingerprint.h"
@@ -49,6 +50,7 @@ struct lane {
     struct arena *arena;
     struct embed_config embed;
     struct lane_stats stats;
+    struct version_stats noted; /* the part of `stats` that is written down; steward only */
     _Atomic int64_t gen; /* the generation that is applied */
     _Atomic bool stop;
     _Atomic bool paused;

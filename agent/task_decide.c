@@ -145,12 +145,11 @@ static bool plan_chunks(struct task *task)
     return any;
 }
 
-static void make_intent(const char *owner, struct arena *arena, struct task *task)
+static void make_intent(struct arena *arena, struct task *task)
 {
     struct ledger_row *row = &task->write.row;
     row->has_intent = true;
-    row->intent = (struct ledger_intent){.owner = arena_strdup(arena, owner),
-                                         .gen = row->gen,
+    row->intent = (struct ledger_intent){.gen = row->gen,
                                          .ver = arena_strdup(arena, row->ver),
                                          .chunks = row->chunks,
                                          .chunk_count = row->chunk_count};
@@ -158,8 +157,7 @@ static void make_intent(const char *owner, struct arena *arena, struct task *tas
     random_hex(row->intent.id, 16);
 }
 
-static void decide_gone(const struct lane *lane, const char *owner, struct arena *arena,
-                        struct task *task)
+static void decide_gone(const struct lane *lane, struct arena *arena, struct task *task)
 {
     task->chunk_count = 0;
     empty_row(task, &task->write.row);
@@ -167,12 +165,12 @@ static void decide_gone(const struct lane *lane, const char *owner, struct arena
     task->step = TASK_RAISE;
     if (task->stale_count > 0 || task->row.has_intent) {
         task->step = TASK_WRITE;
-        make_intent(owner, arena, task);
+        make_intent(arena, task);
     }
 }
 
-static void decide_present(const struct lane *lane, const char *owner, struct arena *arena,
-                           struct task *task, int order)
+static void decide_present(const struct lane *lane, struct arena *arena, struct task *task,
+                           int order)
 {
     bool changed = plan_chunks(task);
     done_row(arena, task, &task->write.row);
@@ -180,7 +178,7 @@ static void decide_present(const struct lane *lane, const char *owner, struct ar
     bool trusted = is_trusted(task);
     if (changed || task->stale_count > 0 || task->row.has_intent) {
         task->step = TASK_WRITE;
-        make_intent(owner, arena, task);
+        make_intent(arena, task);
     } else if (trusted && order == 0 && same(&task->row.doc_fp, &task->doc_fp)) {
         task->step = TASK_UNCHANGED;
     } else {
@@ -203,10 +201,10 @@ void task_decide(const struct lane *lane, const char *owner, struct arena *arena
     if (order < 0 && !row->repair) {
         task->step = TASK_STALE;
     } else if (task->op == ITEM_DELETE || task->reject) {
-        decide_gone(lane, owner, arena, task);
+        decide_gone(lane, arena, task);
         if (order == 0 && task->step == TASK_RAISE && row->state == task->write.row.state)
             task->step = TASK_UNCHANGED;
     } else {
-        decide_present(lane, owner, arena, task, order);
+        decide_present(lane, arena, task, order);
     }
 }

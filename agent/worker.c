@@ -32,6 +32,8 @@ static void begin_stretch(struct worker *worker)
     snprintf(worker->owner, sizeof worker->owner, "%s/%zu/%s", worker->lane->agent->holder,
              worker->index, nonce);
     worker->send_until_ms = INT64_MAX;
+    if (worker->ledger)
+        ledger_set_owner(worker->ledger, worker->owner);
 }
 
 static bool open_ledger(struct worker *worker, struct err *err)
@@ -40,7 +42,8 @@ static bool open_ledger(struct worker *worker, struct err *err)
     struct ledger_options options = {.pool = lane->agent->pool,
                                      .database = lane->agent->config->mongodb.state_database,
                                      .name = lane->agent->config->name,
-                                     .build_id = lane->build_id};
+                                     .build_id = lane->build_id,
+                                     .owner = worker->owner};
     return ledger_open(&options, &worker->ledger, err);
 }
 

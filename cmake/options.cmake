@@ -16,7 +16,8 @@ target_include_directories(vectail_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(vectail_options INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
     -Wmissing-prototypes -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Wundef
-    -fno-omit-frame-pointer -fstack-protector-strong)
+    -fno-omit-frame-pointer -fstack-protector-strong
+    -UNDEBUG) # asserts stay on in every build: they are for programming errors only
 if(VECTAIL_WERROR)
     target_compile_options(vectail_options INTERFACE -Werror)
 endif()

@@ -26,6 +26,12 @@ bool ledger_open(const struct ledger_options *options, struct ledger **out, stru
     return true;
 }
 
+void ledger_set_owner(struct ledger *ledger, const char *owner)
+{
+    bson_free(ledger->owner);
+    ledger->owner = bson_strdup(owner);
+}
+
 void ledger_close(struct ledger *ledger)
 {
     if (ledger)

@@ -29,8 +29,8 @@ enum ledger_state {
 };
 
 struct ledger_intent {
-    char id[33];  /* random, of one attempt */
-    char *owner;  /* the process' life that began it */
+    char id[33]; /* random, of one attempt */
+    char *owner; /* the process' life that began it */
     int64_t gen;
     char *ver;
     char *source_id;
@@ -52,9 +52,9 @@ struct ledger_row { /* all pointers in the arena of the read */
     size_t chunk_count;
     const char *const *meta_keys; /* mapped keys that the store holds */
     size_t meta_key_count;
-    const char *reason;    /* of a quarantine */
-    bool repair;           /* to be applied again, whatever (gen, ver) says */
-    int64_t repair_ms;     /* which mark that is: rises with every ledger_mark() */
+    const char *reason; /* of a quarantine */
+    bool repair;        /* to be applied again, whatever (gen, ver) says */
+    int64_t repair_ms;  /* which mark that is: rises with every ledger_mark() */
     bool has_intent;
     struct ledger_intent intent;
     bool exists; /* a row is stored */
@@ -74,16 +74,16 @@ int ledger_compare(int64_t gen_a, const char *ver_a, int64_t gen_b, const char *
 struct ledger_options {
     mongoc_client_pool_t *pool; /* NULL: memory */
     const char *database;
-    const char *name;     /* of the deployment */
+    const char *name; /* of the deployment */
     const char *build_id;
     const char *owner; /* of the intents: unique to this process' life */
 };
 
 struct ledger_counts {
-    int64_t documents;   /* done: present in the store, or without text */
-    int64_t chunks;      /* of those */
+    int64_t documents; /* done: present in the store, or without text */
+    int64_t chunks;    /* of those */
     int64_t quarantined;
-    int64_t intents;     /* open */
+    int64_t intents; /* open */
     int64_t repairs;
     int64_t tombstones;
 };
@@ -92,8 +92,11 @@ struct ledger;
 
 /* Creates what indexes there are. Memory ledgers of one (name, build_id) share their rows within the
  * process. */
-bool ledger_open(const struct ledger_options *options, struct ledger **out,
-                 struct err *err) MUST_USE;
+bool ledger_open(const struct ledger_options *options, struct ledger **out, struct err *err)
+    MUST_USE;
+/* From here on this is the owner: what was begun before counts as a stranger's, whose deadline is
+ * waited for. For a thread whose last request has no known outcome. */
+void ledger_set_owner(struct ledger *ledger, const char *owner);
 void ledger_close(struct ledger *ledger);
 DEFINE_FREEP(struct ledger, ledger_close)
 

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/steward.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/capture.h"
+#include "agent/guard.h"
+#include "agent/steward_state.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "cdc/token.h"
+
+#define LOOK_MS 1000
+/* While a version is being brought forward the next step is not kept waiting. */
+#define STEP_MS 100
+/* Counting a ledger may take a twentieth of the time, at most. */
+#define COUNT_SHARE 20
+#define COUNT_EVERY_MS 1000
+
+bool steward_leads(const struct steward *steward)
+{
+    if (steward->guard)
+        return guard_is_leader(steward->guard);
+    return steward->capture && capture_is_leader(steward->capture);
+}
+
+struct lane *steward_lane(struct steward *steward, const char *build_id)
+{
+    for (size_t i = 0; i < steward->lane_count; i++) {
+        if (strcmp(steward->lanes[i]->build_id, build_id) == 0)
+            return steward->lanes[i];
+    }
+    return NULL;
+}
+
+void feed_view_fini(struct feed_view *view)
+{
+    free(view->start_offsets);
+    free(view->end_offsets);
+    view->start_offsets = view->end_offsets = NULL;
+}
+
+static int64_t *copy_offsets(const int64_t *offsets, int count)
+{
+    if (!offsets || count <= 0)
+        return NULL;
+    int64_t *copy = malloc((size_t)count * sizeof *copy);
+    memcpy(copy, offsets, (size_t)count * sizeof *copy);
+    return copy;
+}
+
+static void read_feed(const struct checkpoint *checkpoint,
+                      const struct checkpoint_family *state, struct feed_view *view)
+{
+    struct cluster_time time;
+    view->known = true;
+    view->gen = state->gen;
+    view->snapshot_done = state->end_offsets != NULL;
+    view->total_rows = state->total_rows;
+    view->partitions = state->partitions;
+    view->start_offsets = copy_offsets(state->start_offsets, state->partitions);
+    view->end_offsets = copy_offsets(state->end_offsets, state->partitions);
+    if (checkpoint->token && token_time(checkpoint->token, &time))
+        view->token_ms = (int64_t)time.seconds * 1000;
+}
+
+static bool read_positions(struct steward *steward, const struct version *version,
+                           struct feed_view *view, struct err *err)
+{
+    const struct config *config = steward->agent->config;
+    char *topic = lane_topic(config, steward->family, version);
+    char *group = lane_group(config, steward->family->name, version);
+    bool ok = worklog_positions(steward->agent->log, topic, group, view->positions,
+                                view->partitions, err);
+    free(topic);
+    free(group);
+    if (!ok)
+        return false;
+    view->has_positions = true;
+    view->lag_items = 0;
+    for (int p = 0; p < view->partitions; p++) {
+        const struct worklog_position *position = &view->positions[p];
+        int64_t from = position->committed >= 0 ? position->committed : view->start_offsets[p];
+        if (position->high > from)
+            view->lag_items += position->high - from;
+    }
+    return true;
+}
+
+bool steward_view(struct steward *steward, const struct version *version, struct feed_view *view,
+                  struct err *err)
+{
+    const struct config *config = steward->agent->config;
+    bool memory = config->worklog.driver == WORKLOG_MEMORY;
+    char *id = capture_id(config, steward->family->config->source.database,
+                          memory ? version->build_id : NULL);
+    struct checkpoint checkpoint = {0};
+    struct lease_info info = {0};
+    bool found = false;
+    *view = (struct feed_view){.total_rows = -1, .lag_items = -1};
+    bool ok = checkpoint_load(steward->agent->docs, id, &found, &checkpoint, &info, err);
+    free(id);
+    const struct checkpoint_family *state =
+        ok && found ? checkpoint_find(&checkpoint, steward->family->name) : NULL;
+    if (state)
+        read_feed(&checkpoint, state, view);
+    checkpoint_fini(&checkpoint);
+    lease_info_fini(&info);
+    if (ok && view->known && (version->seeded || memory))
+        ok = read_positions(steward, version, view, err);
+    return ok;
+}
+
+bool steward_count(struct steward *steward, const struct version *version,
+                   struct ledger_counts *out, struct err *err)
+{
+    struct ledger_options options = {.pool = steward->agent->pool,
+                                     .database = steward->agent->config->mongodb.state_database,
+                                     .name = steward->agent->config->name,
+                                     .build_id = version->build_id,
+                                     .owner = steward->agent->holder};
+    CLEANUP(ledger_closep) struct ledger *ledger = NULL;
+    return ledger_open(&options, &ledger, err) && ledger_count(ledger, out, err);
+}
+
+static bool counts_are_fresh(const struct steward *steward, const struct version *version)
+{
+    int64_t every_ms = steward->count_took_ms * COUNT_SHARE;
+    return strcmp(steward->counted_build, version->build_id) == 0 &&
+           clock_mono_ms() - steward->counted_ms <
+               (every_ms > COUNT_EVERY_MS ? every_ms : COUNT_EVERY_MS);
+}
+
+static bool refresh_counts(struct steward *steward, const struct version *version, struct err *err)
+{
+    if (counts_are_fresh(steward, version))
+        return true;
+    int64_t before = clock_mono_ms();
+    if (!steward_count(steward, version, &steward->counts, err))
+        return false;
+    steward->counted_ms = clock_mono_ms();
+    steward->count_took_ms = steward->counted_ms - before;
+    snprintf(steward->counted_build, sizeof steward->counted_build, "%s", version->build_id);
+    return true;
+}
+
+static int64_t take(_Atomic int64_t *counter, int64_t *noted)
+{
+    int64_t now = atomic_load(counter), delta = now - *noted;
+    *noted = now;
+    return delta;
+}
+
+static void note_sums(struct steward *steward, struct lane *lane)
+{
+    struct lane_stats *stats = &lane->stats;
+    struct version_stats *noted = &lane->noted;
+    struct version_stats before = *noted;
+    struct version_stats delta = {.embedded = take(&stats->embedded, &noted->embedded),
+                                  .reused = take(&stats->reused, &noted->reused),
+                                  .unchanged = take(&stats->unchanged, &noted->unchanged),
+                                  .applied = take(&stats->applied, &noted->applied),
+                                  .stale = take(&stats->stale, &noted->stale),
+                                  .erased = take(&stats->erased, &noted->erased),
+                                  .characters = take(&stats->characters, &noted->characters)};
+    struct err err;
+    if (!stats_add(steward->agent->docs, steward->agent->config->name, lane->build_id, &delta, &err))
+        *noted = before; /* noted again with the next look */
+}
+
+static double progress_of(const struct version *version, const struct feed_view *view,
+                          int64_t documents)
+{
+    if (version->state > VERSION_BACKFILLING || view->total_rows == 0)
+        return view->snapshot_done ? 1.0 : 0.0;
+    if (view->total_rows < 0)
+        return 0.0;
+    double part = (double)documents / (double)view->total_rows;
+    return part < 1.0 ? part : 0.999;
+}
+
+static int64_t lag_ms_of(const struct lane *lane, const struct feed_view *view)
+{
+    if (view->lag_items < 0)
+        return -1;
+    if (view->lag_items == 0 || !lane)
+        return view->lag_items == 0 ? 0 : -1;
+    int64_t applied_ms = atomic_load(&lane->stats.applied_ms);
+    return applied_ms > 0 ? clock_wall_ms() - applied_ms : -1;
+}
+
+static void note_gauges(struct steward *steward, const struct version *version,
+                        const struct feed_view *view)
+{
+    struct lane *lane = steward_lane(steward, version->build_id);
+    char *reason = lane ? lane_reason(lane) : NULL;
+    const struct ledger_counts *counts = &steward->counts;
+    struct version_stats now = {.documents = counts->documents,
+                                .chunks = counts->chunks,
+                                .quarantined = counts->quarantined,
+                                .pending = counts->intents,
+                                .repairs = counts->repairs,
+                                .lag_items = view->lag_items,
+                                .lag_ms = lag_ms_of(lane, view),
+                                .progress = progress_of(version, view, counts->documents),
+                                .eta_s = -1,
+                                .reason = reason};
+    int64_t elapsed_ms = clock_wall_ms() - version->state_ms;
+    if (version->state != VERSION_BACKFILLING)
+        now.eta_s = 0;
+    else if (now.progress > 0.01 && elapsed_ms > 1000)
+        now.eta_s = (int64_t)((double)elapsed_ms / 1000 * (1 - now.progress) / now.progress);
+    struct err err;
+    if (!stats_set(steward->agent->docs, steward->agent->config->name, version->build_id, &now,
+                   &err))
+        log_debug("stats.failed", LOG_ERR(&err));
+    free(reason);
+}
+
+/* Everything the source held when this process started is applied. */
+static bool is_in_step(const struct steward *steward, const struct version *version,
+                       const struct feed_view *view)
+{
+    return (version->state == VERSION_ACTIVE || !version_is_fed(version->state)) &&
+           view->snapshot_done && view->lag_items == 0 && view->token_ms > steward->started_ms + 1000;
+}
+
+static bool look_at_versions(struct steward *steward, struct err *err)
+{
+    bool in_step = steward->registry.version_count > 0;
+    for (size_t i = 0; i < steward->registry.version_count; i++) {
+        const struct version *version = &steward->registry.versions[i];
+        CLEANUP(feed_view_fini) struct feed_view view = {0};
+        if (!version_is_fed(version->state))
+            continue;
+        if (!steward_view(steward, version, &view, err) || !refresh_counts(steward, version, err))
+            return false;
+        note_gauges(steward, version, &view);
+        in_step = in_step && is_in_step(steward, version, &view);
+    }
+    atomic_store(&steward->in_step, in_step);
+    return true;
+}
+
+static bool is_wanted(const struct steward *steward, const struct version *version)
+{
+    bool leads = steward->agent->config->worklog.driver != WORKLOG_MEMORY || steward_leads(steward);
+    return leads && version_is_fed(version->state) && version->seeded && version->collection_id;
+}
+
+static const struct version *version_of(const struct steward *steward, const struct lane *lane)
+{
+    for (size_t i = 0; i < steward->registry.version_count; i++) {
+        if (strcmp(steward->registry.versions[i].build_id, lane->build_id) == 0)
+            return &steward->registry.versions[i];
+    }
+    return NULL;
+}
+
+static void stop_lane(struct steward *steward, size_t index)
+{
+    struct lane *lane = steward->lanes[index];
+    lane_request_stop(lane);
+    note_sums(steward, lane);
+    lane_join(lane);
+    steward->lanes[index] = steward->lanes[--steward->lane_count];
+}
+
+static bool start_lane(struct steward *steward, const struct version *version, struct err *err)
+{
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    if (!steward_view(steward, version, &view, err))
+        return false;
+    struct lane_options options = {.agent = steward->agent,
+                                   .family = steward->family,
+                                   .version = version,
+                                   .gate = steward->gate_of(steward->context, version->store),
+                                   .gen = view.gen};
+    struct lane *lane;
+    if (!lane_start(&options, &lane, err))
+        return false;
+    steward->lanes = realloc(steward->lanes, (steward->lane_count + 1) * sizeof *steward->lanes);
+    steward->lanes[steward->lane_count++] = lane;
+    return true;
+}
+
+static bool reconcile_lanes(struct steward *steward, struct err *err)
+{
+    for (size_t i = steward->lane_count; i-- > 0;) {
+        const struct version *version = version_of(steward, steward->lanes[i]);
+        if (!version || !is_wanted(steward, version))
+            stop_lane(steward, i);
+        else
+            atomic_store(&steward->lanes[i]->paused, version->paused);
+    }
+    for (size_t i = 0; i < steward->registry.version_count; i++) {
+        const struct version *version = &steward->registry.versions[i];
+        if (is_wanted(steward, version) && !steward_lane(steward, version->build_id) &&
+            !start_lane(steward, version, err))
+            return false;
+    }
+    return true;
+}
+
+/* One look. *moved: a version has entered another state. */
+static bool look(struct steward *steward, bool *moved, struct err *err)
+{
+    const struct config *config = steward->agent->config;
+    arena_reset(steward->arena);
+    registry_fini(&steward->registry);
+    if (!registry_load(steward->agent->docs, config->name, steward->family->name,
+                       &steward->registry, err))
+        return false;
+    int64_t rev = steward->registry.rev;
+    bool leads = steward_leads(steward);
+    struct err refused;
+    bool advanced = !leads || versions_advance(steward, &refused);
+    *moved = steward->registry.rev != rev;
+    /* what cannot be brought forward does not keep what is there from being fed */
+    if ((config->roles & ROLE_WORK) && !reconcile_lanes(steward, err))
+        return false;
+    for (size_t i = 0; i < steward->lane_count; i++)
+        note_sums(steward, steward->lanes[i]);
+    if (leads && !look_at_versions(steward, err))
+        return false;
+    if (!advanced)
+        *err = refused;
+    return advanced;
+}
+
+static void *run(void *argument)
+{
+    struct steward *steward = argument;
+    char component[128];
+    snprintf(component, sizeof component, "family %s", steward->family->name);
+    log_set_thread(component);
+    while (!agent_stopping(steward->agent)) {
+        struct err err;
+        bool moved = false;
+        bool ok = look(steward, &moved, &err);
+        health_set(steward->agent->health, component, ok ? NULL : err.text);
+        agent_sleep(steward->agent, moved ? STEP_MS : LOOK_MS);
+    }
+    for (size_t i = 0; i < steward->lane_count; i++)
+        lane_request_stop(steward->lanes[i]);
+    while (steward->lane_count > 0)
+        stop_lane(steward, steward->lane_count - 1);
+    return NULL;
+}
+
+struct steward *steward_start(const struct steward_options *options)
+{
+    struct steward *steward = calloc(1, sizeof *steward);
+    steward->agent = options->agent;
+    steward->family = options->family;
+    steward->capture = options->capture;
+    steward->guard = options->guard;
+    steward->gate_of = options->gate_of;
+    steward->context = options->context;
+    steward->started_ms = clock_wall_ms();
+    steward->arena = arena_new(64 * MIB);
+    pthread_create(&steward->thread, NULL, run, steward);
+    return steward;
+}
+
+bool steward_in_step(const struct steward *steward)
+{
+    return atomic_load(&steward->in_step);
+}
+
+void steward_join(struct steward *steward)
+{
+    pthread_join(steward->thread, NULL);
+    registry_fini(&steward->registry);
+    arena_free(steward->arena);
+    free(steward->lanes);
+    free(steward);
+}
