@@ -34,6 +34,6 @@ bool alias_load(struct docstore *store, const struct alias_ref *ref, struct alia
 bool alias_swap(struct docstore *store, const struct alias_ref *ref, struct alias *alias,
                 enum doc_swap *outcome, struct err *err) MUST_USE;
 /* The document as relaxed extended JSON for people; NULL in *json when there is none. free() it. */
-bool alias_json(struct docstore *store, const struct alias_ref *ref, char **json,
-                struct err *err) MUST_USE;
+bool alias_json(struct docstore *store, const struct alias_ref *ref, char **json, struct err *err)
+    MUST_USE;
 void alias_fini(struct alias *alias);

@@ -8,9 +8,12 @@
 #include "state/doc.h"
 
 static const char *const state_names[] = {
-    [FAMILY_STARTING] = "starting", [FAMILY_SNAPSHOT] = "snapshot",
-    [FAMILY_STREAMING] = "streaming", [FAMILY_GAP] = "gap",
-    [FAMILY_SOURCE_DROPPED] = "source_dropped", [FAMILY_STOPPED] = "stopped",
+    [FAMILY_STARTING] = "starting",
+    [FAMILY_SNAPSHOT] = "snapshot",
+    [FAMILY_STREAMING] = "streaming",
+    [FAMILY_GAP] = "gap",
+    [FAMILY_SOURCE_DROPPED] = "source_dropped",
+    [FAMILY_STOPPED] = "stopped",
 };
 
 const char *family_state_name(enum family_state state)
@@ -230,8 +233,7 @@ static void read_checkpoint(struct doc_reader *reader, struct checkpoint *out)
     }
 }
 
-bool checkpoint_decode(const bson_t *doc, const char *what, struct checkpoint *out,
-                       struct err *err)
+bool checkpoint_decode(const bson_t *doc, const char *what, struct checkpoint *out, struct err *err)
 {
     *out = (struct checkpoint){0};
     if (!doc)

@@ -82,13 +82,12 @@ struct lease_options {
 /* On LEASE_WON: *lease is given, the term is one higher than ever before, and *checkpoint is what was
  * stored. Won when free, run out by the server's clock, or already this holder's. */
 bool lease_take(struct docstore *store, const struct lease_options *options, struct lease **lease,
-                struct checkpoint *checkpoint, enum lease_outcome *outcome,
-                struct err *err) MUST_USE;
+                struct checkpoint *checkpoint, enum lease_outcome *outcome, struct err *err)
+    MUST_USE;
 
 /* Writes the checkpoint (majority) if the term is still this lease's, and extends the lease.
  * ERR_CANCEL, STATE: another term has begun; nothing may be produced any more. */
-bool lease_save(struct lease *lease, const struct checkpoint *checkpoint,
-                struct err *err) MUST_USE;
+bool lease_save(struct lease *lease, const struct checkpoint *checkpoint, struct err *err) MUST_USE;
 /* Extends the lease; the checkpoint stays as last saved. Same errors. */
 bool lease_renew(struct lease *lease, struct err *err) MUST_USE;
 /* Gives it back, so that another need not wait. Best effort. */
@@ -103,6 +102,6 @@ bool lease_is_held(const struct lease *lease);
 
 /* Reads without taking. *found false: there is none. */
 bool checkpoint_load(struct docstore *store, const char *id, bool *found,
-                     struct checkpoint *checkpoint, struct lease_info *info,
-                     struct err *err) MUST_USE;
+                     struct checkpoint *checkpoint, struct lease_info *info, struct err *err)
+    MUST_USE;
 void lease_info_fini(struct lease_info *info);

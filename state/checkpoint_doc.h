@@ -7,5 +7,5 @@
 /* To be destroyed by the caller. */
 bson_t *checkpoint_encode(const struct checkpoint *checkpoint);
 /* NULL decodes as an empty checkpoint. On failure *out is empty. */
-bool checkpoint_decode(const bson_t *doc, const char *what, struct checkpoint *out,
-                       struct err *err) MUST_USE;
+bool checkpoint_decode(const bson_t *doc, const char *what, struct checkpoint *out, struct err *err)
+    MUST_USE;

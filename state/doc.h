@@ -16,8 +16,8 @@
 struct doc_reader {
     const uint8_t *data; /* BSON, borrowed: a bson_t must not be copied by value */
     size_t size;
-    const char *what;    /* for the error's text, e.g. "captures/ducks/duck" */
-    const char *bad;     /* the first field of a wrong type; NULL: none */
+    const char *what; /* for the error's text, e.g. "captures/ducks/duck" */
+    const char *bad;  /* the first field of a wrong type; NULL: none */
 };
 
 struct doc_reader doc_reader_of(const bson_t *doc, const char *what);

@@ -30,8 +30,8 @@ static void complete(const struct docstore_write *write, bson_t *out)
     }
 }
 
-bool docstore_load(struct docstore *store, const struct doc_ref *ref, bson_t **doc,
-                   int64_t *now_ms, struct err *err)
+bool docstore_load(struct docstore *store, const struct doc_ref *ref, bson_t **doc, int64_t *now_ms,
+                   struct err *err)
 {
     *doc = NULL;
     return store->ops->load(store, ref, doc, now_ms, err);

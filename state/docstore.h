@@ -60,8 +60,8 @@ bool docstore_note(struct docstore *store, const struct doc_ref *ref, const bson
 
 /* The identity of this state database for the deployment `name`: random, made at first use. Free
  * with free(). */
-bool docstore_identity(struct docstore *store, const char *name, char **state_id,
-                       struct err *err) MUST_USE;
+bool docstore_identity(struct docstore *store, const char *name, char **state_id, struct err *err)
+    MUST_USE;
 
 /* Version of what is written down; an older build refuses a newer one by name. */
 #define STATE_SCHEMA 1

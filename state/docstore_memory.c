@@ -104,17 +104,15 @@ static int by_id(const void *a, const void *b)
     return strcmp(bson_iter_utf8(&l, NULL), bson_iter_utf8(&r, NULL));
 }
 
-static bool docstore_memory_list(struct docstore *store, const char *collection,
-                                 const char *prefix, bson_t ***docs, size_t *count,
-                                 struct err *err)
+static bool docstore_memory_list(struct docstore *store, const char *collection, const char *prefix,
+                                 bson_t ***docs, size_t *count, struct err *err)
 {
     (void)err;
     struct docstore_memory *self = docstore_memory_lock(store);
     char *place = place_of(NULL, collection);
     for (size_t i = 0; i < self->count; i++) {
         const struct entry *entry = &self->entries[i];
-        if (strcmp(entry->place, place) == 0 &&
-            strncmp(entry->id, prefix, strlen(prefix)) == 0)
+        if (strcmp(entry->place, place) == 0 && strncmp(entry->id, prefix, strlen(prefix)) == 0)
             docstore_list_add(docs, count, entry->doc);
     }
     if (*count > 0)
@@ -147,9 +145,8 @@ static void append_sum(bson_t *out, const bson_iter_t *addend, const bson_t *old
     bson_iter_t stored;
     bool has = old && bson_iter_init_find(&stored, old, name) && BSON_ITER_HOLDS_NUMBER(&stored);
     if (BSON_ITER_HOLDS_DOUBLE(addend) || (has && BSON_ITER_HOLDS_DOUBLE(&stored)))
-        BSON_APPEND_DOUBLE(out, name,
-                           bson_iter_as_double(addend) +
-                               (has ? bson_iter_as_double(&stored) : 0.0));
+        BSON_APPEND_DOUBLE(
+            out, name, bson_iter_as_double(addend) + (has ? bson_iter_as_double(&stored) : 0.0));
     else
         BSON_APPEND_INT64(out, name,
                           bson_iter_as_int64(addend) + (has ? bson_iter_as_int64(&stored) : 0));

@@ -17,8 +17,8 @@ struct docstore_mongo {
 };
 
 static mongoc_collection_t *docstore_mongo_collection(struct docstore *store,
-                                                      mongoc_client_t *client,
-                                                      const char *database, const char *name)
+                                                      mongoc_client_t *client, const char *database,
+                                                      const char *name)
 {
     struct docstore_mongo *self = (struct docstore_mongo *)store;
     return mongoc_client_get_collection(client, database ? database : self->database, name);
@@ -52,14 +52,15 @@ static bool docstore_mongo_load(struct docstore *store, const struct doc_ref *re
                                 int64_t *now_ms, struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client c = docstore_mongo_client(store);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection =
         docstore_mongo_collection(store, c.client, ref->database, ref->collection);
-    CLEANUP(bson_destroyp) bson_t *pipeline =
-        BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", BCON_UTF8(ref->id), "}", "}", "{",
-                 "$project", "{", "_id", BCON_INT32(0), "doc", BCON_UTF8("$$ROOT"), "now",
-                 BCON_UTF8("$$NOW"), "}", "}", "]");
-    CLEANUP(mongoc_cursor_destroyp) mongoc_cursor_t *cursor =
-        majority_aggregate(collection, pipeline);
+    CLEANUP(bson_destroyp)
+    bson_t *pipeline = BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", BCON_UTF8(ref->id), "}",
+                                "}", "{", "$project", "{", "_id", BCON_INT32(0), "doc",
+                                BCON_UTF8("$$ROOT"), "now", BCON_UTF8("$$NOW"), "}", "}", "]");
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *row;
     bson_error_t error;
     if (mongoc_cursor_next(cursor, &row)) {
@@ -88,7 +89,8 @@ static bool docstore_mongo_read_back(mongoc_collection_t *collection,
     bool known = false;
     bool answered = false;
     for (int try = 0; try < READ_BACK_TRIES && !answered; try++) {
-        CLEANUP(mongoc_cursor_destroyp) mongoc_cursor_t *cursor =
+        CLEANUP(mongoc_cursor_destroyp)
+        mongoc_cursor_t *cursor =
             mongoc_collection_find_with_opts(collection, filter, opts, primary);
         const bson_t *doc = NULL;
         bson_error_t error;
@@ -144,7 +146,8 @@ static bool docstore_mongo_swap(struct docstore *store, const struct docstore_wr
                                 enum doc_swap *outcome, struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client c = docstore_mongo_client(store);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection =
         docstore_mongo_collection(store, c.client, write->ref->database, write->ref->collection);
     bson_t reply;
     bson_error_t error = {0};
@@ -172,13 +175,14 @@ static bool docstore_mongo_list(struct docstore *store, const char *name, const 
                                 bson_t ***docs, size_t *count, struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client c = docstore_mongo_client(store);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
-        docstore_mongo_collection(store, c.client, NULL, name);
-    CLEANUP(bson_destroyp) bson_t *pipeline =
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = docstore_mongo_collection(store, c.client, NULL, name);
+    CLEANUP(bson_destroyp)
+    bson_t *pipeline =
         BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", "{", "$gte", BCON_UTF8(prefix), "}",
                  "}", "}", "{", "$sort", "{", "_id", BCON_INT32(1), "}", "}", "]");
-    CLEANUP(mongoc_cursor_destroyp) mongoc_cursor_t *cursor =
-        majority_aggregate(collection, pipeline);
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *doc;
     bson_iter_t iter;
     while (mongoc_cursor_next(cursor, &doc)) {
@@ -196,7 +200,8 @@ static bool docstore_mongo_remove(struct docstore *store, const struct doc_ref *
                                   struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client c = docstore_mongo_client(store);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection =
         docstore_mongo_collection(store, c.client, ref->database, ref->collection);
     CLEANUP(bson_destroyp) bson_t *filter = BCON_NEW("_id", BCON_UTF8(ref->id));
     CLEANUP(bson_destroyp) bson_t *opts = bson_new();
@@ -212,7 +217,8 @@ static bool docstore_mongo_note(struct docstore *store, const struct doc_ref *re
                                 const bson_t *set, const bson_t *add, struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client c = docstore_mongo_client(store);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection =
         docstore_mongo_collection(store, c.client, ref->database, ref->collection);
     CLEANUP(bson_destroyp) bson_t *filter = BCON_NEW("_id", BCON_UTF8(ref->id));
     CLEANUP(bson_destroyp) bson_t *update = bson_new();
@@ -223,8 +229,9 @@ static bool docstore_mongo_note(struct docstore *store, const struct doc_ref *re
         BSON_APPEND_DOCUMENT(update, "$inc", add);
     if (bson_empty(update))
         return true;
-    CLEANUP(bson_destroyp) bson_t *opts = BCON_NEW("upsert", BCON_BOOL(true), "writeConcern", "{",
-                                                   "w", BCON_INT32(1), "}");
+    CLEANUP(bson_destroyp)
+    bson_t *opts =
+        BCON_NEW("upsert", BCON_BOOL(true), "writeConcern", "{", "w", BCON_INT32(1), "}");
     bson_error_t error;
     if (mongoc_collection_update_one(collection, filter, update, opts, NULL, &error))
         return true;

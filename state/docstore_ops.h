@@ -15,8 +15,8 @@ struct docstore_ops {
     const char *name;
     bool (*load)(struct docstore *store, const struct doc_ref *ref, bson_t **doc, int64_t *now_ms,
                  struct err *err) MUST_USE;
-    bool (*swap)(struct docstore *store, const struct docstore_write *write,
-                 enum doc_swap *outcome, struct err *err) MUST_USE;
+    bool (*swap)(struct docstore *store, const struct docstore_write *write, enum doc_swap *outcome,
+                 struct err *err) MUST_USE;
     bool (*list)(struct docstore *store, const char *collection, const char *prefix, bson_t ***docs,
                  size_t *count, struct err *err) MUST_USE;
     bool (*remove)(struct docstore *store, const struct doc_ref *ref, struct err *err) MUST_USE;

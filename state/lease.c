@@ -104,8 +104,7 @@ static bool capture_swap(struct docstore *store, const char *id, const struct ca
 
 static bool is_free(const struct capture *capture, const char *holder, int64_t now_ms)
 {
-    return !capture->holder || capture->until_ms <= now_ms ||
-           strcmp(capture->holder, holder) == 0;
+    return !capture->holder || capture->until_ms <= now_ms || strcmp(capture->holder, holder) == 0;
 }
 
 /* Takes the checkpoint out of `capture`. */
@@ -167,8 +166,7 @@ static bool lease_lose(struct lease *lease, struct err *err)
 {
     atomic_store(&lease->lost, true);
     return err_set(err, ERR_CANCEL, ERR_STATE, 0,
-                   "the lease %s of term %" PRId64 " was taken by another", lease->id,
-                   lease->term);
+                   "the lease %s of term %" PRId64 " was taken by another", lease->id, lease->term);
 }
 
 /* Under the mutex: the document must still be of this term; adopts its rev (a write of ours whose
@@ -213,8 +211,7 @@ static bool lease_write(struct lease *lease, bson_t *checkpoint, int64_t saved_m
 }
 
 /* Under the mutex. A lost compare-and-set is final only when the term has changed. */
-static bool lease_extend(struct lease *lease, bson_t *checkpoint, int64_t saved_ms,
-                         struct err *err)
+static bool lease_extend(struct lease *lease, bson_t *checkpoint, int64_t saved_ms, struct err *err)
 {
     enum doc_swap outcome;
     if (!lease_write(lease, checkpoint, saved_ms, &outcome, err))
@@ -248,8 +245,8 @@ bool lease_renew(struct lease *lease, struct err *err)
     if (atomic_load(&lease->lost))
         return lease_lose(lease, err);
     pthread_mutex_lock(&lease->mutex);
-    bool ok = lease_reload(lease, err) &&
-              lease_extend(lease, lease->checkpoint, lease->saved_ms, err);
+    bool ok =
+        lease_reload(lease, err) && lease_extend(lease, lease->checkpoint, lease->saved_ms, err);
     pthread_mutex_unlock(&lease->mutex);
     return ok;
 }

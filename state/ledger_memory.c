@@ -173,8 +173,7 @@ static void raise_row(struct rowmap *map, struct ledger_write *write)
     rowmap_put(map, write->row.key, doc);
 }
 
-static bool ledger_memory_begin(struct ledger *ledger, struct ledger_begin *begin,
-                                struct err *err)
+static bool ledger_memory_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err)
 {
     (void)err;
     struct rowmap *map = ledger_memory_lock(ledger);

@@ -88,9 +88,9 @@ static bson_t *read_pipeline(const char *const *keys, size_t count)
         bson_uint32_to_string((uint32_t)i, &key, text, sizeof(text));
         BSON_APPEND_UTF8(&in, key, keys[i]);
     }
-    bson_t *pipeline = BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", "{", "$in",
-                                BCON_ARRAY(&in), "}", "}", "}", "{", "$addFields", "{", "now",
-                                BCON_UTF8("$$NOW"), "}", "}", "]");
+    bson_t *pipeline =
+        BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", "{", "$in", BCON_ARRAY(&in), "}", "}",
+                 "}", "{", "$addFields", "{", "now", BCON_UTF8("$$NOW"), "}", "}", "]");
     bson_destroy(&in);
     return pipeline;
 }
@@ -99,11 +99,11 @@ static bool read_slice(struct ledger_mongo *self, struct lookup *lookup, struct 
                        struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
-        ledger_mongo_collection(self, c.client);
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
     CLEANUP(bson_destroyp) bson_t *pipeline = read_pipeline(lookup->keys, lookup->count);
-    CLEANUP(mongoc_cursor_destroyp) mongoc_cursor_t *cursor =
-        majority_aggregate(collection, pipeline);
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *doc;
     bson_error_t error;
     while (mongoc_cursor_next(cursor, &doc))
@@ -137,9 +137,8 @@ static bool ledger_mongo_read(struct ledger *ledger, const char *const *keys, si
 static bson_t *count_pipeline(void)
 {
     return BCON_NEW("pipeline", "[", "{", "$group", "{", "_id", BCON_UTF8("$state"), "rows", "{",
-                    "$sum", BCON_INT32(1), "}", "chunks", "{", "$sum", "{", "$size", "{",
-                    "$ifNull", "[", BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", "}", "}", "}",
-                    "]");
+                    "$sum", BCON_INT32(1), "}", "chunks", "{", "$sum", "{", "$size", "{", "$ifNull",
+                    "[", BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", "}", "}", "}", "]");
 }
 
 static void count_group(const bson_t *group, struct ledger_counts *out)
@@ -163,11 +162,11 @@ static bool count_by_index(struct ledger_mongo *self, mongoc_collection_t *colle
                            const char *field, int64_t *out, struct err *err)
 {
     CLEANUP(bson_destroyp) bson_t *filter = ledger_mongo_has(field);
-    CLEANUP(bson_destroyp) bson_t *pipeline =
-        BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$count",
-                 BCON_UTF8("rows"), "}", "]");
-    CLEANUP(mongoc_cursor_destroyp) mongoc_cursor_t *cursor =
-        majority_aggregate(collection, pipeline);
+    CLEANUP(bson_destroyp)
+    bson_t *pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{",
+                                "$count", BCON_UTF8("rows"), "}", "]");
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *doc;
     bson_error_t error;
     *out = mongoc_cursor_next(cursor, &doc) ? doc_counter(doc, "rows") : 0;
@@ -178,11 +177,11 @@ static bool ledger_mongo_count(struct ledger *ledger, struct ledger_counts *out,
 {
     struct ledger_mongo *self = ledger_mongo_of(ledger);
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
-        ledger_mongo_collection(self, c.client);
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
     CLEANUP(bson_destroyp) bson_t *pipeline = count_pipeline();
-    CLEANUP(mongoc_cursor_destroyp) mongoc_cursor_t *cursor =
-        majority_aggregate(collection, pipeline);
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *group;
     bson_error_t error;
     while (mongoc_cursor_next(cursor, &group))
@@ -199,15 +198,16 @@ static bool ledger_mongo_scan(struct ledger *ledger, struct ledger_page *page, s
 {
     struct ledger_mongo *self = ledger_mongo_of(ledger);
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
-        ledger_mongo_collection(self, c.client);
-    CLEANUP(bson_destroyp) bson_t *pipeline =
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
+    CLEANUP(bson_destroyp)
+    bson_t *pipeline =
         BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", "{", "$gt", BCON_UTF8(page->after),
                  "}", "}", "}", "{", "$sort", "{", "_id", BCON_INT32(1), "}", "}", "{", "$limit",
                  BCON_INT64((int64_t)page->limit), "}", "{", "$addFields", "{", "now",
                  BCON_UTF8("$$NOW"), "}", "}", "]");
-    CLEANUP(mongoc_cursor_destroyp) mongoc_cursor_t *cursor =
-        majority_aggregate(collection, pipeline);
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *doc;
     bson_error_t error;
     while (page->count < page->limit && mongoc_cursor_next(cursor, &doc))
@@ -221,15 +221,16 @@ static bool ledger_mongo_repairs(struct ledger *ledger, size_t limit, struct are
 {
     struct ledger_mongo *self = ledger_mongo_of(ledger);
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
-        ledger_mongo_collection(self, c.client);
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
     CLEANUP(bson_destroyp) bson_t *filter = ledger_mongo_has(REPAIR_FIELD);
-    CLEANUP(bson_destroyp) bson_t *pipeline =
+    CLEANUP(bson_destroyp)
+    bson_t *pipeline =
         BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$sort", "{",
                  REPAIR_FIELD, BCON_INT32(1), "}", "}", "{", "$limit", BCON_INT64((int64_t)limit),
                  "}", "{", "$project", "{", "_id", BCON_INT32(1), "}", "}", "]");
-    CLEANUP(mongoc_cursor_destroyp) mongoc_cursor_t *cursor =
-        majority_aggregate(collection, pipeline);
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *doc;
     bson_error_t error;
     while (*count < limit && mongoc_cursor_next(cursor, &doc)) {
@@ -252,20 +253,19 @@ bson_t *ledger_mongo_has(const char *field)
 /* Each is partial: rows at rest stand in none of them. */
 static bson_t *index_command(const char *collection)
 {
-    return BCON_NEW(
-        "createIndexes", BCON_UTF8(collection), "indexes", "[",
-        /* found by ledger_repairs(), counted by ledger_count() */
-        "{", "name", BCON_UTF8("repair"), "key", "{", REPAIR_FIELD, BCON_INT32(1), "}",
-        "partialFilterExpression", "{", REPAIR_FIELD, "{", "$exists", BCON_BOOL(true), "}", "}",
-        "}",
-        /* counted by ledger_count() */
-        "{", "name", BCON_UTF8("intent"), "key", "{", INTENT_FIELD, BCON_INT32(1), "}",
-        "partialFilterExpression", "{", INTENT_FIELD, "{", "$exists", BCON_BOOL(true), "}", "}",
-        "}",
-        /* for `quarantine list` */
-        "{", "name", BCON_UTF8("quarantined"), "key", "{", "state", BCON_INT32(1), "at",
-        BCON_INT32(1), "}", "partialFilterExpression", "{", "state", BCON_UTF8("quarantined"), "}",
-        "}", "]");
+    return BCON_NEW("createIndexes", BCON_UTF8(collection), "indexes", "[",
+                    /* found by ledger_repairs(), counted by ledger_count() */
+                    "{", "name", BCON_UTF8("repair"), "key", "{", REPAIR_FIELD, BCON_INT32(1), "}",
+                    "partialFilterExpression", "{", REPAIR_FIELD, "{", "$exists", BCON_BOOL(true),
+                    "}", "}", "}",
+                    /* counted by ledger_count() */
+                    "{", "name", BCON_UTF8("intent"), "key", "{", INTENT_FIELD, BCON_INT32(1), "}",
+                    "partialFilterExpression", "{", INTENT_FIELD, "{", "$exists", BCON_BOOL(true),
+                    "}", "}", "}",
+                    /* for `quarantine list` */
+                    "{", "name", BCON_UTF8("quarantined"), "key", "{", "state", BCON_INT32(1), "at",
+                    BCON_INT32(1), "}", "partialFilterExpression", "{", "state",
+                    BCON_UTF8("quarantined"), "}", "}", "]");
 }
 
 static bool ledger_mongo_index(struct ledger_mongo *self, struct err *err)
@@ -284,8 +284,8 @@ static bool ledger_mongo_drop(struct ledger *ledger, struct err *err)
 {
     struct ledger_mongo *self = ledger_mongo_of(ledger);
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
-        ledger_mongo_collection(self, c.client);
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
     CLEANUP(bson_destroyp) bson_t *opts = bson_new();
     bson_error_t error;
     majority_put_write(opts);

@@ -25,8 +25,8 @@ int64_t ledger_mongo_now(const bson_t *doc);
 /* The filter that its partial index answers. */
 bson_t *ledger_mongo_has(const char *field);
 
-bool ledger_mongo_begin(struct ledger *ledger, struct ledger_begin *begin,
-                        struct err *err) MUST_USE;
+bool ledger_mongo_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err)
+    MUST_USE;
 bool ledger_mongo_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
                          struct err *err) MUST_USE;
 bool ledger_mongo_mark(struct ledger *ledger, const char *const *keys, size_t count,

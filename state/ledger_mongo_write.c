@@ -176,8 +176,8 @@ static bson_t *entry_of_intent(const struct ledger_mongo *self, const struct led
     ledger_intent_encode(&write->row.intent, self->base.owner, &intent);
     BCON_APPEND(entry, "u", "[", "{", "$set", "{", "intent", "{", "$mergeObjects", "[", "{",
                 "$literal", BCON_DOCUMENT(&intent), "}", "{", "at", BCON_UTF8("$$NOW"), "until",
-                "{", "$add", "[", BCON_UTF8("$$NOW"), BCON_INT64(valid_ms), "]", "}", "}", "]",
-                "}", "}", "}", "]");
+                "{", "$add", "[", BCON_UTF8("$$NOW"), BCON_INT64(valid_ms), "]", "}", "}", "]", "}",
+                "}", "}", "]");
     BSON_APPEND_BOOL(entry, "upsert", true);
     bson_destroy(&intent);
     return entry;
@@ -210,8 +210,7 @@ static bson_t *entry_of_raise(const struct ledger_write *write)
     bson_t query;
     bson_t *entry = entry_new(write->row.key, &query);
     /* a path to nothing adds no field */
-    bson_t *kept =
-        BCON_NEW("intent", BCON_UTF8("$intent"), "repair", BCON_UTF8("$repair"));
+    bson_t *kept = BCON_NEW("intent", BCON_UTF8("$intent"), "repair", BCON_UTF8("$repair"));
     put_condition(&query, write->was);
     bson_append_document_end(entry, &query);
     put_replacement(entry, &write->row, kept);
@@ -252,9 +251,9 @@ static bson_t *entry_of_mark(const char *key, const char *reason)
     bson_t *entry = entry_new(key, &query);
     bson_append_document_end(entry, &query);
     BCON_APPEND(entry, "u", "[", "{", "$set", "{", "repair", "{", "$mergeObjects", "[", "{",
-                "$literal", "{", "reason", BCON_UTF8(reason), "}", "}", "{", "at", "{", "$max",
-                "[", BCON_UTF8("$$NOW"), "{", "$add", "[", BCON_UTF8("$" REPAIR_FIELD),
-                BCON_INT32(1), "]", "}", "]", "}", "}", "]", "}", "}", "}", "]");
+                "$literal", "{", "reason", BCON_UTF8(reason), "}", "}", "{", "at", "{", "$max", "[",
+                BCON_UTF8("$$NOW"), "{", "$add", "[", BCON_UTF8("$" REPAIR_FIELD), BCON_INT32(1),
+                "]", "}", "]", "}", "}", "]", "}", "}", "}", "]");
     BSON_APPEND_BOOL(entry, "upsert", true);
     return entry;
 }

@@ -35,8 +35,8 @@ struct ledger {
     char *owner;
 };
 
-bool ledger_mongo_open(const struct ledger_options *options, struct ledger **out,
-                       struct err *err) MUST_USE;
+bool ledger_mongo_open(const struct ledger_options *options, struct ledger **out, struct err *err)
+    MUST_USE;
 struct ledger *ledger_memory_open(const struct ledger_options *options);
 
 const char *ledger_state_text(enum ledger_state state);

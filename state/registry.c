@@ -13,16 +13,11 @@
 #define MAX_EVENTS ((size_t)100)
 
 static const char *const state_names[] = {
-    [VERSION_PLANNED] = "planned",
-    [VERSION_CREATING] = "creating",
-    [VERSION_BACKFILLING] = "backfilling",
-    [VERSION_CATCHING_UP] = "catching_up",
-    [VERSION_VERIFYING] = "verifying",
-    [VERSION_READY] = "ready",
-    [VERSION_ACTIVE] = "active",
-    [VERSION_PREVIOUS] = "previous",
-    [VERSION_RETIRED] = "retired",
-    [VERSION_DROPPED] = "dropped",
+    [VERSION_PLANNED] = "planned",         [VERSION_CREATING] = "creating",
+    [VERSION_BACKFILLING] = "backfilling", [VERSION_CATCHING_UP] = "catching_up",
+    [VERSION_VERIFYING] = "verifying",     [VERSION_READY] = "ready",
+    [VERSION_ACTIVE] = "active",           [VERSION_PREVIOUS] = "previous",
+    [VERSION_RETIRED] = "retired",         [VERSION_DROPPED] = "dropped",
     [VERSION_FAILED] = "failed",
 };
 

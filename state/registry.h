@@ -11,17 +11,17 @@
 #include "state/docstore.h"
 
 enum version_state { /* protocols: planned -> ... -> dropped */
-    VERSION_PLANNED,
-    VERSION_CREATING,
-    VERSION_BACKFILLING,
-    VERSION_CATCHING_UP,
-    VERSION_VERIFYING,
-    VERSION_READY,
-    VERSION_ACTIVE,
-    VERSION_PREVIOUS,
-    VERSION_RETIRED,
-    VERSION_DROPPED,
-    VERSION_FAILED,
+                     VERSION_PLANNED,
+                     VERSION_CREATING,
+                     VERSION_BACKFILLING,
+                     VERSION_CATCHING_UP,
+                     VERSION_VERIFYING,
+                     VERSION_READY,
+                     VERSION_ACTIVE,
+                     VERSION_PREVIOUS,
+                     VERSION_RETIRED,
+                     VERSION_DROPPED,
+                     VERSION_FAILED,
 };
 const char *version_state_name(enum version_state state);
 /* True for the states in which a lane keeps the version in step. */
@@ -37,11 +37,11 @@ struct version {
     char *collection_id; /* the store's handle; NULL until created */
     char *store;
     char *embedder;
-    char *embed;     /* the embed config as JSON: what the lane runs from */
+    char *embed; /* the embed config as JSON: what the lane runs from */
     char *config_fp;
     int64_t dims;
-    char *from;      /* "start", "snapshot", "offset:...", "timestamp:..." */
-    bool seeded;     /* its group's start offsets are committed */
+    char *from;  /* "start", "snapshot", "offset:...", "timestamp:..." */
+    bool seeded; /* its group's start offsets are committed */
     bool paused;
     int64_t created_ms;
     int64_t state_ms;       /* when the state was entered */
@@ -65,7 +65,7 @@ struct registry_event { /* newest last; at most 100 are kept */
 };
 
 struct registry {
-    char *name;   /* of the deployment */
+    char *name; /* of the deployment */
     char *family;
     int64_t rev; /* 0: not stored yet */
     char *source_database;

@@ -13,6 +13,13 @@
 #include "base/clock.h"
 #include "base/mongo.h"
 
+/* The driver is not instrumented, so ThreadSanitizer cannot see how it synchronises. */
+const char *__tsan_default_options(void); /* NOLINT: the sanitizer's own name */
+__attribute__((weak)) const char *__tsan_default_options(void)
+{
+    return "ignore_noninstrumented_modules=1";
+}
+
 struct mongod {
     mongoc_client_pool_t *pool;
     char uri[512];
@@ -59,9 +66,10 @@ static inline bool mongod_open(struct mongod *mongod)
     if (given) {
         snprintf(mongod->uri, sizeof(mongod->uri), "%s", given);
     } else if (!mongod_launch(mongod)) {
-        fprintf(stderr, "no MongoDB to test with: `%s up mongodb` failed; set "
-                        "VECTAIL_TEST_MONGODB to the URI of a replica set's primary that was "
-                        "started with enableTestCommands=1\n",
+        fprintf(stderr,
+                "no MongoDB to test with: `%s up mongodb` failed; set "
+                "VECTAIL_TEST_MONGODB to the URI of a replica set's primary that was "
+                "started with enableTestCommands=1\n",
                 mongod->servers);
         return false;
     }
@@ -94,8 +102,7 @@ static inline bool mongod_run(struct mongod *mongod, const char *database, const
 {
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(mongod->pool);
     bson_error_t error;
-    bool ok =
-        mongoc_client_command_simple(c.client, database, command, NULL, reply, &error);
+    bool ok = mongoc_client_command_simple(c.client, database, command, NULL, reply, &error);
     if (!ok)
         fprintf(stderr, "%s\n", error.message);
     return ok;
@@ -117,7 +124,8 @@ static inline bool mongod_fail(struct mongod *mongod, const char *command, int t
 
 static inline bool mongod_heal(struct mongod *mongod)
 {
-    CLEANUP(bson_destroyp) bson_t *doc = BCON_NEW("configureFailPoint", BCON_UTF8("failCommand"),
-                                                  "mode", BCON_UTF8("off"));
+    CLEANUP(bson_destroyp)
+    bson_t *doc =
+        BCON_NEW("configureFailPoint", BCON_UTF8("failCommand"), "mode", BCON_UTF8("off"));
     return mongod_run(mongod, "admin", doc, NULL);
 }
