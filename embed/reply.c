@@ -217,34 +217,36 @@ static void lower_copy(char *out, size_t size, const char *text)
     out[i] = '\0';
 }
 
-/* One line of valid UTF-8, without the secret, at most WORDS_MAX bytes. */
+static bool begins_with(const char *text, size_t size, const char *prefix)
+{
+    size_t length = prefix ? strlen(prefix) : 0;
+    return length > 0 && size >= length && memcmp(text, prefix, length) == 0;
+}
+
+/* One line of valid UTF-8, without the secret, cut to fit. */
 static void tidy_words(const char *text, size_t size, const char *secret, char *out)
 {
-    size_t secret_size = secret ? strlen(secret) : 0;
     size_t used = 0;
     for (size_t at = 0; at < size;) {
-        if (secret_size > 0 && size - at >= secret_size &&
-            memcmp(text + at, secret, secret_size) == 0) {
-            if (used + 3 > WORDS_MAX)
-                break;
-            memcpy(out + used, "***", 3);
-            used += 3;
-            at += secret_size;
-            continue;
-        }
+        const char *from = text + at;
         uint32_t c = 0;
-        size_t length = text_decode(text + at, size - at, &c);
-        if (used + length > WORDS_MAX) {
+        size_t length = text_decode(from, size - at, &c);
+        size_t copied = length;
+        if (begins_with(from, size - at, secret)) {
+            length = strlen(secret);
+            from = "***";
+            copied = 3;
+        } else if (c < 0x20 || c == 0x7f || c == 0xfffd) {
+            from = " ";
+            copied = 1;
+        }
+        if (used + copied > WORDS_MAX) {
             memcpy(out + used, "...", 3);
             used += 3;
             break;
         }
-        if (c < 0x20 || c == 0x7f)
-            out[used++] = ' ';
-        else if (c != 0xfffd) {
-            memcpy(out + used, text + at, length);
-            used += length;
-        }
+        memcpy(out + used, from, copied);
+        used += copied;
         at += length;
     }
     out[used] = '\0';
