@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: one table of commands and one of flags make the parser, the help and the
+ * completion scripts.
+ *
+ * Tables are constant. Parsed arguments borrow from argv.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,   /* wrong usage or configuration */
+    CLI_REFUSED = 3, /* by a safety gate, or a check found a difference */
+    CLI_TIMEOUT = 4, /* --wait ran out of time */
+};
+
+enum cli_log_format { CLI_LOG_AUTO, CLI_LOG_JSON, CLI_LOG_TEXT };
+
+enum cli_flag_id {
+    FLAG_CONFIG,
+    FLAG_OUTPUT,
+    FLAG_LOG_FORMAT,
+    FLAG_LOG_LEVEL,
+    FLAG_HELP,
+    FLAG_VERSION,
+    FLAG_HELP_CONFIG,
+    FLAG_HELP_CONFIG_MARKDOWN,
+    FLAG_ROLES,
+    FLAG_ONCE,
+    FLAG_CONNECT,
+    FLAG_WATCH,
+    FLAG_COUNT,
+    FLAG_LABEL,
+    FLAG_WHERE,
+};
+
+struct cli_flag {
+    enum cli_flag_id id;
+    const char *name;
+    char letter;          /* 0: none */
+    const char *value;    /* what follows it, "FILE"; NULL: nothing */
+    const char *choices;  /* "json|text"; NULL: anything */
+    const char *sentence; /* NULL: not shown */
+};
+
+#define CLI_MAX_WORDS 3
+
+struct cli_args {
+    const struct cli_command *command; /* NULL: none was given */
+    const char *words[CLI_MAX_WORDS];  /* behind the command; NULL where there is none */
+    size_t word_count;
+    const char *config_file;
+    bool json;
+    enum cli_log_format log_format;
+    int log_level; /* of enum log_level; -1: the command's own */
+    bool help;
+    bool version;
+    bool help_config;
+    bool help_config_markdown;
+    unsigned roles; /* of enum config_role; 0: as configured */
+    bool once;
+    bool connect;
+    bool watch;
+    int64_t count;
+    const char *label;
+    const char *where;
+};
+
+#define CLI_FLAG(id) (1U << (id))
+
+struct cli_command {
+    const char *name;
+    const char *operands; /* "FAMILY [LABEL]" */
+    size_t min_words;
+    size_t max_words;
+    unsigned flags;                          /* CLI_FLAG() of those that are its own */
+    int (*run)(const struct cli_args *args); /* an exit code; NULL: not built yet */
+    const char *sentence;
+    const char *more; /* NULL: nothing */
+};
+
+/* cli_table.c: both end with an entry without a name. */
+extern const struct cli_command cli_commands[];
+extern const struct cli_flag cli_flags[];
+const struct cli_command *cli_command_find(const char *name);
+/* Taken by every command. */
+bool cli_flag_is_common(const struct cli_flag *flag);
+bool cli_flag_is_of(const struct cli_flag *flag, const struct cli_command *command);
+
+/* False: *message says what is wrong, in one line without a line end. */
+bool cli_parse(int argc, char *const *argv, struct cli_args *args, struct buf *message) MUST_USE;
+
+/* Parses, sets up the log and runs the command. An exit code. */
+int cli_main(int argc, char *const *argv);
+
+/* cli_help.c */
+void cli_help(struct buf *out);
+void cli_help_command(const struct cli_command *command, struct buf *out);
+
+/* cli_complete.c: a script for "bash", "zsh" or "fish"; false when there is none for `shell`. */
+bool cli_completion(const char *shell, struct buf *out) MUST_USE;
