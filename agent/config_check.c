@@ -55,7 +55,8 @@ static void refuse_reference(struct check *check, const char *path, enum config_
         config_node_mistake(check->report, node, "there is no %s of the name given", what);
         return;
     }
-    const char *near = nearest_entry(&entries, node->text);
+    bool told = check->report->count < CONFIG_MAX_MISTAKES;
+    const char *near = told ? nearest_entry(&entries, node->text) : NULL;
     config_node_mistake(check->report, node, "there is no %s %.60s%s%s%s", what, node->text,
                         near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }

@@ -40,7 +40,8 @@ static size_t span_length(const char *text, size_t size)
     while (i < size && is_name_byte(text[i]))
         i++;
     if (size - i >= 2 && text[i] == ':' && text[i + 1] == '-') {
-        while (i < size && !strchr("}\n\r", text[i]))
+        /* Not beyond the next one: a line of many that are not closed must not be quadratic. */
+        while (i < size && !strchr("}\n\r", text[i]) && memcmp(text + i - 1, "${", 2) != 0)
             i++;
     }
     return i > 2 && i < size && text[i] == '}' ? i + 1 : 0;

@@ -153,7 +153,8 @@ static void read_section(const struct section *section, struct config_node *map)
 static void unknown_key(const struct section *section, struct config_node *child)
 {
     CLEANUP(buf_fini) struct buf near = BUF_INIT(KIB);
-    config_option_nearest(section->pattern, child->key, &near);
+    if (section->reader->report->count < CONFIG_MAX_MISTAKES)
+        config_option_nearest(section->pattern, child->key, &near);
     if (near.size > 0)
         config_node_mistake(section->reader->report, child, "unknown key; did you mean %s?",
                             buf_str(&near));

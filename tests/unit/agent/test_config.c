@@ -2,7 +2,7 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "config/config_test.h"
+#include "tests/unit/agent/config/config_test.h"
 
 static struct config *load_example(const char *name)
 {

@@ -3,7 +3,7 @@
  *     #! 7: worklog.partitions: must be 1..10000, is 0 */
 #include <dirent.h>
 
-#include "config/config_test.h"
+#include "tests/unit/agent/config/config_test.h"
 
 static int compare_names(const void *a, const void *b)
 {

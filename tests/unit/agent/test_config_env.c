@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config_env.h"
-#include "config/config_test.h"
+#include "tests/unit/agent/config/config_test.h"
 
 /* `instance` is any text: it shows what a value became. */
 static void expect_instance(const char *value, const char *expected)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config/config_test.h"
+#include "tests/unit/agent/config/config_test.h"
 
 static void expect_filter(const char *yaml, const char *expected)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config_options.h"
-#include "config/config_test.h"
+#include "tests/unit/agent/config/config_test.h"
 
 static void every_path_stands_once_and_has_a_sentence(void **state)
 {

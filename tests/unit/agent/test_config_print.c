@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config_mask.h"
 #include "base/json.h"
-#include "config/config_test.h"
+#include "tests/unit/agent/config/config_test.h"
 
 static void print(const char *text, struct buf *out)
 {
