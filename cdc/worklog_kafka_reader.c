@@ -240,7 +240,7 @@ static bool kafka_store_offset(const struct kafka_reader *reader, int partition,
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = list->elems[0].err;
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_is_usable(reader->client, err) && kafka_err(err, code, "kafka store");
+        return kafka_err(err, code, "kafka store");
     return true;
 }
 
@@ -369,6 +369,8 @@ bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size
     kafka_drop_batch(reader);
     if (reader->noticed)
         return kafka_take_notice(reader, outcome, err);
+    if (!kafka_is_usable(reader->client, err))
+        return false;
     if (kafka_is_lost(base) && !kafka_give_up(reader, err))
         return false;
     kafka_fill(reader, max_records, max_size, timeout_ms);
@@ -386,13 +388,16 @@ bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size
     if (reader->noticed)
         return kafka_take_notice(reader, outcome, err);
     *outcome = reader->gap ? READ_GAP : READ_IDLE;
-    return kafka_is_usable(reader->client, err);
+    return true;
 }
 
 bool kafka_store(struct worklog_reader *base, int partition, int64_t next_offset, struct err *err)
 {
     struct kafka_reader *reader = (struct kafka_reader *)base;
     struct kafka_progress *progress = &reader->progress[partition];
+    /* librdkafka goes on taking offsets for a while after it was fenced. */
+    if (!kafka_is_usable(reader->client, err))
+        return false;
     if (next_offset < progress->stored && next_offset < progress->delivered)
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
                        "kafka store: offset %" PRId64 " of partition %d is below %" PRId64,
@@ -418,7 +423,8 @@ bool kafka_commit(struct worklog_reader *base, struct err *err)
 bool kafka_is_lost(const struct worklog_reader *base)
 {
     const struct kafka_reader *reader = (const struct kafka_reader *)base;
-    if (reader->expired || rd_kafka_assignment_lost(reader->client))
+    if (reader->expired || rd_kafka_assignment_lost(reader->client) ||
+        !kafka_is_usable(reader->client, NULL))
         return true;
     int64_t heard_ms = reader->heard_ms;
     return heard_ms != 0 && clock_mono_ms() - heard_ms > reader->session_timeout_ms;

@@ -372,7 +372,9 @@ static void a_namesake_makes_the_older_reader_fatal(void **state)
     assert_false(fine);
     assert_int_equal(f->err.action, ERR_FATAL);
     assert_int_equal(f->err.code, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID);
+    assert_true(worklog_is_lost(older));
     assert_false(worklog_store(older, 0, 1, &f->err));
+    assert_int_equal(f->err.action, ERR_FATAL);
     worklog_close_reader(older);
     worklog_close_reader(newer);
 }
@@ -463,6 +465,8 @@ int main(void)
         TEST(a_reader_that_heard_nothing_for_a_session_is_lost_and_reads_again),
         TEST(a_topic_that_was_removed_is_an_error_to_its_reader),
     };
+    if (!KAFKA_RUNS_HERE)
+        return 0;
     if (!kafka_server_open(&server))
         return 1;
     int failed = cmocka_run_group_tests_name("work log in Kafka only", tests, NULL, NULL);
