@@ -7,9 +7,13 @@
 
 #include "agent/capture.h"
 #include "agent/worker.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+
+/* How long a batch in progress may take after a stop; then its requests are cut. */
+#define STOP_GRACE_MS 4000
 
 char *lane_group(const struct config *config, const char *family, const struct version *version)
 {
@@ -212,8 +216,11 @@ void lane_request_stop(struct lane *lane)
 
 void lane_join(struct lane *lane)
 {
-    for (size_t i = 0; i < lane->worker_count; i++)
-        worker_join(lane->workers[i]);
+    int64_t until = clock_mono_ms() + STOP_GRACE_MS;
+    for (size_t i = 0; i < lane->worker_count; i++) {
+        int64_t left_ms = until - clock_mono_ms();
+        worker_join(lane->workers[i], left_ms > 0 ? left_ms : 0);
+    }
     if (lane->capture)
         capture_join(lane->capture);
     log_info("lane.stopped", LOG_STR("family", lane->family->name), LOG_STR("version", lane->label));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -62,23 +63,36 @@ static bool open_reader(struct worker *worker, struct err *err)
     return ok;
 }
 
+static bool open_embedder(struct worker *worker, struct err *err)
+{
+    struct embedder *embedder = NULL;
+    if (!lane_open_embedder(worker->lane->embedder, &embedder, err))
+        return false;
+    pthread_mutex_lock(&worker->lock);
+    worker->embedder = embedder;
+    pthread_mutex_unlock(&worker->lock);
+    return true;
+}
+
+static bool open_sink(struct worker *worker, struct err *err)
+{
+    CLEANUP(sink_closep) struct sink *sink = NULL;
+    if (!lane_open_sink(worker->lane->store, &sink, err) || !sink_connect(sink, err))
+        return false;
+    pthread_mutex_lock(&worker->lock);
+    worker->sink = TAKE(sink);
+    pthread_mutex_unlock(&worker->lock);
+    return true;
+}
+
 static bool open_all(struct worker *worker, struct err *err)
 {
-    const struct lane *lane = worker->lane;
     if (!worker->ledger && !open_ledger(worker, err))
         return false;
-    if (!worker->embedder && !lane_open_embedder(lane->embedder, &worker->embedder, err))
+    if (!worker->embedder && !open_embedder(worker, err))
         return false;
-    if (!worker->sink) {
-        struct sink *sink = NULL;
-        if (!lane_open_sink(lane->store, &sink, err))
-            return false;
-        if (!sink_connect(sink, err)) {
-            sink_close(sink);
-            return false;
-        }
-        worker->sink = sink;
-    }
+    if (!worker->sink && !open_sink(worker, err))
+        return false;
     if (!worker->reader && !open_reader(worker, err))
         return false;
     if (worker->sink->http)
@@ -91,11 +105,23 @@ static void close_all(struct worker *worker)
     worklog_close_reader(worker->reader);
     worker->reader = NULL;
     ledger_close(worker->ledger);
+    worker->ledger = NULL;
+    pthread_mutex_lock(&worker->lock);
     embedder_close(worker->embedder);
     sink_close(worker->sink);
-    worker->ledger = NULL;
     worker->embedder = NULL;
     worker->sink = NULL;
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void interrupt(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    if (worker->embedder)
+        embedder_interrupt(worker->embedder);
+    if (worker->sink)
+        sink_interrupt(worker->sink);
+    pthread_mutex_unlock(&worker->lock);
 }
 
 static void wait_ms(struct worker *worker, int64_t ms)
@@ -231,15 +257,23 @@ struct worker *worker_start(struct lane *lane, size_t index)
     struct worker *worker = calloc(1, sizeof *worker);
     worker->lane = lane;
     worker->index = index;
+    pthread_mutex_init(&worker->lock, NULL);
     worker->batch = arena_new(LIMIT_ARENA_SIZE);
     worker->arena = arena_new(LIMIT_ARENA_SIZE);
     pthread_create(&worker->thread, NULL, run, worker);
     return worker;
 }
 
-void worker_join(struct worker *worker)
+void worker_join(struct worker *worker, int64_t grace_ms)
 {
-    pthread_join(worker->thread, NULL);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until); /* what pthread_timedjoin_np() counts by */
+    until.tv_sec += grace_ms / 1000;
+    if (pthread_timedjoin_np(worker->thread, NULL, &until) != 0) {
+        interrupt(worker);
+        pthread_join(worker->thread, NULL);
+    }
+    pthread_mutex_destroy(&worker->lock);
     arena_free(worker->batch);
     arena_free(worker->arena);
     free(worker);

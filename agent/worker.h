@@ -10,6 +10,7 @@ struct worker {
     struct lane *lane;
     size_t index;
     pthread_t thread;
+    pthread_mutex_t lock; /* of the two connections below, for worker_interrupt() */
     char owner[200]; /* of its intents: this process' life, this thread, this stretch */
     struct arena *batch; /* of one batch: its tasks, and the vectors bought for them */
     struct arena *arena; /* of one attempt at it */
@@ -21,7 +22,8 @@ struct worker {
 };
 
 struct worker *worker_start(struct lane *lane, size_t index);
-void worker_join(struct worker *worker); /* frees */
+/* Waits for the thread, which has been told to stop; after `grace_ms` its requests are cut. Frees. */
+void worker_join(struct worker *worker, int64_t grace_ms);
 
 /* Carries out a batch: true when each of its records is applied, dropped or set aside. May be called
  * again with the same batch after a failure. */

@@ -39,6 +39,14 @@ static bool refuse_uri(struct err *err, const char *uri, const bson_error_t *err
                    error->message);
 }
 
+/* Every caller of ours tries again by itself: a server that is away is to be noticed soon, so that
+ * it can be said and a stop is not kept waiting. What the URI says goes first. */
+static void set_default(mongoc_uri_t *uri, const char *option, int32_t value_ms)
+{
+    if (!mongoc_uri_has_option(uri, option))
+        mongoc_uri_set_option_as_int32(uri, option, value_ms);
+}
+
 static bool pool_new(mongoc_uri_t *uri, mongoc_client_pool_t **out, struct err *err)
 {
     if (!mongoc_uri_get_appname(uri) && !mongoc_uri_set_appname(uri, "vectail"))
@@ -46,6 +54,9 @@ static bool pool_new(mongoc_uri_t *uri, mongoc_client_pool_t **out, struct err *
     /* To this driver minPoolSize means: close a connection given back beyond so many. */
     if (mongoc_uri_has_option(uri, MONGOC_URI_MINPOOLSIZE))
         mongoc_uri_set_option_as_int32(uri, MONGOC_URI_MINPOOLSIZE, 0);
+    set_default(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, 5000);
+    set_default(uri, MONGOC_URI_CONNECTTIMEOUTMS, 5000);
+    set_default(uri, MONGOC_URI_HEARTBEATFREQUENCYMS, 5000);
     bson_error_t error = {0};
     mongoc_client_pool_t *pool = mongoc_client_pool_new_with_error(uri, &error);
     if (!pool && error.domain == MONGOC_ERROR_STREAM) /* the SRV record was not found */

@@ -14,7 +14,8 @@ DEFINE_FREEP(mongoc_collection_t, mongoc_collection_destroy)
 void mongo_global_init(void);
 
 /* Always a pooled client: a single-threaded one fails at once during an election. The pool is
- * thread-safe; a client from it belongs to one thread. *err is FATAL, CONFIG for a bad URI. */
+ * thread-safe; a client from it belongs to one thread. Server selection and connecting take at most
+ * 5 s unless the URI says otherwise. *err is FATAL, CONFIG for a bad URI. */
 bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *err) MUST_USE;
 void mongo_pool_close(mongoc_client_pool_t *pool);
 
