@@ -63,8 +63,7 @@ static void name_holder(struct agent *agent)
 static bool open_worklog(struct agent *agent, struct err *err)
 {
     const struct config_worklog *config = &agent->config->worklog;
-    struct worklog_property *properties =
-        calloc(config->properties.count + 1, sizeof *properties);
+    struct worklog_property *properties = calloc(config->properties.count + 1, sizeof *properties);
     for (size_t i = 0; i < config->properties.count; i++)
         properties[i] = (struct worklog_property){.name = config->properties.items[i].name,
                                                   .value = config->properties.items[i].value};
@@ -389,8 +388,9 @@ static int run_parts(struct parts *parts, sigset_t *signals, bool once)
     if (!open_or_stop(parts, signals))
         return agent_stopping(parts->agent) ? 0 : 1;
     start_parts(parts);
-    log_info("agent.started", LOG_STR("name", config->name), LOG_STR("holder", parts->agent->holder),
-             LOG_STR("version", VECTAIL_VERSION), LOG_INT("families", (int64_t)config->family_count));
+    log_info("agent.started", LOG_STR("name", config->name),
+             LOG_STR("holder", parts->agent->holder), LOG_STR("version", VECTAIL_VERSION),
+             LOG_INT("families", (int64_t)config->family_count));
     supervise(parts, signals, once);
     begin_stop(parts, signals);
     return 0;

@@ -18,7 +18,7 @@ struct agent {
     struct docstore *docs;
     struct worklog *log;
     struct health *health;
-    char holder[160];  /* unique to this process' life: <instance or host>/<pid>/<random> */
+    char holder[160]; /* unique to this process' life: <instance or host>/<pid>/<random> */
     char *state_id;
     struct family **families; /* in the order of the configuration */
     size_t family_count;

@@ -110,8 +110,8 @@ static int64_t judge(struct capture *capture, const struct err *err)
         return 0;
     }
     health_set(capture->agent->health, capture->id, err->text);
-    log_warn("capture.retry", LOG_STR("database", capture->database),
-             LOG_INT("code", err->code), LOG_ERR(err));
+    log_warn("capture.retry", LOG_STR("database", capture->database), LOG_INT("code", err->code),
+             LOG_ERR(err));
     if (fault == SOURCE_FAULT_REFUSED)
         return REFUSED_MS;
     return backoff_ms(capture->openings++, BACKOFF_MS, BACKOFF_MAX_MS);
@@ -154,8 +154,8 @@ static void *run(void *argument)
         struct err err;
         checkpoint_fini(&capture->checkpoint);
         capture->checkpoint = (struct checkpoint){0};
-        if (!leader_try(capture->agent->docs, capture->id, capture->agent->holder,
-                        &capture->leader, &capture->checkpoint, &err)) {
+        if (!leader_try(capture->agent->docs, capture->id, capture->agent->holder, &capture->leader,
+                        &capture->checkpoint, &err)) {
             pause_for(capture, judge(capture, &err));
             continue;
         }

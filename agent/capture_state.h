@@ -35,7 +35,7 @@ struct capture {
     struct ring *ring;
     struct err broken; /* why the writer cannot go on; valid if is_broken */
     bool is_broken;
-    char *position; /* token up to which events were appended */
+    char *position;           /* token up to which events were appended */
     struct cluster_time seen; /* the cluster's time when it last answered */
     int64_t saved_ms;
     int64_t unsaved_items;
@@ -68,8 +68,8 @@ struct emission {
 bool capture_open_writer(struct capture *capture, struct err *err) MUST_USE;
 void capture_close_writer(struct capture *capture);
 /* Appends an item, waiting while the log is full. */
-bool capture_emit(struct capture *capture, const struct emission *emission,
-                  struct err *err) MUST_USE;
+bool capture_emit(struct capture *capture, const struct emission *emission, struct err *err)
+    MUST_USE;
 /* Serves deliveries, moves the durable state, saves it when due, and fails when the lease or the
  * writer is lost. `wait_ms` for deliveries. */
 bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err) MUST_USE;
@@ -83,8 +83,8 @@ void capture_set_position(struct capture *capture, const char *token);
 /* Opens the stream at the durable token (or now), and begins the generations that are due. */
 bool capture_open_stream(struct capture *capture, struct err *err) MUST_USE;
 /* Emits a batch and marks its position. */
-bool capture_take_batch(struct capture *capture, const struct source_batch *batch,
-                        struct err *err) MUST_USE;
+bool capture_take_batch(struct capture *capture, const struct source_batch *batch, struct err *err)
+    MUST_USE;
 /* Begins a new generation for every feed, or for one: its history is not complete any more. */
 bool capture_begin_generation(struct capture *capture, struct feed *feed, const char *t0,
                               struct err *err) MUST_USE;

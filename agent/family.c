@@ -47,8 +47,8 @@ static void collect_text_fields(const struct config_family *family, const struct
         struct embed_config embed;
         if (!version_is_fed(version->state) || !version->embed)
             continue;
-        CLEANUP(cJSON_Deletep) cJSON *json =
-            json_parse(version->embed, strlen(version->embed), NULL);
+        CLEANUP(cJSON_Deletep)
+        cJSON *json = json_parse(version->embed, strlen(version->embed), NULL);
         if (!json || !embed_config_read(json, arena, &embed, NULL))
             continue;
         for (size_t f = 0; f < embed.text_field_count; f++)

@@ -30,7 +30,7 @@ struct lane_stats {
     _Atomic int64_t reused;   /* chunks whose vector was copied */
     _Atomic int64_t erased;   /* records */
     _Atomic int64_t characters;
-    _Atomic int64_t applied_ms; /* wall time of the commit of what was applied last; 0: none */
+    _Atomic int64_t applied_ms;   /* wall time of the commit of what was applied last; 0: none */
     _Atomic int64_t freshness_ms; /* commit to visible, of the last item */
 };
 
@@ -51,7 +51,7 @@ struct lane {
     struct embed_config embed;
     struct lane_stats stats;
     struct version_stats noted; /* the part of `stats` that is written down; steward only */
-    _Atomic int64_t gen; /* the generation that is applied */
+    _Atomic int64_t gen;        /* the generation that is applied */
     _Atomic bool stop;
     _Atomic bool paused;
 

@@ -13,7 +13,10 @@ struct number {
     size_t offset;
 };
 
-#define NUMBER(field) {#field, offsetof(struct version_stats, field)}
+#define NUMBER(field)                                                                              \
+    {                                                                                              \
+#field, offsetof(struct version_stats, field)                                              \
+    }
 
 static const struct number sums[] = {
     NUMBER(embedded), NUMBER(reused), NUMBER(unchanged),  NUMBER(applied),

@@ -52,8 +52,8 @@ static int64_t *copy_offsets(const int64_t *offsets, int count)
     return copy;
 }
 
-static void read_feed(const struct checkpoint *checkpoint,
-                      const struct checkpoint_family *state, struct feed_view *view)
+static void read_feed(const struct checkpoint *checkpoint, const struct checkpoint_family *state,
+                      struct feed_view *view)
 {
     struct cluster_time time;
     view->known = true;
@@ -167,7 +167,8 @@ static void note_sums(struct steward *steward, struct lane *lane)
                                   .erased = take(&stats->erased, &noted->erased),
                                   .characters = take(&stats->characters, &noted->characters)};
     struct err err;
-    if (!stats_add(steward->agent->docs, steward->agent->config->name, lane->build_id, &delta, &err))
+    if (!stats_add(steward->agent->docs, steward->agent->config->name, lane->build_id, &delta,
+                   &err))
         *noted = before; /* noted again with the next look */
 }
 
@@ -225,7 +226,8 @@ static bool is_in_step(const struct steward *steward, const struct version *vers
                        const struct feed_view *view)
 {
     return (version->state == VERSION_ACTIVE || !version_is_fed(version->state)) &&
-           view->snapshot_done && view->lag_items == 0 && view->token_ms > steward->started_ms + 1000;
+           view->snapshot_done && view->lag_items == 0 &&
+           view->token_ms > steward->started_ms + 1000;
 }
 
 static bool look_at_versions(struct steward *steward, struct err *err)

@@ -14,11 +14,11 @@
 
 /* What is known about a version's feed at one look. */
 struct feed_view {
-    bool known;          /* a checkpoint of the family exists */
+    bool known; /* a checkpoint of the family exists */
     int64_t gen;
     bool snapshot_done;
-    int64_t total_rows;  /* of the snapshot; -1 unknown */
-    int64_t token_ms;    /* cluster time up to which the durable token has come */
+    int64_t total_rows; /* of the snapshot; -1 unknown */
+    int64_t token_ms;   /* cluster time up to which the durable token has come */
     int partitions;
     int64_t *start_offsets; /* [partitions] */
     int64_t *end_offsets;   /* NULL until the snapshot is done */

@@ -35,8 +35,8 @@ enum task_step {
 struct task {
     const struct worklog_record *record;
     const char *key;
-    enum item_op op; /* UPSERT or DELETE once re-reads are resolved */
-    bson_t *doc;     /* owned; UPSERT */
+    enum item_op op;    /* UPSERT or DELETE once re-reads are resolved */
+    bson_t *doc;        /* owned; UPSERT */
     const char *reject; /* why it has to be set aside; NULL: it need not */
     const char *source_id;
     struct field *metadata;

@@ -23,10 +23,8 @@ static bool same(const struct sha256 *a, const struct sha256 *b)
 static void begin_row(const struct task *task, struct ledger_row *row)
 {
     const struct record *record = &task->record->record;
-    *row = (struct ledger_row){.key = task->key,
-                               .gen = record->gen,
-                               .ver = record->ver,
-                               .offset = task->record->offset};
+    *row = (struct ledger_row){
+        .key = task->key, .gen = record->gen, .ver = record->ver, .offset = task->record->offset};
     /* an item that is applied again for another reason than its age must not lower the row */
     if (task->row.exists &&
         ledger_compare(record->gen, record->ver, task->row.gen, task->row.ver) < 0) {
@@ -186,8 +184,7 @@ static void decide_present(const struct lane *lane, struct arena *arena, struct 
     }
 }
 
-void task_decide(const struct lane *lane, const char *owner, struct arena *arena,
-                 struct task *task)
+void task_decide(const struct lane *lane, const char *owner, struct arena *arena, struct task *task)
 {
     const struct record *record = &task->record->record;
     const struct ledger_row *row = &task->row;

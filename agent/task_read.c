@@ -64,8 +64,8 @@ static bool wanted_generation(struct lane *lane, int64_t gen)
     return gen == current;
 }
 
-static void select_newest(struct lane *lane, const struct worklog_batch *batch,
-                          struct arena *arena, struct task_list *out)
+static void select_newest(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,
+                          struct task_list *out)
 {
     struct key_table table = table_new(arena, batch->count);
     for (size_t i = 0; i < batch->count; i++) {
@@ -164,7 +164,7 @@ static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct a
         struct task *task = &tasks->items[i];
         if (task->op == ITEM_REREAD)
             task->op = task->doc && shape_matches(lane->family->shape, task->doc) ? ITEM_UPSERT
-                                                                                 : ITEM_DELETE;
+                                                                                  : ITEM_DELETE;
     }
     return ok;
 }
@@ -216,8 +216,8 @@ static void prepare(const struct lane *lane, struct arena *arena, struct task *t
 bool tasks_read(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,
                 struct task_list *out, struct err *err)
 {
-    *out = (struct task_list){
-        .items = arena_alloc_array(arena, batch->count + 1, sizeof(struct task))};
+    *out = (struct task_list){.items =
+                                  arena_alloc_array(arena, batch->count + 1, sizeof(struct task))};
     select_newest(lane, batch, arena, out);
     for (size_t i = 0; i < out->count; i++) {
         struct err broken;

@@ -34,7 +34,8 @@ static bool enter(struct steward *steward, struct version *version, enum version
                   struct err *err)
 {
     log_info("version.state", LOG_STR("family", steward->family->name),
-             LOG_STR("version", version->label), LOG_STR("from", version_state_name(version->state)),
+             LOG_STR("version", version->label),
+             LOG_STR("from", version_state_name(version->state)),
              LOG_STR("to", version_state_name(state)));
     version->state = state;
     version->state_ms = clock_wall_ms();
@@ -115,8 +116,7 @@ static bool check_wish(struct steward *steward, const struct version *version, s
     const struct config_family *family = steward->family->config;
     const struct config_embedder *embedder =
         config_embedder_of(steward->agent->config, family->version.embedder);
-    CLEANUP(cJSON_Deletep) cJSON *stored =
-        json_parse(version->embed, strlen(version->embed), err);
+    CLEANUP(cJSON_Deletep) cJSON *stored = json_parse(version->embed, strlen(version->embed), err);
     if (!stored)
         return false;
     const char *digest = "";
@@ -126,10 +126,11 @@ static bool check_wish(struct steward *steward, const struct version *version, s
     config_fp(embed, fp);
     if (strcmp(fp, version->config_fp) == 0)
         return true;
-    return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
-                   "version %s was built under config_fp %s, the file now says %s: a changed model, "
-                   "chunking or text needs a new label; the version goes on as it was built",
-                   version->label, version->config_fp, fp);
+    return err_set(
+        err, ERR_FATAL, ERR_CONFIG, 0,
+        "version %s was built under config_fp %s, the file now says %s: a changed model, "
+        "chunking or text needs a new label; the version goes on as it was built",
+        version->label, version->config_fp, fp);
 }
 
 static bool create(struct steward *steward, struct version *version, struct err *err)
@@ -260,7 +261,8 @@ static bool counts_agree(struct steward *steward, struct version *version, bool 
                  view.lag_items == 0 && after.intents == 0;
     int64_t flight = still ? 0 : view.lag_items + llabs(after.documents - before.documents) + 64;
     int64_t per_document = after.documents > 0 ? after.chunks / after.documents + 4 : 4;
-    *agree = llabs(source - held) <= flight && llabs(records - after.chunks) <= flight * per_document;
+    *agree =
+        llabs(source - held) <= flight && llabs(records - after.chunks) <= flight * per_document;
     if (!*agree) {
         log_info("version.counts.differ", LOG_STR("family", steward->family->name),
                  LOG_STR("version", version->label), LOG_INT("source", source),
@@ -301,8 +303,8 @@ static bool write_alias(struct steward *steward, const struct version *version, 
                      "the alias of %s already leads to '%s', which is not ours: it is left alone",
                      steward->family->name, alias.target);
     } else if (!alias.target) {
-        CLEANUP(cJSON_Deletep) cJSON *embed =
-            json_parse(version->embed, strlen(version->embed), err);
+        CLEANUP(cJSON_Deletep)
+        cJSON *embed = json_parse(version->embed, strlen(version->embed), err);
         ok = embed != NULL;
         if (ok) {
             alias.target = strdup(version->collection);
@@ -339,8 +341,9 @@ static bool is_first(const struct steward *steward, const struct version *versio
 {
     for (size_t i = 0; i < steward->registry.version_count; i++) {
         const struct version *other = &steward->registry.versions[i];
-        if (other != version && (other->state == VERSION_ACTIVE ||
-                                 other->state == VERSION_PREVIOUS || other->state == VERSION_RETIRED))
+        if (other != version &&
+            (other->state == VERSION_ACTIVE || other->state == VERSION_PREVIOUS ||
+             other->state == VERSION_RETIRED))
             return false;
     }
     return true;
@@ -364,8 +367,8 @@ static bool follow(struct steward *steward, struct version *version, struct err 
         return false;
     if (version->state == VERSION_BACKFILLING)
         return !is_filled(steward, &view) || enter(steward, version, VERSION_CATCHING_UP, err);
-    bool small = view.lag_items >= 0 &&
-                 view.lag_items <= steward->family->config->verify.max_lag_items;
+    bool small =
+        view.lag_items >= 0 && view.lag_items <= steward->family->config->verify.max_lag_items;
     if (!small)
         return true;
     if (is_first(steward, version))

@@ -30,7 +30,7 @@ static struct wanted collect(struct worker *worker, struct task **tasks, size_t 
 static int compare_fp(const void *a, const void *b)
 {
     const struct task_chunk *const *x = a, *const *y = b;
-    return memcmp((*x)->fp.bytes, (*y)->fp.bytes, sizeof (*x)->fp.bytes);
+    return memcmp((*x)->fp.bytes, (*y)->fp.bytes, sizeof(*x)->fp.bytes);
 }
 
 /* Embeds each distinct content once. */

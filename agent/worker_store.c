@@ -31,18 +31,16 @@ static void label_record(struct worker *worker, const struct task *task,
     const struct lane *lane = worker->lane;
     char fp[SHA256_TEXT_SIZE];
     sha256_format(&chunk->fp, fp);
-    struct field *fields =
-        arena_alloc_array(worker->arena,
-                          FIXED_FIELDS + task->metadata_count + task->row.meta_key_count,
-                          sizeof *fields);
+    struct field *fields = arena_alloc_array(
+        worker->arena, FIXED_FIELDS + task->metadata_count + task->row.meta_key_count,
+        sizeof *fields);
     size_t count = 0;
     fields[count++] = (struct field){"source_id", value_string(task->source_id)};
     fields[count++] = (struct field){"chunk_id", value_string(chunk->id)};
     fields[count++] = (struct field){"family", value_string(lane->family->name)};
     fields[count++] = (struct field){"version", value_string(lane->label)};
     fields[count++] = (struct field){"config_fp", value_string(lane->config_fp)};
-    fields[count++] =
-        (struct field){"content_fp", value_string(arena_strdup(worker->arena, fp))};
+    fields[count++] = (struct field){"content_fp", value_string(arena_strdup(worker->arena, fp))};
     if (task->metadata_count > 0)
         memcpy(fields + count, task->metadata, task->metadata_count * sizeof *fields);
     count = append_removed(task, fields, count + task->metadata_count);

@@ -64,10 +64,10 @@ static int compare_int(int64_t a, int64_t b)
 static int compare_string(const bson_iter_t *a, const bson_iter_t *b)
 {
     uint32_t a_size = 0, b_size = 0;
-    const char *x = BSON_ITER_HOLDS_UTF8(a) ? bson_iter_utf8(a, &a_size)
-                                            : bson_iter_symbol(a, &a_size);
-    const char *y = BSON_ITER_HOLDS_UTF8(b) ? bson_iter_utf8(b, &b_size)
-                                            : bson_iter_symbol(b, &b_size);
+    const char *x =
+        BSON_ITER_HOLDS_UTF8(a) ? bson_iter_utf8(a, &a_size) : bson_iter_symbol(a, &a_size);
+    const char *y =
+        BSON_ITER_HOLDS_UTF8(b) ? bson_iter_utf8(b, &b_size) : bson_iter_symbol(b, &b_size);
     return compare_bytes(x, a_size, y, b_size);
 }
 

@@ -294,7 +294,7 @@ static void add_field(struct field_list *list, const char *name, struct value va
 
 static bool is_reserved(const char *name)
 {
-    static const char *const reserved[] = {"source_id", "chunk_id",  "family",         "version",
+    static const char *const reserved[] = {"source_id", "chunk_id",   "family",         "version",
                                            "config_fp", "content_fp", "chroma:document"};
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
         if (strcmp(name, reserved[i]) == 0)

@@ -70,9 +70,9 @@ struct comparison {
 };
 
 static const struct comparison comparisons[] = {
-    {"$eq", TEST_EQ, false},   {"$ne", TEST_EQ, true},   {"$in", TEST_IN, false},
-    {"$nin", TEST_IN, true},   {"$gt", TEST_GT, false},  {"$gte", TEST_GTE, false},
-    {"$lt", TEST_LT, false},   {"$lte", TEST_LTE, false}, {"$exists", TEST_EXISTS, false},
+    {"$eq", TEST_EQ, false}, {"$ne", TEST_EQ, true},    {"$in", TEST_IN, false},
+    {"$nin", TEST_IN, true}, {"$gt", TEST_GT, false},   {"$gte", TEST_GTE, false},
+    {"$lt", TEST_LT, false}, {"$lte", TEST_LTE, false}, {"$exists", TEST_EXISTS, false},
 };
 
 static const struct comparison *comparison_of(const char *name)

@@ -37,7 +37,8 @@ static bool walk_level(bson_iter_t *level, const char *path, bool is_array, stru
     size_t size = segment_size(path);
     const char *rest = path[size] ? path + size + 1 : NULL;
     while (bson_iter_next(level)) {
-        bool named = bson_iter_key_len(level) == size && memcmp(bson_iter_key(level), path, size) == 0;
+        bool named =
+            bson_iter_key_len(level) == size && memcmp(bson_iter_key(level), path, size) == 0;
         if (named && !walk_value(level, rest, walk))
             return false;
         /* `a.b` goes into each document of the array `a`, besides the index */
@@ -90,7 +91,8 @@ static struct projection *projection_child(const struct projection *node, const 
                                            size_t size)
 {
     for (size_t i = 0; i < node->count; i++) {
-        if (node->children[i]->name_size == size && memcmp(node->children[i]->name, name, size) == 0)
+        if (node->children[i]->name_size == size &&
+            memcmp(node->children[i]->name, name, size) == 0)
             return node->children[i];
     }
     return NULL;

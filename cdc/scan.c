@@ -29,8 +29,8 @@ static bool scan_connect(const struct scan_options *options, struct scan *scan, 
     if (options->since.seconds > 0)
         mongoc_client_session_advance_operation_time(scan->session, options->since.seconds,
                                                      options->since.ordinal);
-    scan->collection = mongoc_client_get_collection(scan->client.client, options->database,
-                                                    options->collection);
+    scan->collection =
+        mongoc_client_get_collection(scan->client.client, options->database, options->collection);
     mongoc_read_concern_t *concern = mongoc_read_concern_new();
     mongoc_read_concern_set_level(concern, MONGOC_READ_CONCERN_LEVEL_MAJORITY);
     mongoc_collection_set_read_concern(scan->collection, concern);
@@ -155,7 +155,8 @@ void scan_close(struct scan *scan)
 bool scan_estimate(const struct scan_options *options, int64_t *out, struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client client = mongo_client_of(options->pool);
-    CLEANUP(mongoc_collection_destroyp) mongoc_collection_t *collection =
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection =
         mongoc_client_get_collection(client.client, options->database, options->collection);
     bson_error_t error;
     int64_t count =

@@ -65,7 +65,7 @@ static void append_project(bson_t *stage, bool skinny)
     bson_t project;
     bson_append_document_begin(stage, "$project", -1, &project);
     if (skinny) {
-        static const char *const kept[] = {"ns",          "to",       "documentKey", "operationType",
+        static const char *const kept[] = {"ns",          "to",      "documentKey", "operationType",
                                            "clusterTime", "wallTime"};
         for (size_t i = 0; i < ARRAY_LEN(kept); i++)
             bson_append_int32(&project, kept[i], -1, 1);
@@ -287,7 +287,8 @@ static void read_kind(const struct source *source, const char *type, const bson_
                       struct source_event *out)
 {
     out->collection = collection_of(event, "ns");
-    if (strcmp(type, "insert") == 0 || strcmp(type, "replace") == 0 || strcmp(type, "update") == 0) {
+    if (strcmp(type, "insert") == 0 || strcmp(type, "replace") == 0 ||
+        strcmp(type, "update") == 0) {
         out->kind = SOURCE_UPSERT;
     } else if (strcmp(type, "delete") == 0) {
         out->kind = SOURCE_DELETE;

@@ -32,7 +32,7 @@ struct source_start {
 };
 
 enum source_kind {
-    SOURCE_UPSERT,     /* insert, replace, update: full_document, or none when it is gone since */
+    SOURCE_UPSERT, /* insert, replace, update: full_document, or none when it is gone since */
     SOURCE_DELETE,
     SOURCE_DROPPED,    /* drop, rename away, dropDatabase (collection NULL: all) */
     SOURCE_REPLACED,   /* renamed onto, $out: the whole collection is another */
@@ -61,12 +61,12 @@ struct source_batch {
 
 /* What an error of a source asks for; see the protocol's table. */
 enum source_fault {
-    SOURCE_FAULT_REOPEN,       /* back off, open again at the durable token */
-    SOURCE_FAULT_HISTORY_LOST, /* the token's history is gone: a gap */
-    SOURCE_FAULT_OVERTAKEN,    /* open again at once; then history may be lost */
+    SOURCE_FAULT_REOPEN,        /* back off, open again at the durable token */
+    SOURCE_FAULT_HISTORY_LOST,  /* the token's history is gone: a gap */
+    SOURCE_FAULT_OVERTAKEN,     /* open again at once; then history may be lost */
     SOURCE_FAULT_UNKNOWN_TOKEN, /* the token's event is not in this stream */
-    SOURCE_FAULT_TOO_LARGE,    /* an event over 16 MiB: go on without documents */
-    SOURCE_FAULT_REFUSED,      /* not authenticated or not allowed */
+    SOURCE_FAULT_TOO_LARGE,     /* an event over 16 MiB: go on without documents */
+    SOURCE_FAULT_REFUSED,       /* not authenticated or not allowed */
 };
 enum source_fault source_fault(const struct err *err);
 
@@ -91,5 +91,4 @@ void source_stop(struct source *source);
 const char *source_pipeline_hash(const struct source *source);
 
 /* The cluster's time now. */
-bool source_cluster_time(struct source *source, struct cluster_time *out,
-                         struct err *err) MUST_USE;
+bool source_cluster_time(struct source *source, struct cluster_time *out, struct err *err) MUST_USE;
