@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state/registry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "state/registry_doc.h"
+#include "support/test.h"
+#include "unit/state/mutate.h"
+
+static void fill(struct registry *registry)
+{
+    *registry = (struct registry){.name = bson_strdup("ducks"), .family = bson_strdup("messages")};
+    registry_add_version(registry, "v1")->embed = bson_strdup("{\"dims\": 2}");
+    registry_add_version(registry, "v2")->state = VERSION_ACTIVE;
+    registry->step.kind = bson_strdup("dropping");
+    char what[] = "created";
+    registry_note(registry, &(struct registry_event){.what = what});
+}
+
+static void a_label_built_again_gets_the_next_build_and_another_id(void **state)
+{
+    (void)state;
+    struct registry registry = {.name = NULL};
+    struct version *first = registry_add_version(&registry, "v1");
+    assert_int_equal(first->build, 1);
+    assert_int_equal(first->state, VERSION_PLANNED);
+    assert_int_equal(first->verified_epoch, -1);
+    assert_int_equal(strlen(first->build_id), 16);
+    registry_add_version(&registry, "v2");
+    struct version *again = registry_add_version(&registry, "v1");
+    assert_int_equal(again->build, 2);
+    assert_string_not_equal(again->build_id, registry.versions[0].build_id);
+    assert_ptr_equal(registry_version(&registry, "v1"), again);
+    assert_null(registry_version(&registry, "v3"));
+    assert_int_equal(registry.held_count, 2);
+    assert_true(registry_held(&registry, "v2"));
+    registry_fini(&registry);
+}
+
+static void a_version_is_found_by_its_state(void **state)
+{
+    (void)state;
+    struct registry registry;
+    fill(&registry);
+    assert_string_equal(registry_in_state(&registry, VERSION_ACTIVE)->label, "v2");
+    assert_null(registry_in_state(&registry, VERSION_PREVIOUS));
+    registry_fini(&registry);
+}
+
+static void only_the_last_hundred_events_are_kept(void **state)
+{
+    (void)state;
+    struct registry registry = {.name = NULL};
+    for (int i = 0; i < 250; i++) {
+        char what[16];
+        snprintf(what, sizeof(what), "event %d", i);
+        registry_note(&registry, &(struct registry_event){.what = what});
+    }
+    assert_int_equal(registry.event_count, 100);
+    assert_string_equal(registry.events[0].what, "event 150");
+    assert_string_equal(registry.events[99].what, "event 249");
+    assert_true(registry.events[99].at_ms > 0);
+    registry_fini(&registry);
+}
+
+static void a_version_is_fed_from_its_first_backfill_to_the_end_of_its_rollback_window(void **state)
+{
+    (void)state;
+    const bool fed[] = {false, false, true, true, true, true, true, true, false, false, false};
+    for (size_t i = 0; i < ARRAY_LEN(fed); i++) {
+        enum version_state parsed;
+        assert_int_equal(version_is_fed((enum version_state)i), fed[i]);
+        assert_true(version_state_parse(version_state_name((enum version_state)i), &parsed));
+        assert_int_equal(parsed, i);
+    }
+    enum version_state none;
+    assert_false(version_state_parse("flying", &none));
+}
+
+static void whatever_value_is_of_another_type_decoding_ends_well(void **state)
+{
+    (void)state;
+    struct registry registry;
+    struct err err;
+    int refused = 0;
+    bson_t doc = BSON_INITIALIZER;
+    fill(&registry);
+    assert_true(registry_encode(&registry, &doc, &err));
+    registry_fini(&registry);
+    for (int target = 0;; target++) {
+        bson_t *mutant = NULL;
+        for (int kind = 0; kind < MUTATIONS; kind++) {
+            mutant = mutate(&doc, target, kind);
+            if (!mutant)
+                break;
+            if (!registry_decode(mutant, &registry, &err)) {
+                assert_int_equal(err.action, ERR_FATAL);
+                refused++;
+            }
+            registry_fini(&registry);
+            bson_destroy(mutant);
+        }
+        if (!mutant)
+            break;
+    }
+    assert_true(refused > 50);
+    bson_destroy(&doc);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_label_built_again_gets_the_next_build_and_another_id),
+        cmocka_unit_test(a_version_is_found_by_its_state),
+        cmocka_unit_test(only_the_last_hundred_events_are_kept),
+        cmocka_unit_test(
+            a_version_is_fed_from_its_first_backfill_to_the_end_of_its_rollback_window),
+        cmocka_unit_test(whatever_value_is_of_another_type_decoding_ends_well),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
