@@ -37,6 +37,7 @@ struct task {
     const char *key;
     enum item_op op;    /* UPSERT or DELETE once re-reads are resolved */
     bson_t *doc;        /* owned; UPSERT */
+    bool fenced;     /* of a generation that is over: never applied */
     const char *reject; /* why it has to be set aside; NULL: it need not */
     const char *source_id;
     struct field *metadata;

@@ -194,6 +194,10 @@ void task_decide(const struct lane *lane, const char *owner, struct arena *arena
         task->step = TASK_WAIT;
         return;
     }
+    if (task->fenced) {
+        task->step = TASK_STALE;
+        return;
+    }
     int order = row->exists ? ledger_compare(record->gen, record->ver, row->gen, row->ver) : 1;
     if (order < 0 && !row->repair) {
         task->step = TASK_STALE;

@@ -70,19 +70,18 @@ static void select_newest(struct lane *lane, const struct worklog_batch *batch, 
     struct key_table table = table_new(arena, batch->count);
     for (size_t i = 0; i < batch->count; i++) {
         const struct worklog_record *record = &batch->records[i];
-        if (!wanted_generation(lane, record->record.gen)) {
-            atomic_fetch_add(&lane->stats.stale, 1);
-            continue;
-        }
+        bool fenced = !wanted_generation(lane, record->record.gen);
         uint32_t *slot =
             table_slot(&table, out->items, record->record.key, record->record.key_size);
         if (*slot == 0) {
             struct task *task = &out->items[out->count++];
             task->key = arena_memdup(arena, record->record.key, record->record.key_size);
             task->record = record;
+            task->fenced = fenced;
             *slot = (uint32_t)out->count;
         } else if (is_newer(&record->record, &out->items[*slot - 1].record->record)) {
             out->items[*slot - 1].record = record;
+            out->items[*slot - 1].fenced = fenced;
         }
     }
 }
@@ -90,8 +89,8 @@ static void select_newest(struct lane *lane, const struct worklog_batch *batch, 
 static bool decode(struct task *task, struct err *err)
 {
     const struct record *record = &task->record->record;
-    task->op = record->op;
-    if (record->op != ITEM_UPSERT)
+    task->op = task->fenced ? ITEM_DELETE : record->op; /* fenced: nothing of it is looked at */
+    if (task->op != ITEM_UPSERT)
         return true;
     if (!record->value) {
         task->op = ITEM_REREAD; /* a null image says nothing about the document */

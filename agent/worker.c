@@ -102,6 +102,7 @@ static bool open_all(struct worker *worker, struct err *err)
 
 static void close_all(struct worker *worker)
 {
+    worker_close_rereads(worker);
     worklog_close_reader(worker->reader);
     worker->reader = NULL;
     ledger_close(worker->ledger);

@@ -15,6 +15,8 @@ struct worker {
     struct arena *batch; /* of one batch: its tasks, and the vectors bought for them */
     struct arena *arena; /* of one attempt at it */
     struct worklog_reader *reader;
+    struct worklog_writer *writer; /* for re-reads; opened when first needed */
+    bool reread_failed;
     struct sink *sink;
     struct embedder *embedder;
     struct ledger *ledger;
@@ -28,6 +30,14 @@ void worker_join(struct worker *worker, int64_t grace_ms);
 /* Carries out a batch: true when each of its records is applied, dropped or set aside. May be called
  * again with the same batch after a failure. */
 bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *err) MUST_USE;
+
+/* --- worker_reread.c --- */
+
+/* The log's last word on a key must not be an old state, or compaction would keep just that: for each
+ * stale task whose record stands behind the one that is applied, a re-read is appended. */
+bool worker_append_rereads(struct worker *worker, const struct task_list *tasks,
+                           struct err *err) MUST_USE;
+void worker_close_rereads(struct worker *worker);
 
 /* --- worker_embed.c --- */
 

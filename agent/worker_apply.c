@@ -50,6 +50,8 @@ static void finish_task(struct worker *worker, struct task *task)
     switch (task->step) {
     case TASK_STALE:
         atomic_fetch_add(&stats->stale, 1);
+        /* looked at once more when the batch ends, maybe by another attempt */
+        task->row.ver = arena_strdup(worker->batch, task->row.ver);
         return;
     case TASK_UNCHANGED:
         atomic_fetch_add(&stats->unchanged, 1);
@@ -213,7 +215,7 @@ bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *er
         struct round round = gather(worker, tasks);
         if (round.write_count == 0 && round.raise_count == 0) {
             if (round.waiting == 0)
-                return true;
+                return worker_append_rereads(worker, tasks, err);
             if (!wait_for_owner(worker, &round, err))
                 return false;
         } else if (!run_round(worker, &round, err)) {
