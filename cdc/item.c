@@ -109,10 +109,10 @@ static void put_double(struct buf *out, double number)
         snprintf(text, sizeof(text), "%sInfinity", number < 0 ? "-" : "");
     else if (!isnan(number))
         snprintf(text, sizeof(text), "%.17g", number);
-    if (isfinite(number) && !strpbrk(text, ".e"))
-        strcat(text, ".0");
     buf_puts(out, "{\"$numberDouble\":\"");
     buf_puts(out, text);
+    if (isfinite(number) && !strpbrk(text, ".e"))
+        buf_puts(out, ".0");
     buf_puts(out, "\"}");
 }
 

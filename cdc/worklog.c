@@ -69,6 +69,7 @@ bool worklog_open_writer(struct worklog *log, const struct worklog_writer_option
     return log->ops->open_writer(log, options, out, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
 bool worklog_append(struct worklog_writer *writer, const char *topic, int partition,
                     const struct record *record, uint64_t ticket, enum worklog_append *outcome,
                     struct err *err)
@@ -116,6 +117,7 @@ bool worklog_open_reader(struct worklog *log, const struct worklog_reader_option
     return log->ops->open_reader(log, options, out, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
 bool worklog_read(struct worklog_reader *reader, size_t max_records, size_t max_size,
                   int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                   struct err *err)

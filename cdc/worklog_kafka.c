@@ -9,12 +9,24 @@
 
 /* What the protocol rests on: not for the user to change. */
 static const char *const RESERVED[] = {
-    "bootstrap.servers",  "metadata.broker.list", "client.id",
-    "enable.idempotence", "acks",                 "request.required.acks",
-    "message.timeout.ms", "delivery.timeout.ms",  "transactional.id",
-    "group.id",           "group.instance.id",    "partition.assignment.strategy",
-    "enable.auto.commit", "auto.offset.reset",    "enable.auto.offset.store",
-    "partitioner",        "group.protocol",       "auto.commit.enable",
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "client.id",
+    "enable.idempotence",
+    "acks",
+    "request.required.acks",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "transactional.id",
+    "group.id",
+    "group.instance.id",
+    "partition.assignment.strategy",
+    "enable.auto.commit",
+    "auto.offset.reset",
+    "enable.auto.offset.store",
+    "partitioner",
+    "group.protocol",
+    "auto.commit.enable",
 };
 
 static const struct kafka_setting COMMON[] = {
@@ -156,8 +168,7 @@ static void kafka_close(struct worklog *base)
     free(log);
 }
 
-static bool kafka_open(const struct worklog_options *options, struct worklog **out,
-                       struct err *err)
+static bool kafka_open(const struct worklog_options *options, struct worklog **out, struct err *err)
 {
     if (!options->brokers || !options->brokers[0])
         return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "work log: no brokers");
@@ -238,8 +249,8 @@ bool kafka_is_usable(rd_kafka_t *client, struct err *err)
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(client, reason, sizeof(reason));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return true;
-    return err_set(err, ERR_FATAL, ERR_KAFKA, code, "kafka client: %s: %s",
-                   rd_kafka_err2name(code), reason);
+    return err_set(err, ERR_FATAL, ERR_KAFKA, code, "kafka client: %s: %s", rd_kafka_err2name(code),
+                   reason);
 }
 
 const struct worklog_ops worklog_kafka_ops = {

@@ -42,7 +42,7 @@ struct kafka_log {
     int64_t retention_ms;
     struct worklog_property *properties; /* owned, with their strings */
     size_t property_count;
-    pthread_mutex_t mutex; /* last_problem */
+    pthread_mutex_t mutex;  /* last_problem */
     char last_problem[256]; /* what the admin client last said about its connections */
 };
 
@@ -54,8 +54,8 @@ struct kafka_setting {
 /* The log's settings with `defaults` (the user's properties win over them) and `fixed` (which
  * win over everything). NULL lists are empty; both end with a NULL name. */
 bool kafka_conf_new(const struct kafka_log *log, const struct kafka_setting *defaults,
-                    const struct kafka_setting *fixed, rd_kafka_conf_t **out,
-                    struct err *err) MUST_USE;
+                    const struct kafka_setting *fixed, rd_kafka_conf_t **out, struct err *err)
+    MUST_USE;
 /* A client that takes *conf over, when it can be made. */
 bool kafka_client_new(rd_kafka_type_t type, rd_kafka_conf_t **conf, rd_kafka_t **out,
                       struct err *err) MUST_USE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Offsets, groups and the removal of topics: calls of the admin client, each under a deadline. */
+/* Offsets and groups: calls of the admin client, each under a deadline. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,8 +69,7 @@ static bool kafka_edge(struct kafka_log *log, rd_kafka_topic_partition_list_t *l
 {
     for (int i = 0; i < list->cnt; i++)
         list->elems[i].offset = which;
-    rd_kafka_resp_err_t code =
-        rd_kafka_offsets_for_times(log->admin, list, KAFKA_CALL_TIMEOUT_MS);
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(log->admin, list, KAFKA_CALL_TIMEOUT_MS);
     for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         code = list->elems[i].err;
         offsets[list->elems[i].partition] = list->elems[i].offset;
@@ -205,25 +204,6 @@ bool kafka_topic_outcome(struct kafka_call *call, const rd_kafka_topic_result_t 
     rd_kafka_resp_err_t code = rd_kafka_topic_result_error(topics[0]);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == harmless)
         return true;
-    return kafka_admin_err(call->log, err, code, what, rd_kafka_topic_result_error_string(topics[0]));
-}
-
-/* The brokers drop the groups' offsets of a topic together with it. */
-bool kafka_remove(struct worklog *base, const char *topic, struct err *err)
-{
-    static const char WHAT[] = "kafka topic removal";
-    struct kafka_log *log = (struct kafka_log *)base;
-    CLEANUP(kafka_call_fini) struct kafka_call call;
-    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_DELETETOPICS, &call, err))
-        return false;
-    rd_kafka_DeleteTopic_t *request = rd_kafka_DeleteTopic_new(topic);
-    rd_kafka_DeleteTopics(log->admin, &request, 1, call.options, call.queue);
-    rd_kafka_DeleteTopic_destroy(request);
-    if (!kafka_admin_await(&call, WHAT, err))
-        return false;
-    size_t topics = 0;
-    const rd_kafka_topic_result_t **results = rd_kafka_DeleteTopics_result_topics(
-        rd_kafka_event_DeleteTopics_result(call.event), &topics);
-    return kafka_topic_outcome(&call, results, topics, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
-                               WHAT, err);
+    return kafka_admin_err(call->log, err, code, what,
+                           rd_kafka_topic_result_error_string(topics[0]));
 }

@@ -8,8 +8,7 @@
 #include "base/limits.h"
 
 /* librdkafka puts a NUL behind a header's value; one inside it would cut it short. */
-static bool kafka_header_text(const rd_kafka_headers_t *headers, const char *name,
-                              const char **out)
+static bool kafka_header_text(const rd_kafka_headers_t *headers, const char *name, const char **out)
 {
     const void *value = NULL;
     size_t size = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making sure of a topic: that it is there, is compacted, and what it holds. */
+/* Making sure of a topic: that it is there, is compacted, and what it holds; and removing it. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@
 #define MAX_MESSAGE_BYTES 17825792
 #define TEXT(number) TEXT_OF(number)
 #define TEXT_OF(number) #number
-/* How long a topic that was just made may take until every partition has a leader. */
+/* How long a topic that was just made may take until every partition has a leader, and one that was
+ * removed until the broker has forgotten it. */
 #define APPEAR_TIMEOUT_MS 10000
 
 struct kafka_topic_settings {
@@ -83,9 +84,8 @@ static bool kafka_ask_for_topic(const struct kafka_log *log, const char *topic, 
                    "topic missing; make it with: kafka-topics.sh --create"
                    " --bootstrap-server %s --topic %s --partitions %d --replication-factor %d"
                    " --config cleanup.policy=compact --config delete.retention.ms=%" PRId64
-                   " --config segment.ms=" SEGMENT_MS
-                   " --config max.message.bytes=" TEXT(MAX_MESSAGE_BYTES)
-                   " --config message.timestamp.type=LogAppendTime",
+                   " --config segment.ms=" SEGMENT_MS " --config max.message.bytes=" TEXT(
+                       MAX_MESSAGE_BYTES) " --config message.timestamp.type=LogAppendTime",
                    log->brokers, topic, log->partitions, log->replication_factor,
                    log->retention_ms);
 }
@@ -130,8 +130,8 @@ static bool kafka_create(struct kafka_log *log, const char *topic, struct err *e
     if (!configured || !kafka_admin_await(&call, WHAT, err))
         return false;
     size_t count = 0;
-    const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(
-        rd_kafka_event_CreateTopics_result(call.event), &count);
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(call.event), &count);
     return kafka_topic_outcome(&call, results, count, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS, WHAT,
                                err);
 }
@@ -230,6 +230,44 @@ bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic 
             return false;
         }
         rd_kafka_poll(log->admin, 20);
+    }
+    return true;
+}
+
+static bool kafka_delete(struct kafka_log *log, const char *topic, struct err *err)
+{
+    static const char WHAT[] = "kafka topic removal";
+    CLEANUP(kafka_call_fini) struct kafka_call call;
+    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_DELETETOPICS, &call, err))
+        return false;
+    rd_kafka_DeleteTopic_t *request = rd_kafka_DeleteTopic_new(topic);
+    rd_kafka_DeleteTopics(log->admin, &request, 1, call.options, call.queue);
+    rd_kafka_DeleteTopic_destroy(request);
+    if (!kafka_admin_await(&call, WHAT, err))
+        return false;
+    size_t topics = 0;
+    const rd_kafka_topic_result_t **results = rd_kafka_DeleteTopics_result_topics(
+        rd_kafka_event_DeleteTopics_result(call.event), &topics);
+    return kafka_topic_outcome(&call, results, topics, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+                               WHAT, err);
+}
+
+/* The brokers drop the groups' offsets together with the topic. The call returns before they have
+ * heard of it: a topic made right afterwards would be taken for the old one. */
+bool kafka_remove(struct worklog *base, const char *topic, struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    if (!kafka_delete(log, topic, err))
+        return false;
+    int64_t deadline_ms = clock_mono_ms() + APPEAR_TIMEOUT_MS;
+    struct kafka_topic_settings settings = {.found = true};
+    while (settings.found) {
+        if (!kafka_describe(log, topic, &settings, err))
+            return false;
+        if (settings.found && clock_mono_ms() >= deadline_ms)
+            return kafka_err(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "kafka topic removal");
+        if (settings.found)
+            rd_kafka_poll(log->admin, 20);
     }
     return true;
 }

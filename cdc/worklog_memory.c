@@ -133,7 +133,7 @@ static bool memory_remove(struct worklog *base, const char *name, struct err *er
     pthread_mutex_lock(&log->mutex);
     struct memory_topic *topic = memory_topic_any(log, name);
     if (topic && !topic->removed) {
-        memory_drop(log, topic, NULL);
+        memory_discard(log, topic, NULL);
         for (struct memory_group *group = topic->groups; group; group = group->next)
             memory_group_forget(group);
         topic->removed = true;
@@ -197,7 +197,7 @@ static bool memory_seed(struct worklog *base, const char *name, const char *grou
 
 static void memory_topic_free(struct memory_log *log, struct memory_topic *topic)
 {
-    memory_drop(log, topic, NULL);
+    memory_discard(log, topic, NULL);
     for (int p = 0; p < topic->count; p++)
         free(topic->partitions[p].ring);
     while (topic->groups) {

@@ -83,8 +83,8 @@ struct memory_reader {
     struct memory_reader *next; /* of the group */
     int64_t position[WORKLOG_MAX_PARTITIONS];
     bool wanted[WORKLOG_MAX_PARTITIONS]; /* the share of this reader, once the others let go */
-    int first; /* the partition looked at first, so that none starves */
-    struct memory_entry **held; /* the last batch */
+    int first;                           /* the partition looked at first, so that none starves */
+    struct memory_entry **held;          /* the last batch */
     struct worklog_record *records;
     size_t count;
     size_t capacity;
@@ -109,8 +109,8 @@ struct memory_entry *memory_at(const struct memory_partition *partition, int64_t
 /* Lets go of what every group has stored an offset behind, and reports it. */
 void memory_release(struct memory_log *log, struct memory_topic *topic, int partition);
 /* Drops the records of one writer that no reader has had; NULL: all records. */
-void memory_drop(struct memory_log *log, struct memory_topic *topic,
-                 const struct memory_writer *writer);
+void memory_discard(struct memory_log *log, struct memory_topic *topic,
+                    const struct memory_writer *writer);
 
 /* Slots of the ops table. */
 bool memory_open_writer(struct worklog *base, const struct worklog_writer_options *options,
@@ -129,8 +129,7 @@ bool memory_open_reader(struct worklog *base, const struct worklog_reader_option
 bool memory_read(struct worklog_reader *base, size_t max_records, size_t max_size,
                  int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                  struct err *err);
-bool memory_store(struct worklog_reader *base, int partition, int64_t next_offset,
-                  struct err *err);
+bool memory_store(struct worklog_reader *base, int partition, int64_t next_offset, struct err *err);
 bool memory_commit(struct worklog_reader *base, struct err *err);
 bool memory_is_lost(const struct worklog_reader *base);
 void memory_close_reader(struct worklog_reader *base);

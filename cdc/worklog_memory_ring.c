@@ -43,7 +43,7 @@ static void memory_grow(struct memory_partition *partition)
     struct memory_entry **ring = calloc((size_t)capacity, sizeof(struct memory_entry *));
     if (!ring)
         abort();
-    for (int64_t offset = partition->low; offset < partition->high; offset++)
+    for (int64_t offset = partition->low; partition->capacity && offset < partition->high; offset++)
         ring[offset % capacity] = partition->ring[offset % partition->capacity];
     free(partition->ring);
     partition->ring = ring;
@@ -116,8 +116,8 @@ void memory_release(struct memory_log *log, struct memory_topic *topic, int inde
         memory_take_out(log, topic, partition, partition->low, false);
 }
 
-void memory_drop(struct memory_log *log, struct memory_topic *topic,
-                 const struct memory_writer *writer)
+void memory_discard(struct memory_log *log, struct memory_topic *topic,
+                    const struct memory_writer *writer)
 {
     for (int p = 0; p < topic->count; p++) {
         struct memory_partition *partition = &topic->partitions[p];

@@ -49,6 +49,7 @@ static bool memory_append_to(struct memory_writer *writer, struct memory_topic *
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
 bool memory_append(struct worklog_writer *base, const char *name, int partition,
                    const struct record *record, uint64_t ticket, enum worklog_append *outcome,
                    struct err *err)
@@ -77,8 +78,7 @@ static void memory_tell(struct memory_writer *writer, const struct memory_report
     struct err dropped = {0};
     err_set(&dropped, ERR_CANCEL, ERR_STATE, 0, "work log: the record was thrown away");
     for (size_t i = 0; i < count; i++)
-        writer->delivered(writer->context, reports[i].ticket,
-                          reports[i].dropped ? &dropped : NULL);
+        writer->delivered(writer->context, reports[i].ticket, reports[i].dropped ? &dropped : NULL);
 }
 
 /* Tells what there is to tell; the mutex is held before and after. */
@@ -143,7 +143,7 @@ void memory_purge(struct worklog_writer *base)
     struct memory_writer *writer = (struct memory_writer *)base;
     pthread_mutex_lock(&writer->log->mutex);
     for (struct memory_topic *topic = writer->log->topics; topic; topic = topic->next)
-        memory_drop(writer->log, topic, writer);
+        memory_discard(writer->log, topic, writer);
     pthread_mutex_unlock(&writer->log->mutex);
 }
 

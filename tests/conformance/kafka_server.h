@@ -24,7 +24,7 @@
 
 struct kafka_server {
     char brokers[512];
-    char dir[PATH_MAX]; /* "" when the server is not ours */
+    char dir[PATH_MAX];     /* "" when the server is not ours */
     char servers[PATH_MAX]; /* scripts/servers */
 };
 
@@ -65,8 +65,9 @@ static inline bool kafka_server_open(struct kafka_server *server)
     }
     if (kafka_server_launch(server))
         return true;
-    fprintf(stderr, "no Kafka to test with: `%s up kafka` failed; set VECTAIL_TEST_KAFKA to the"
-                    " host:port of a broker\n",
+    fprintf(stderr,
+            "no Kafka to test with: `%s up kafka` failed; set VECTAIL_TEST_KAFKA to the"
+            " host:port of a broker\n",
             server->servers);
     return false;
 }

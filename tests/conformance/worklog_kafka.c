@@ -40,9 +40,9 @@ static void foreign_append(rd_kafka_t *client, const char *topic, const char *ge
     char value[] = "v";
     rd_kafka_resp_err_t code = rd_kafka_producev(
         client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, 1), RD_KAFKA_V_VALUE(value, 1),
-        RD_KAFKA_V_HEADER("gen", gen, -1), RD_KAFKA_V_HEADER("ver", "82", -1),
-        RD_KAFKA_V_HEADER("op", "upsert", -1), RD_KAFKA_V_END);
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, 1),
+        RD_KAFKA_V_VALUE(value, 1), RD_KAFKA_V_HEADER("gen", gen, -1),
+        RD_KAFKA_V_HEADER("ver", "82", -1), RD_KAFKA_V_HEADER("op", "upsert", -1), RD_KAFKA_V_END);
     assert_int_equal(code, RD_KAFKA_RESP_ERR_NO_ERROR);
     assert_int_equal(rd_kafka_flush(client, PATIENCE_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
 }

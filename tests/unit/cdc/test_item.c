@@ -56,10 +56,10 @@ static void a_value_is_canonical_extended_json(void **state)
 {
     (void)state;
     CLEANUP(bson_destroyp)
-    bson_t *doc = BCON_NEW("_id", BCON_INT64(5), "text", BCON_UTF8("a\"b\\c\n\x01/"), "n",
-                           BCON_INT32(-3), "x", BCON_DOUBLE(5), "when",
-                           BCON_DATE_TIME(1700000000000), "list", "[", BCON_BOOL(true), BCON_NULL,
-                           "]", "in", "{", "}");
+    bson_t *doc =
+        BCON_NEW("_id", BCON_INT64(5), "text", BCON_UTF8("a\"b\\c\n\x01/"), "n", BCON_INT32(-3),
+                 "x", BCON_DOUBLE(5), "when", BCON_DATE_TIME(1700000000000), "list", "[",
+                 BCON_BOOL(true), BCON_NULL, "]", "in", "{", "}");
     struct err err;
     char *value = encode(doc, &err);
     assert_string_equal(value, "{\"doc\": {\"_id\":{\"$numberLong\":\"5\"},"
@@ -112,9 +112,20 @@ static void every_type_survives(void **state)
 static void every_double_survives(void **state)
 {
     (void)state;
-    const double numbers[] = {0,       -0.0,    1,       -1,        0.1,      1e300,    -1e-300,
-                              5e-324,  1e21,    123456789012345678.0, 1.7976931348623157e308,
-                              INFINITY, -INFINITY, 0.30000000000000004};
+    const double numbers[] = {0,
+                              -0.0,
+                              1,
+                              -1,
+                              0.1,
+                              1e300,
+                              -1e-300,
+                              5e-324,
+                              1e21,
+                              123456789012345678.0,
+                              1.7976931348623157e308,
+                              INFINITY,
+                              -INFINITY,
+                              0.30000000000000004};
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         CLEANUP(bson_destroyp) bson_t *doc = BCON_NEW("x", BCON_DOUBLE(numbers[i]));
         assert_survives(doc);

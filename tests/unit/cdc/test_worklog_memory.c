@@ -192,8 +192,7 @@ static void a_topic_that_is_missing_is_an_error(void **state)
     assert_false(worklog_append(f->writer, "none", 0, &record, 0, &outcome, &f->err));
     assert_int_equal(f->err.action, ERR_RETRY);
     assert_false(worklog_append(f->writer, f->topic, 99, &record, 0, &outcome, &f->err));
-    assert_false(
-        worklog_positions(f->log, "none", "g", positions, PARTITIONS, &f->err));
+    assert_false(worklog_positions(f->log, "none", "g", positions, PARTITIONS, &f->err));
     assert_false(worklog_open_reader(f->log, &options, &reader, &f->err));
     assert_null(reader);
 }
