@@ -37,15 +37,15 @@ const struct cli_command cli_commands[] = {
      "one\n"
      "is due, works until every live version is in step with the source as of the start, and "
      "ends."},
-    {"check", "", 0, 0, CLI_FLAG(FLAG_CONNECT), NULL, "checks the configuration",
+    {"check", "", 0, 0, CLI_FLAG(FLAG_CONNECT), cmd_check, "checks the configuration",
      "Tells all mistakes at once, each with file:line and key. With --connect it also tries each\n"
      "server, the privileges, and the dimensions that an embedder really returns."},
     {"status", "[FAMILY]", 0, 1, CLI_FLAG(FLAG_WATCH), cmd_status,
      "shows families and their versions", NULL},
     {"query", "FAMILY TEXT", 2, 2,
-     CLI_FLAG(FLAG_COUNT) | CLI_FLAG(FLAG_LABEL) | CLI_FLAG(FLAG_WHERE), NULL,
+     CLI_FLAG(FLAG_COUNT) | CLI_FLAG(FLAG_LABEL) | CLI_FLAG(FLAG_WHERE), cmd_query,
      "searches a version with its own embedder", NULL},
-    {"alias", "FAMILY", 1, 1, 0, NULL, "prints the alias document", NULL},
+    {"alias", "FAMILY", 1, 1, 0, cmd_alias, "prints the alias document", NULL},
     {"config", "", 0, 0, 0, cmd_config, "prints the effective configuration",
      "Secrets are masked. `vectail --help-config` explains every key."},
     {"create", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "makes a shadow version", NULL},

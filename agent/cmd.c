@@ -42,17 +42,14 @@ static void put_uri(const char *uri, struct buf *out)
     buf_printf(out, "serverSelectionTimeoutMS=%d", ANSWER_MS);
 }
 
-bool cmd_open_state(const struct config *config, struct cmd_state *state)
+bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err)
 {
-    struct err err;
     CLEANUP(buf_fini) struct buf uri = BUF_INIT(MIB);
     *state = (struct cmd_state){0};
     mongo_global_init();
     put_uri(config->mongodb.uri, &uri);
-    if (!mongo_pool_open(buf_str(&uri), &state->pool, &err)) {
-        (void)cmd_fail(&err);
+    if (!mongo_pool_open(buf_str(&uri), &state->pool, err))
         return false;
-    }
     state->docs = docstore_mongo_new(state->pool, config->mongodb.state_database);
     return true;
 }

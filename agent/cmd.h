@@ -37,8 +37,8 @@ struct cmd_state {
 };
 
 /* Connections are made at first use; a server that does not answer within a few seconds is an
- * error. False after telling why. */
-bool cmd_open_state(const struct config *config, struct cmd_state *state) MUST_USE;
+ * error. */
+bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err) MUST_USE;
 void cmd_close_state(struct cmd_state *state);
 
 /* A family of the file, or NULL after naming the nearest one. */

@@ -175,8 +175,11 @@ static void put_source(struct cmd_table *table, const cJSON *family)
     put_int(table, int_of(source, "documents"));
     format_span(int_of(source, "lag_ms"), lag, sizeof lag);
     cmd_table_put_right(table, lag, TONE_PLAIN);
-    snprintf(text, sizeof text, "%s %" PRId64 "/%" PRId64, text_of(snapshot, "state"),
-             int_of(snapshot, "done"), int_of(snapshot, "total"));
+    if (int_of(snapshot, "total") >= 0)
+        snprintf(text, sizeof text, "%s %" PRId64 "/%" PRId64, text_of(snapshot, "state"),
+                 int_of(snapshot, "done"), int_of(snapshot, "total"));
+    else
+        snprintf(text, sizeof text, "%s", text_of(snapshot, "state"));
     cmd_table_put(table, text, TONE_PLAIN);
     if (*leader)
         snprintf(text, sizeof text, "%s (term %" PRId64 ")", leader, int_of(source, "term"));
@@ -285,6 +288,7 @@ static int print_once(const struct status_request *request, bool json)
 
 int cmd_status(const struct cli_args *args)
 {
+    struct err err;
     struct cmd_state state;
     if (args->watch && args->json) {
         fprintf(stderr, "vectail: -w is for people: it does not go with -o json\n");
@@ -293,8 +297,8 @@ int cmd_status(const struct cli_args *args)
     CLEANUP(config_freep) struct config *config = cmd_load_config(args);
     if (!config)
         return CLI_USAGE;
-    if (!cmd_open_state(config, &state))
-        return CLI_FAILED;
+    if (!cmd_open_state(config, &state, &err))
+        return cmd_fail(&err);
     struct status_request request = {.config = config,
                                      .docs = state.docs,
                                      .pool = state.pool,

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/cmd_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/cmd.h"
+#include "agent/lane.h"
+#include "base/http.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/text.h"
+
+/* What the brokers and the client say of a topic that nobody has made yet. */
+#define KAFKA_UNKNOWN_TOPIC 3
+#define KAFKA_CLIENT_UNKNOWN_TOPIC (-188)
+#define KAFKA_CLIENT_UNKNOWN_PARTITION (-190)
+
+void check_note(struct checks *checks, bool ok, const char *what, const char *format, ...)
+{
+    CLEANUP(buf_fini) struct buf detail = BUF_INIT(4 * KIB);
+    char text[2 * KIB];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    text_append_valid(&detail, text, strlen(text));
+    cJSON *outcome = json_object();
+    json_add_string(outcome, "check", what);
+    json_add_bool(outcome, "ok", ok);
+    json_add_string(outcome, "detail", buf_str(&detail));
+    json_append(checks->outcomes, outcome);
+    checks->failed = checks->failed || !ok;
+    if (checks->silent)
+        return;
+    CLEANUP(cmd_table_freep) struct cmd_table *line = cmd_table_new(3);
+    CLEANUP(buf_fini) struct buf out = BUF_INIT(16 * KIB);
+    struct cmd_screen screen = cmd_screen_of();
+    screen.width = 0; /* the reason is what somebody needs to read */
+    cmd_table_put(line, ok ? "ok    " : "failed", ok ? TONE_GOOD : TONE_BAD);
+    cmd_table_put(line, what, TONE_PLAIN);
+    cmd_table_put(line, buf_str(&detail), TONE_PLAIN);
+    cmd_table_write(line, &screen, &out);
+    fputs(buf_str(&out), stdout);
+    fflush(stdout);
+}
+
+static bool open_worklog(const struct config *config, struct worklog **out, struct err *err)
+{
+    const struct config_worklog *worklog = &config->worklog;
+    struct worklog_property *properties = calloc(worklog->properties.count + 1, sizeof *properties);
+    for (size_t i = 0; i < worklog->properties.count; i++)
+        properties[i] = (struct worklog_property){.name = worklog->properties.items[i].name,
+                                                  .value = worklog->properties.items[i].value};
+    struct worklog_options options = {.driver = "kafka",
+                                      .brokers = worklog->brokers,
+                                      .client_id = config->name,
+                                      .partitions = (int)worklog->partitions,
+                                      .replication_factor = (int)worklog->replication_factor,
+                                      .retention_ms = worklog->retention_ms,
+                                      .properties = properties,
+                                      .property_count = worklog->properties.count};
+    bool ok = worklog_open(&options, out, err);
+    free(properties);
+    return ok;
+}
+
+static bool is_unknown_topic(const struct err *err)
+{
+    return err->domain == ERR_KAFKA &&
+           (err->code == KAFKA_UNKNOWN_TOPIC || err->code == KAFKA_CLIENT_UNKNOWN_TOPIC ||
+            err->code == KAFKA_CLIENT_UNKNOWN_PARTITION);
+}
+
+/* Topics are not made here: one that is missing is fine where vectail may make it. */
+static void check_topic(struct checks *checks, struct worklog *log, const struct config *config,
+                        const char *family)
+{
+    struct err err;
+    char what[600], topic[512], group[512];
+    struct worklog_position position;
+    snprintf(topic, sizeof topic, "%s.%s.%s", config->worklog.topic_prefix, config->name, family);
+    snprintf(group, sizeof group, "%s.check", config->name);
+    snprintf(what, sizeof what, "topic %s", topic);
+    if (config->worklog.create_topics) {
+        if (worklog_positions(log, topic, group, &position, 1, &err))
+            check_note(checks, true, what, "the brokers answer; the topic is there");
+        else if (is_unknown_topic(&err))
+            check_note(checks, true, what, "the brokers answer; the topic will be made");
+        else
+            check_note(checks, false, what, "%s", err.text);
+        return;
+    }
+    struct worklog_topic *found = calloc(1, sizeof *found);
+    if (worklog_ensure(log, topic, found, &err))
+        check_note(checks, true, what, "%d partitions", found->partitions);
+    else
+        check_note(checks, false, what, "%s", err.text);
+    free(found);
+}
+
+static void check_worklog(struct checks *checks, const struct config *config)
+{
+    struct err err;
+    CLEANUP(worklog_closep) struct worklog *log = NULL;
+    if (config->worklog.driver == WORKLOG_MEMORY) {
+        check_note(checks, true, "worklog", "in memory: no Kafka is needed");
+        return;
+    }
+    if (!open_worklog(config, &log, &err)) {
+        check_note(checks, false, "worklog", "%s", err.text);
+        return;
+    }
+    for (size_t i = 0; i < config->family_count; i++)
+        check_topic(checks, log, config, config->families[i].name);
+}
+
+static void check_store(struct checks *checks, const struct config_store *store)
+{
+    struct err err;
+    char what[512];
+    CLEANUP(sink_closep) struct sink *sink = NULL;
+    snprintf(what, sizeof what, "store %s", store->name);
+    if (lane_open_sink(store, &sink, &err) && sink_connect(sink, &err))
+        check_note(checks, true, what, "%s answers; at most %zu records in a request",
+                   sink->ops->name, sink->limits.max_records);
+    else
+        check_note(checks, false, what, "%s", err.text);
+}
+
+static void check_embedder(struct checks *checks, const struct config_embedder *config)
+{
+    struct err err;
+    char what[512], digest[128] = "";
+    CLEANUP(embedder_closep) struct embedder *embedder = NULL;
+    struct embed_text probe = {.text = "vectail", .size = 7};
+    float *vector = calloc((size_t)config->dims, sizeof *vector);
+    snprintf(what, sizeof what, "embedder %s", config->name);
+    if (lane_open_embedder(config, &embedder, &err) &&
+        embedder_embed(embedder, &probe, 1, vector, &err) &&
+        embedder_digest(embedder, digest, &err))
+        check_note(checks, true, what, "%s returns %zu dims, %lld are configured%s%s",
+                   embedder->ops->name, embedder->dims, (long long)config->dims,
+                   *digest ? "; digest " : "", digest);
+    else
+        check_note(checks, false, what, "%s", err.text);
+    free(vector);
+}
+
+static int finish(struct checks *checks, bool json, int code)
+{
+    if (json)
+        cmd_print_json(checks->outcomes);
+    return code;
+}
+
+static int refuse(struct checks *checks, const struct config_mistakes *mistakes, bool json)
+{
+    checks->silent = true; /* standard error has them */
+    for (size_t i = 0; i < mistakes->count; i++) {
+        fprintf(stderr, "%s\n", mistakes->items[i]);
+        check_note(checks, false, "configuration", "%s", mistakes->items[i]);
+    }
+    return finish(checks, json, CLI_USAGE);
+}
+
+static int try_all(struct checks *checks, const struct config *config, bool json)
+{
+    struct err err;
+    if (!http_global_init(&err))
+        return cmd_fail(&err);
+    check_mongo(checks, config);
+    check_worklog(checks, config);
+    for (size_t i = 0; i < config->store_count; i++)
+        check_store(checks, &config->stores[i]);
+    for (size_t i = 0; i < config->embedder_count; i++)
+        check_embedder(checks, &config->embedders[i]);
+    return finish(checks, json, checks->failed ? CLI_FAILED : CLI_DONE);
+}
+
+int cmd_check(const struct cli_args *args)
+{
+    struct config_mistakes mistakes;
+    CLEANUP(cJSON_Deletep) cJSON *outcomes = json_array();
+    struct checks checks = {.outcomes = outcomes, .silent = args->json};
+    CLEANUP(config_freep) struct config *config = config_load(args->config_file, &mistakes);
+    if (!config) {
+        int code = refuse(&checks, &mistakes, args->json);
+        config_mistakes_fini(&mistakes);
+        return code;
+    }
+    config_mistakes_fini(&mistakes);
+    check_note(&checks, true, "configuration", "%s: %zu families, %zu stores, %zu embedders",
+               config->file, config->family_count, config->store_count, config->embedder_count);
+    if (args->connect)
+        return try_all(&checks, config, args->json);
+    return finish(&checks, args->json, CLI_DONE);
+}
