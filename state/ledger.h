@@ -122,6 +122,7 @@ bool ledger_begin(struct ledger *ledger, struct ledger_begin *begin, struct err 
 bool ledger_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
                    struct err *err) MUST_USE;
 
+/* One pass over all rows: about 1.5 s per million. Who asks often keeps the answer for a while. */
 bool ledger_count(struct ledger *ledger, struct ledger_counts *out, struct err *err) MUST_USE;
 
 /* Rows in key order after `after` ("" from the beginning), at most `limit`; *count 0 at the end. */
