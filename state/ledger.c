@@ -77,8 +77,7 @@ bool ledger_count(struct ledger *ledger, struct ledger_counts *out, struct err *
     return ledger->ops->count(ledger, out, err);
 }
 
-/* wide: a page has a beginning, a size and two results */
-/* NOLINTNEXTLINE(readability-function-size) */
+/* wide: a page has a beginning, a size and two results */ /* NOLINTNEXTLINE(readability-function-size) */
 bool ledger_scan(struct ledger *ledger, const char *after, size_t limit, struct arena *arena,
                  struct ledger_row **rows, size_t *count, struct err *err)
 {

@@ -94,7 +94,7 @@ static inline void mongod_close(struct mongod *mongod)
         return;
     char *command = bson_strdup_printf("'%s' down --wipe --dir '%s' >&2 && rm -rf '%s'",
                                        mongod->servers, mongod->dir, mongod->dir);
-    /* NOLINTNEXTLINE(cert-env33-c,concurrency-mt-unsafe): the command is ours, and all threads ended */
+    /* NOLINTNEXTLINE(cert-env33-c,concurrency-mt-unsafe): ours; no thread is left */
     if (system(command) != 0)
         fprintf(stderr, "%s: the server could not be stopped\n", mongod->dir);
     bson_free(command);
