@@ -224,7 +224,7 @@ struct storm {
 
 static void storm_see(struct storm *storm, const struct worklog_record *record)
 {
-    int number = atoi(record->record.key);
+    long number = strtol(record->record.key, NULL, 10);
     pthread_mutex_lock(&storm->mutex);
     if (!storm->seen[number]) {
         storm->seen[number] = 1;
