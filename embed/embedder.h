@@ -57,8 +57,8 @@ struct embedder;
 
 struct embedder_ops {
     const char *name;
-    bool (*open)(const struct embedder_options *options, struct embedder **out,
-                 struct err *err) MUST_USE;
+    bool (*open)(const struct embedder_options *options, struct embedder **out, struct err *err)
+        MUST_USE;
     /* Fills vectors[count * dims] in the order of `texts`; each is checked (finite, norm > 0).
      * On failure nothing in `vectors` counts. */
     bool (*embed)(struct embedder *embedder, const struct embed_text *texts, size_t count,
@@ -79,8 +79,8 @@ struct embedder {
 
 extern const struct embedder_ops *const embedder_registry[]; /* ends with NULL */
 
-bool embedder_open(const struct embedder_options *options, struct embedder **out,
-                   struct err *err) MUST_USE;
+bool embedder_open(const struct embedder_options *options, struct embedder **out, struct err *err)
+    MUST_USE;
 /* Splits into requests of max_batch texts and of a bounded size. */
 bool embedder_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
                     float *vectors, struct err *err) MUST_USE;

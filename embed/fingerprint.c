@@ -195,10 +195,8 @@ bool embed_config_read(const cJSON *object, struct arena *arena, struct embed_co
     struct string_list fields = {0};
     if (!cJSON_IsObject(object))
         return err_set(err, ERR_FATAL, ERR_STATE, 0, "the embed config is not an object");
-    if (!read_model(object, out, err) ||
-        !read_normalize(object, arena, &out->normalize, err) ||
-        !read_chunk(object, &out->chunk, err) ||
-        !read_strings(object, "text", arena, &fields, err))
+    if (!read_model(object, out, err) || !read_normalize(object, arena, &out->normalize, err) ||
+        !read_chunk(object, &out->chunk, err) || !read_strings(object, "text", arena, &fields, err))
         return false;
     out->text_fields = fields.items;
     out->text_field_count = fields.count;

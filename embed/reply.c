@@ -295,22 +295,39 @@ static bool contains_any(const char *text, const char *const *needles)
 /* As OpenAI, Ollama, llama.cpp, vLLM, TEI, Infinity and Voyage word it. */
 static bool speaks_of_size(const struct complaint *complaint)
 {
-    static const char *const needles[] = {
-        "context length",      "context size",         "context window",      "max context",
-        "too large to process", "too long",            "too many tokens",     "too many inputs",
-        "maximum input length", "input length",        "batch size",          "must have less than",
-        "maximum request size", "max allowed tokens",  "larger than the max", "payload too large",
-        "token limit",          "maximum length",      "maximum number of tokens",
-        "length limit exceeded", NULL};
+    static const char *const needles[] = {"context length",
+                                          "context size",
+                                          "context window",
+                                          "max context",
+                                          "too large to process",
+                                          "too long",
+                                          "too many tokens",
+                                          "too many inputs",
+                                          "maximum input length",
+                                          "input length",
+                                          "batch size",
+                                          "must have less than",
+                                          "maximum request size",
+                                          "max allowed tokens",
+                                          "larger than the max",
+                                          "payload too large",
+                                          "token limit",
+                                          "maximum length",
+                                          "maximum number of tokens",
+                                          "length limit exceeded",
+                                          NULL};
     return contains_any(complaint->lower, needles) ||
            strstr(complaint->code, "context_length_exceeded");
 }
 
 static bool speaks_of_money(const struct complaint *complaint)
 {
-    static const char *const needles[] = {"insufficient_quota",   "credit_balance_exhausted",
-                                          "spend_limit_exceeded", "usage_limit_exceeded",
-                                          "billing",              NULL};
+    static const char *const needles[] = {"insufficient_quota",
+                                          "credit_balance_exhausted",
+                                          "spend_limit_exceeded",
+                                          "usage_limit_exceeded",
+                                          "billing",
+                                          NULL};
     return contains_any(complaint->code, needles);
 }
 
@@ -334,8 +351,7 @@ static struct verdict judge_size(const struct embed_reply *reply)
     if (reply->count > 1)
         return (struct verdict){ERR_RETRY, ERR_EMBED, EMBED_TOO_MANY,
                                 "more than the server takes at once"};
-    return (struct verdict){ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG,
-                            "longer than the model takes"};
+    return (struct verdict){ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG, "longer than the model takes"};
 }
 
 static struct verdict judge_limit(const struct complaint *complaint)

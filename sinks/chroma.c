@@ -369,15 +369,16 @@ static bool chroma_count(struct sink *sink, const char *collection, int64_t *out
     return chroma_parse_count(&reply, out, err);
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 static bool chroma_scan(struct sink *sink, const char *collection, size_t offset, unsigned include,
                         struct arena *arena, struct sink_record **out, size_t *count,
                         struct err *err)
 {
     struct chroma *self = chroma_of(sink);
     CLEANUP(exchange_fini) struct exchange exchange = exchange_on(self, collection, "/get");
-    const struct chroma_page page = {
-        .offset = offset,
-        .limit = include & SINK_VECTORS ? PAGE_RECORDS_WITH_VECTORS : PAGE_RECORDS};
+    const struct chroma_page page = {.offset = offset,
+                                     .limit = include & SINK_VECTORS ? PAGE_RECORDS_WITH_VECTORS
+                                                                     : PAGE_RECORDS};
     chroma_build_scan(&exchange.body, &page, include);
     if (!exchange_run(self, &exchange, "POST", err))
         return false;
@@ -385,6 +386,7 @@ static bool chroma_scan(struct sink *sink, const char *collection, size_t offset
     return chroma_parse_records(&reply, arena, out, count, err);
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 static bool chroma_fetch(struct sink *sink, const char *collection, const char *const *ids,
                          size_t id_count, unsigned include, struct arena *arena,
                          struct sink_record **out, size_t *count, struct err *err)
@@ -398,6 +400,7 @@ static bool chroma_fetch(struct sink *sink, const char *collection, const char *
     return chroma_parse_records(&reply, arena, out, count, err);
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 static bool chroma_query(struct sink *sink, const char *collection, const float *vector,
                          size_t dims, size_t k, const char *where, struct arena *arena,
                          struct sink_match **out, size_t *count, struct err *err)

@@ -174,8 +174,8 @@ static bool read_columns(const cJSON *object, bool nested, struct columns *out, 
     out->count = (size_t)cJSON_GetArraySize(ids);
     return read_column(column_of(object, "embeddings", nested), out->count, &out->vectors,
                        "embeddings", err) &&
-           read_column(column_of(object, "documents", nested), out->count, &out->texts,
-                       "documents", err) &&
+           read_column(column_of(object, "documents", nested), out->count, &out->texts, "documents",
+                       err) &&
            read_column(column_of(object, "metadatas", nested), out->count, &out->metadatas,
                        "metadatas", err) &&
            read_column(column_of(object, "distances", nested), out->count, &out->distances,
@@ -184,8 +184,8 @@ static bool read_columns(const cJSON *object, bool nested, struct columns *out, 
 
 static void columns_next(struct columns *columns)
 {
-    const cJSON **parts[] = {&columns->ids, &columns->vectors, &columns->texts,
-                             &columns->metadatas, &columns->distances};
+    const cJSON **parts[] = {&columns->ids, &columns->vectors, &columns->texts, &columns->metadatas,
+                             &columns->distances};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         *parts[i] = *parts[i] ? (*parts[i])->next : NULL;
 }
@@ -224,7 +224,7 @@ static bool read_record(const struct columns *columns, struct arena *arena, stru
     if (columns->vectors && !cJSON_IsNull(columns->vectors) &&
         !read_vector(columns->vectors, arena, out, err))
         return false;
-    if (cJSON_IsString(columns->texts))
+    if (columns->texts && cJSON_IsString(columns->texts))
         out->text = arena_strdup(arena, columns->texts->valuestring);
     struct field *fields = NULL;
     out->metadata_count = read_fields(columns->metadatas, arena, &fields);
@@ -262,7 +262,7 @@ bool chroma_parse_matches(const struct chroma_reply *reply, struct arena *arena,
         struct sink_match *match = &(*out)[i];
         if (!read_record(&columns, arena, &match->record, err))
             return false;
-        if (!cJSON_IsNumber(columns.distances))
+        if (!columns.distances || !cJSON_IsNumber(columns.distances))
             return bad_reply(err, "distances");
         match->distance = columns.distances->valuedouble;
     }

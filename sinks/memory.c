@@ -195,8 +195,8 @@ bool memory_create(struct sink *sink, const struct sink_spec *spec, struct arena
     if (!memory_enter(self, err))
         return false;
     if (by_name(self->store, spec->name))
-        return memory_leave(err_set(err, ERR_FATAL, ERR_HTTP, 409, "collection %s: the name is taken",
-                                    spec->name));
+        return memory_leave(
+            err_set(err, ERR_FATAL, ERR_HTTP, 409, "collection %s: the name is taken", spec->name));
     struct memory_collection *collection = zeroed(sizeof *collection);
     collection->name = copy(spec->name);
     collection->distance = copy(spec->distance);
@@ -327,6 +327,7 @@ static void read_record(const struct held_record *held, unsigned include, struct
         out->text = arena_strdup(arena, held->text);
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 bool memory_scan(struct sink *sink, const char *collection, size_t offset, unsigned include,
                  struct arena *arena, struct sink_record **out, size_t *count, struct err *err)
 {
@@ -342,6 +343,7 @@ bool memory_scan(struct sink *sink, const char *collection, size_t offset, unsig
     return memory_leave(true);
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 bool memory_fetch(struct sink *sink, const char *collection, const char *const *ids,
                   size_t id_count, unsigned include, struct arena *arena, struct sink_record **out,
                   size_t *count, struct err *err)
@@ -445,6 +447,7 @@ static struct candidate *rank(const struct memory_collection *held, const struct
     return candidates;
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 bool memory_query(struct sink *sink, const char *collection, const float *vector, size_t dims,
                   size_t k, const char *where, struct arena *arena, struct sink_match **out,
                   size_t *count, struct err *err)

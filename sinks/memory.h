@@ -24,11 +24,11 @@ bool memory_update(struct sink *sink, const char *collection, const struct sink_
                    size_t count, struct err *err) MUST_USE;
 bool memory_erase(struct sink *sink, const char *collection, const char *const *ids, size_t count,
                   struct err *err) MUST_USE;
-bool memory_count(struct sink *sink, const char *collection, int64_t *out,
-                  struct err *err) MUST_USE;
+bool memory_count(struct sink *sink, const char *collection, int64_t *out, struct err *err)
+    MUST_USE;
 bool memory_scan(struct sink *sink, const char *collection, size_t offset, unsigned include,
-                 struct arena *arena, struct sink_record **out, size_t *count,
-                 struct err *err) MUST_USE;
+                 struct arena *arena, struct sink_record **out, size_t *count, struct err *err)
+    MUST_USE;
 bool memory_fetch(struct sink *sink, const char *collection, const char *const *ids,
                   size_t id_count, unsigned include, struct arena *arena, struct sink_record **out,
                   size_t *count, struct err *err) MUST_USE;

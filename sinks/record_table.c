@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sinks/record_table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,6 +137,7 @@ static struct held_record *add_record(struct record_table *table, const char *id
     }
     if (2 * (table->count + 1) > table->slot_count)
         reindex(table);
+    assert(table->records);
     size_t slot = slot_of(table, id);
     struct held_record *record = &table->records[table->count++];
     *record = (struct held_record){.id = copy(id)};

@@ -236,6 +236,7 @@ bool sink_count(struct sink *sink, const char *collection, int64_t *out, struct 
     return sink->ops->count(sink, collection, out, err);
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 bool sink_scan(struct sink *sink, const char *collection, size_t offset, unsigned include,
                struct arena *arena, struct sink_record **out, size_t *count, struct err *err)
 {
@@ -244,6 +245,7 @@ bool sink_scan(struct sink *sink, const char *collection, size_t offset, unsigne
     return sink->ops->scan(sink, collection, offset, include, arena, out, count, err);
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 bool sink_fetch(struct sink *sink, const char *collection, const char *const *ids, size_t id_count,
                 unsigned include, struct arena *arena, struct sink_record **out, size_t *count,
                 struct err *err)
@@ -271,6 +273,7 @@ bool sink_fetch(struct sink *sink, const char *collection, const char *const *id
     return true;
 }
 
+/* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 bool sink_query(struct sink *sink, const char *collection, const struct sink_query *query,
                 struct arena *arena, struct sink_match **out, size_t *count, struct err *err)
 {

@@ -40,7 +40,7 @@ struct sink_spec {
 
 /* What a collection is, as the store says. */
 struct sink_collection {
-    char id[128];  /* the store's handle; all record calls take it */
+    char id[128]; /* the store's handle; all record calls take it */
     char name[520];
     size_t dims; /* 0: nothing written yet */
     char distance[16];
@@ -95,15 +95,16 @@ struct sink_ops {
                    size_t count, struct err *err) MUST_USE;
     bool (*erase)(struct sink *sink, const char *collection, const char *const *ids, size_t count,
                   struct err *err) MUST_USE;
-    bool (*count)(struct sink *sink, const char *collection, int64_t *out, struct err *err) MUST_USE;
+    bool (*count)(struct sink *sink, const char *collection, int64_t *out, struct err *err)
+        MUST_USE;
     /* One page of records in the store's own order, from `offset`; *count 0 at the end. */
     bool (*scan)(struct sink *sink, const char *collection, size_t offset, unsigned include,
-                 struct arena *arena, struct sink_record **out, size_t *count,
-                 struct err *err) MUST_USE;
+                 struct arena *arena, struct sink_record **out, size_t *count, struct err *err)
+        MUST_USE;
     /* The records of these ids that exist, in any order. */
-    bool (*fetch)(struct sink *sink, const char *collection, const char *const *ids, size_t id_count,
-                  unsigned include, struct arena *arena, struct sink_record **out, size_t *count,
-                  struct err *err) MUST_USE;
+    bool (*fetch)(struct sink *sink, const char *collection, const char *const *ids,
+                  size_t id_count, unsigned include, struct arena *arena, struct sink_record **out,
+                  size_t *count, struct err *err) MUST_USE;
     /* The k nearest, nearest first, with text and metadata. `where`: the store's own JSON, or NULL. */
     bool (*query)(struct sink *sink, const char *collection, const float *vector, size_t dims,
                   size_t k, const char *where, struct arena *arena, struct sink_match **out,
@@ -140,8 +141,8 @@ bool sink_erase(struct sink *sink, const char *collection, const char *const *id
                 struct err *err) MUST_USE;
 bool sink_count(struct sink *sink, const char *collection, int64_t *out, struct err *err) MUST_USE;
 bool sink_scan(struct sink *sink, const char *collection, size_t offset, unsigned include,
-               struct arena *arena, struct sink_record **out, size_t *count,
-               struct err *err) MUST_USE;
+               struct arena *arena, struct sink_record **out, size_t *count, struct err *err)
+    MUST_USE;
 bool sink_fetch(struct sink *sink, const char *collection, const char *const *ids, size_t id_count,
                 unsigned include, struct arena *arena, struct sink_record **out, size_t *count,
                 struct err *err) MUST_USE;
@@ -152,8 +153,8 @@ struct sink_query {
     const char *where; /* the store's own JSON; NULL: all */
 };
 bool sink_query(struct sink *sink, const char *collection, const struct sink_query *query,
-                struct arena *arena, struct sink_match **out, size_t *count,
-                struct err *err) MUST_USE;
+                struct arena *arena, struct sink_match **out, size_t *count, struct err *err)
+    MUST_USE;
 void sink_interrupt(struct sink *sink);
 void sink_close(struct sink *sink); /* NULL is fine */
 DEFINE_FREEP(struct sink, sink_close)

@@ -92,8 +92,13 @@ static void tells_texts_apart(void **state)
 
 static void takes_any_text(void **state)
 {
-    static const char *const texts[] = {"\"quoted\" \\ and \n line", "\x01\x1f control", "日本語 👩‍👩‍👧‍👦",
-                                        "x", "   spaced   ", "{\"input\": [1]}", "…"};
+    static const char *const texts[] = {"\"quoted\" \\ and \n line",
+                                        "\x01\x1f control",
+                                        "日本語 👩‍👩‍👧‍👦",
+                                        "x",
+                                        "   spaced   ",
+                                        "{\"input\": [1]}",
+                                        "…"};
     float vectors[DIMS];
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         const struct embed_text text = {texts[i], strlen(texts[i])};
@@ -175,10 +180,14 @@ static void failures_are_classified(void **state)
         enum err_action action;
         int64_t code;
     } cases[] = {
-        {"!rate", ERR_RETRY, EMBED_RATE_LIMITED}, {"!quota", ERR_FATAL, EMBED_QUOTA},
-        {"!auth", ERR_FATAL, EMBED_AUTH},         {"!missing", ERR_FATAL, EMBED_MODEL_MISSING},
-        {"!refuse", ERR_REJECT, EMBED_REFUSED},   {"!long", ERR_REJECT, EMBED_TOO_LONG},
-        {"!busy", ERR_RETRY, 503},                {"!garbage", ERR_RETRY, EMBED_BAD_REPLY},
+        {"!rate", ERR_RETRY, EMBED_RATE_LIMITED},
+        {"!quota", ERR_FATAL, EMBED_QUOTA},
+        {"!auth", ERR_FATAL, EMBED_AUTH},
+        {"!missing", ERR_FATAL, EMBED_MODEL_MISSING},
+        {"!refuse", ERR_REJECT, EMBED_REFUSED},
+        {"!long", ERR_REJECT, EMBED_TOO_LONG},
+        {"!busy", ERR_RETRY, 503},
+        {"!garbage", ERR_RETRY, EMBED_BAD_REPLY},
         {"!nothing", ERR_RETRY, EMBED_BAD_REPLY},
     };
     if (!is_remote(*state))

@@ -68,9 +68,11 @@ static size_t load_all(const char *folder, struct buf *seeds)
 
 static void put_token(struct buf *to)
 {
-    static const char *const tokens[] = {"null", "[",    "]",    "{",    "}",        "\"",   ",",
-                                         "-1",   "1e99", "0.5",  "\\u0000", "\xff",  "\n\n", ". ",
-                                         "👍🏽",    "\xcc\x81", "true", "9223372036854775807", "  "};
+    static const char *const tokens[] = {
+        "null", "[",  "]",        "{",        "}",       "\"",
+        ",",    "-1", "1e99",     "0.5",      "\\u0000", "\xff",
+        "\n\n", ". ", "👍🏽", "\xcc\x81", "true",    "9223372036854775807",
+        "  "};
     buf_puts(to, tokens[random_below(ARRAY_LEN(tokens))]);
 }
 

@@ -18,7 +18,10 @@ static struct embed_config example(void)
         .digest = "0a109f42",
         .dims = 768,
         .distance = "cosine",
-        .normalize = {.form = TEXT_FORM_NFC, .trim = true, .stopwords = stopwords, .stopword_count = 1},
+        .normalize = {.form = TEXT_FORM_NFC,
+                      .trim = true,
+                      .stopwords = stopwords,
+                      .stopword_count = 1},
         .document_prefix = "search_document: ",
         .query_prefix = "search_query: ",
         .chunk = {CHUNKER_RECURSIVE, 1200, 120},
@@ -40,8 +43,8 @@ static void content_is_the_sha256_of_the_bytes(void **state)
     char text[SHA256_TEXT_SIZE];
     struct sha256 fp = content_fp("abc", 3);
     sha256_format(&fp, text);
-    assert_string_equal(
-        text, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_string_equal(text,
+                        "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 static void config_does_not_depend_on_the_order_of_members(void **state)
@@ -136,9 +139,18 @@ static void refuses_a_config_that_it_does_not_understand(void **state)
 {
     (void)state;
     static const char *const edits[][2] = {
-        {"driver", "7"},      {"dims", "0"},        {"dims", "70000"},     {"dims", "1.5"},
-        {"distance", "\"x\""}, {"id_scheme", "\"\""}, {"chunk", "null"},     {"chunk", "{}"},
-        {"normalize", "[]"},  {"text", "[1]"},      {"text", "\"title\""}, {"query_prefix", "null"},
+        {"driver", "7"},
+        {"dims", "0"},
+        {"dims", "70000"},
+        {"dims", "1.5"},
+        {"distance", "\"x\""},
+        {"id_scheme", "\"\""},
+        {"chunk", "null"},
+        {"chunk", "{}"},
+        {"normalize", "[]"},
+        {"text", "[1]"},
+        {"text", "\"title\""},
+        {"query_prefix", "null"},
         {"chunk", "{\"strategy\":\"fixed\",\"max_chars\":5,\"overlap_chars\":5}"},
         {"normalize", "{\"unicode\":\"nfd\",\"trim\":true,\"lowercase\":true,\"stopwords\":[]}"},
     };

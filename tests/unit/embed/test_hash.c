@@ -128,8 +128,9 @@ static void repeats_count_less_than_once_each(void **state)
     (void)state;
     CLEANUP(embedder_closep) struct embedder *hash = open_hash(NULL, DIMS);
     double four = cosine(hash, "duck duck duck duck pond", "duck");
-    double sixteen = cosine(hash, "duck duck duck duck duck duck duck duck duck duck duck duck duck "
-                                  "duck duck duck pond",
+    double sixteen = cosine(hash,
+                            "duck duck duck duck duck duck duck duck duck duck duck duck duck "
+                            "duck duck duck pond",
                             "duck");
     assert_true(four > 0.6 && sixteen > four && sixteen < 0.999);
 }

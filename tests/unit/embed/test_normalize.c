@@ -21,8 +21,9 @@ static void assert_normal(const struct normalize_options *options, const char *t
 static void replaces_invalid_utf8(void **state)
 {
     (void)state;
-    assert_normal(&usual, "a\xff"
-                          "b\xc3",
+    assert_normal(&usual,
+                  "a\xff"
+                  "b\xc3",
                   "a\xef\xbf\xbd"
                   "b\xef\xbf\xbd");
 }
@@ -30,21 +31,24 @@ static void replaces_invalid_utf8(void **state)
 static void makes_line_feeds_of_all_line_ends(void **state)
 {
     (void)state;
-    assert_normal(&usual, "a\r\nb\rc\xc2\x85"
-                          "d\xe2\x80\xa8"
-                          "e\x0b"
-                          "f\x0cg",
+    assert_normal(&usual,
+                  "a\r\nb\rc\xc2\x85"
+                  "d\xe2\x80\xa8"
+                  "e\x0b"
+                  "f\x0cg",
                   "a\nb\nc\nd\ne\nf\ng");
-    assert_normal(&usual, "a\xe2\x80\xa9"
-                          "b\r\r\nc",
+    assert_normal(&usual,
+                  "a\xe2\x80\xa9"
+                  "b\r\r\nc",
                   "a\n\nb\n\nc");
 }
 
 static void drops_control_characters(void **state)
 {
     (void)state;
-    assert_normal(&usual, "a\x01\x1b\x7f\xc2\x80\xc2\x9f"
-                          "b\tc",
+    assert_normal(&usual,
+                  "a\x01\x1b\x7f\xc2\x80\xc2\x9f"
+                  "b\tc",
                   "ab\tc");
     CLEANUP(buf_fini) struct buf out = BUF_INIT(100);
     normalize_text(&usual, "a\0b", 3, &out);

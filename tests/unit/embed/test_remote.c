@@ -123,8 +123,8 @@ static void asks_for_base64_and_names_the_model(void **state)
     embed_count(embedder, "a \"b\"", 1);
     CLEANUP(cJSON_Deletep) cJSON *body = body_of(recorder, 0);
     char *text = json_canonical(body);
-    assert_string_equal(text,
-                        "{\"encoding_format\":\"base64\",\"input\":[\"a \\\"b\\\"\"],\"model\":\"m\"}");
+    assert_string_equal(
+        text, "{\"encoding_format\":\"base64\",\"input\":[\"a \\\"b\\\"\"],\"model\":\"m\"}");
     free(text);
     assert_non_null(strstr(recorder->headers, "Authorization: Bearer sk-1\r\n"));
     assert_non_null(strstr(recorder->headers, "Content-Type: application/json\r\n"));

@@ -25,9 +25,10 @@ static void openai_gives_base64_or_numbers_in_any_order(void **state)
     float v[4] = {0};
     struct err err = {0};
     /* AACAPwAAAEA= is 1.0, 2.0 */
-    struct embed_reply reply = reply_of(
-        200, "{\"data\":[{\"index\":1,\"embedding\":[3,4.5]},{\"index\":0,\"embedding\":\"AACAPwAAAEA=\"}]}",
-        2, 2);
+    struct embed_reply reply = reply_of(200,
+                                        "{\"data\":[{\"index\":1,\"embedding\":[3,4.5]},{\"index\":"
+                                        "0,\"embedding\":\"AACAPwAAAEA=\"}]}",
+                                        2, 2);
     assert_true(embed_reply_openai(&reply, v, &err));
     assert_true(is_near(v[0], 1) && is_near(v[1], 2) && is_near(v[2], 3) && is_near(v[3], 4.5));
 }
@@ -118,35 +119,40 @@ struct refusal {
 
 /* The words are the servers' own. */
 static const struct refusal refusals[] = {
-    {401, "{\"error\":{\"message\":\"Incorrect API key provided\",\"code\":\"invalid_api_key\"}}", 1,
-     ERR_FATAL, EMBED_AUTH},
+    {401, "{\"error\":{\"message\":\"Incorrect API key provided\",\"code\":\"invalid_api_key\"}}",
+     1, ERR_FATAL, EMBED_AUTH},
     {403, "", 1, ERR_FATAL, EMBED_AUTH},
     {402, "{}", 1, ERR_FATAL, EMBED_QUOTA},
     {404, "{\"error\":\"model \\\"x\\\" not found, try pulling it first\"}", 1, ERR_FATAL,
      EMBED_MODEL_MISSING},
-    {429, "{\"error\":{\"message\":\"Rate limit reached\",\"type\":\"requests\",\"code\":"
-          "\"rate_limit_exceeded\"}}",
+    {429,
+     "{\"error\":{\"message\":\"Rate limit reached\",\"type\":\"requests\",\"code\":"
+     "\"rate_limit_exceeded\"}}",
      1, ERR_RETRY, EMBED_RATE_LIMITED},
-    {429, "{\"error\":{\"message\":\"You exceeded your current quota\",\"type\":"
-          "\"insufficient_quota\",\"code\":\"insufficient_quota\"}}",
+    {429,
+     "{\"error\":{\"message\":\"You exceeded your current quota\",\"type\":"
+     "\"insufficient_quota\",\"code\":\"insufficient_quota\"}}",
      1, ERR_FATAL, EMBED_QUOTA},
     {429, "{\"error\":{\"message\":\"x\",\"type\":\"t\",\"code\":\"org_spend_limit_exceeded\"}}", 1,
      ERR_FATAL, EMBED_QUOTA},
     {429, "overloaded", 4, ERR_RETRY, EMBED_RATE_LIMITED},
-    {400, "{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens, however "
-          "you requested 9000 tokens\",\"type\":\"invalid_request_error\",\"code\":null}}",
+    {400,
+     "{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens, however "
+     "you requested 9000 tokens\",\"type\":\"invalid_request_error\",\"code\":null}}",
      1, ERR_REJECT, EMBED_TOO_LONG},
     {400, "{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens\"}}", 2,
      ERR_RETRY, EMBED_TOO_MANY},
     {400, "{\"error\":\"the input length exceeds the context length\"}", 1, ERR_REJECT,
      EMBED_TOO_LONG},
-    {500, "{\"error\":{\"code\":500,\"message\":\"input (548 tokens) is too large to process. "
-          "increase the physical batch size (current batch size: 512)\"}}",
+    {500,
+     "{\"error\":{\"code\":500,\"message\":\"input (548 tokens) is too large to process. "
+     "increase the physical batch size (current batch size: 512)\"}}",
      1, ERR_REJECT, EMBED_TOO_LONG},
     {413, "Payload too large", 8, ERR_RETRY, EMBED_TOO_MANY},
     {413, "Payload too large", 1, ERR_REJECT, EMBED_TOO_LONG},
-    {422, "{\"error\":\"batch size 64 > maximum allowed batch size 32\",\"error_type\":"
-          "\"Validation\"}",
+    {422,
+     "{\"error\":\"batch size 64 > maximum allowed batch size 32\",\"error_type\":"
+     "\"Validation\"}",
      64, ERR_RETRY, EMBED_TOO_MANY},
     {422, "{\"error\":\"`inputs` must have less than 512 tokens. Given: 600\"}", 1, ERR_REJECT,
      EMBED_TOO_LONG},
@@ -185,7 +191,8 @@ static void the_providers_words_are_kept_short_and_without_the_key(void **state)
 {
     (void)state;
     char body[2000];
-    snprintf(body, sizeof body, "{\"error\":{\"message\":\"key sk-secret is\\nnot known: %01000d\"}}", 7);
+    snprintf(body, sizeof body,
+             "{\"error\":{\"message\":\"key sk-secret is\\nnot known: %01000d\"}}", 7);
     struct embed_reply reply = reply_of(401, body, 1, 3);
     reply.secret = "sk-secret";
     struct err err = {0};
@@ -202,8 +209,9 @@ static void the_providers_words_are_kept_short_and_without_the_key(void **state)
 static void ollamas_digest_is_found_by_name(void **state)
 {
     (void)state;
-    const char *tags = "{\"models\":[{\"name\":\"nomic:v2\",\"digest\":\"aa\"},"
-                       "{\"name\":\"nomic:latest\",\"digest\":\"bb\"},{\"name\":\"x\",\"digest\":7}]}";
+    const char *tags =
+        "{\"models\":[{\"name\":\"nomic:v2\",\"digest\":\"aa\"},"
+        "{\"name\":\"nomic:latest\",\"digest\":\"bb\"},{\"name\":\"x\",\"digest\":7}]}";
     struct embed_reply reply = reply_of(200, tags, 0, 3);
     char digest[128];
     struct err err = {0};

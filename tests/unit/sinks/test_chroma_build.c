@@ -18,9 +18,10 @@ static struct sink_record record_of(const char *id, const char *text)
 static void names_follow_chromas_rule(void **state)
 {
     (void)state;
-    static const char *const good[] = {"abc", "a-b", "docs__v1__nomic-embed-text", "A.b_c9", "1.2.3"};
-    static const char *const bad[] = {"",     "ab",    "_abc",  "abc-",  "a..b",      "a:b",
-                                      "a b",  "a/b",   "äbc",   ".abc",  "127.0.0.1", "ab\n"};
+    static const char *const good[] = {"abc", "a-b", "docs__v1__nomic-embed-text", "A.b_c9",
+                                       "1.2.3"};
+    static const char *const bad[] = {"",    "ab",  "_abc", "abc-", "a..b",      "a:b",
+                                      "a b", "a/b", "äbc",  ".abc", "127.0.0.1", "ab\n"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         assert_null(chroma_name_problem(good[i]));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -58,11 +59,10 @@ static void upsert_sends_arrays_side_by_side(void **state)
     records[0].metadata = fields;
     records[0].metadata_count = 2;
     chroma_build_upsert(&out, &(struct chroma_form){.documents = true}, records, 2);
-    assert_string_equal(buf_str(&out),
-                        "{\"ids\":[\"a\\\"1\",\"b\"],"
-                        "\"embeddings\":[[1,-2,0.100000001],[1,-2,0.100000001]],"
-                        "\"documents\":[\"text\",null],"
-                        "\"metadatas\":[{\"gone\":null,\"n\":1},null]}");
+    assert_string_equal(buf_str(&out), "{\"ids\":[\"a\\\"1\",\"b\"],"
+                                       "\"embeddings\":[[1,-2,0.100000001],[1,-2,0.100000001]],"
+                                       "\"documents\":[\"text\",null],"
+                                       "\"metadatas\":[{\"gone\":null,\"n\":1},null]}");
 }
 
 static void upsert_without_documents_sends_base64_and_no_text(void **state)
@@ -105,8 +105,9 @@ static void every_body_is_json(void **state)
         CLEANUP(cJSON_Deletep) cJSON *body = json_parse(bodies[i].data, bodies[i].size, NULL);
         assert_true(cJSON_IsObject(body));
     }
-    assert_string_equal(buf_str(&bodies[2]), "{\"limit\":10,\"offset\":5,\"include\":[\"metadatas\","
-                                             "\"embeddings\",\"documents\"]}");
+    assert_string_equal(buf_str(&bodies[2]),
+                        "{\"limit\":10,\"offset\":5,\"include\":[\"metadatas\","
+                        "\"embeddings\",\"documents\"]}");
     assert_non_null(strstr(buf_str(&bodies[3]), "\"include\":[]"));
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
         buf_fini(&bodies[i]);
@@ -118,10 +119,9 @@ static void a_query_takes_a_where_that_is_an_object_only(void **state)
     CLEANUP(buf_fini) struct buf out = BUF_INIT(MIB);
     struct sink_query query = {.vector = vector, .dims = 3, .k = 7, .where = " {\"a\" : 1} "};
     assert_true(chroma_build_query(&out, &query));
-    assert_string_equal(buf_str(&out),
-                        "{\"query_embeddings\":[[1,-2,0.100000001]],\"n_results\":7,"
-                        "\"where\":{\"a\":1},"
-                        "\"include\":[\"distances\",\"metadatas\",\"documents\"]}");
+    assert_string_equal(buf_str(&out), "{\"query_embeddings\":[[1,-2,0.100000001]],\"n_results\":7,"
+                                       "\"where\":{\"a\":1},"
+                                       "\"include\":[\"distances\",\"metadatas\",\"documents\"]}");
     static const char *const wrong[] = {"", "[]", "{\"a\":1},\"n_results\":0", "{", "null"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         buf_clear(&out);

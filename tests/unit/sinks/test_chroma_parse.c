@@ -68,7 +68,8 @@ static void the_space_of_old_and_of_plain_collections_is_found(void **state)
     struct sink_collection out;
     struct err err = {0};
     struct chroma_reply reply = reply_of(
-        200, "{\"id\":\"i\",\"name\":\"n\",\"metadata\":{\"hnsw:space\":\"ip\"},\"dimension\":null}");
+        200,
+        "{\"id\":\"i\",\"name\":\"n\",\"metadata\":{\"hnsw:space\":\"ip\"},\"dimension\":null}");
     assert_true(chroma_parse_collection(&reply, *state, &out, &err));
     assert_string_equal(out.distance, "ip");
     assert_int_equal(out.dims, 0);
@@ -160,9 +161,9 @@ static void matches_are_read_from_nested_columns(void **state)
     struct sink_match *matches = NULL;
     size_t count = 0;
     struct err err = {0};
-    struct chroma_reply reply =
-        reply_of(200, "{\"ids\":[[\"a\",\"b\"]],\"distances\":[[0.25,1]],\"documents\":[[\"x\",null]],"
-                      "\"metadatas\":[[{\"n\":1},null]],\"embeddings\":null}");
+    struct chroma_reply reply = reply_of(
+        200, "{\"ids\":[[\"a\",\"b\"]],\"distances\":[[0.25,1]],\"documents\":[[\"x\",null]],"
+             "\"metadatas\":[[{\"n\":1},null]],\"embeddings\":null}");
     assert_true(chroma_parse_matches(&reply, *state, &matches, &count, &err));
     assert_int_equal(count, 2);
     assert_true(fabs(matches[0].distance - 0.25) < 1e-9);
@@ -218,13 +219,14 @@ static void refusals_are_told_apart(void **state)
          "{\"error\":\"InvalidArgumentError\",\"message\":\"Collection expecting embedding with "
          "dimension of 3, got 2\"}",
          ERR_FATAL, "dimension of 3, got 2"},
-        {400, "{\"error\":\"InvalidArgumentError\",\"message\":\"Empty id\"}", ERR_REJECT, "Empty id"},
+        {400, "{\"error\":\"InvalidArgumentError\",\"message\":\"Empty id\"}", ERR_REJECT,
+         "Empty id"},
         {401, "", ERR_FATAL, "access"},
         {403, "{}", ERR_FATAL, "access"},
         {404, "{\"error\":\"NotFoundError\",\"message\":\"Collection [x] does not exist\"}",
          ERR_FATAL, "the collection is gone"},
-        {409, "{\"error\":\"ChromaError\",\"message\":\"Collection [x] already exists\"}", ERR_FATAL,
-         "taken"},
+        {409, "{\"error\":\"ChromaError\",\"message\":\"Collection [x] already exists\"}",
+         ERR_FATAL, "taken"},
         {410, "{\"error\":\"Unimplemented\"}", ERR_FATAL, "Unimplemented"},
         {413, "Payload too large", ERR_REJECT, "Payload too large"},
         {422, "x", ERR_FATAL, "refuses"},

@@ -9,6 +9,14 @@
 
 #define IDS 200
 
+static uint64_t random_state = 1;
+
+static unsigned random_below(unsigned limit)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(random_state >> 33) % limit;
+}
+
 static void put(struct record_table *table, unsigned number, float first)
 {
     char id[16];
@@ -33,11 +41,10 @@ static void behaves_like_a_plain_array(void **state)
     struct record_table table = {0};
     float model[IDS] = {0}; /* 0: not there */
     size_t live = 0;
-    srand(1);
     for (int step = 1; step < 20000; step++) {
-        unsigned number = (unsigned)rand() % IDS;
+        unsigned number = random_below(IDS);
         bool there = model[number] > 0;
-        if (rand() % 3 > 0) {
+        if (random_below(3) > 0) {
             put(&table, number, (float)step);
             live += !there;
             model[number] = (float)step;
@@ -47,7 +54,7 @@ static void behaves_like_a_plain_array(void **state)
             model[number] = 0;
         }
         assert_int_equal(table.count, live);
-        unsigned probe = (unsigned)rand() % IDS;
+        unsigned probe = random_below(IDS);
         char id[16];
         snprintf(id, sizeof id, "id%u", probe);
         const struct held_record *held = record_table_get(&table, id);

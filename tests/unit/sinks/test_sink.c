@@ -12,8 +12,8 @@
 
 struct scripted {
     struct sink base;
-    bool there;      /* the collection is found */
-    bool race;       /* it appears while it is being created */
+    bool there; /* the collection is found */
+    bool race;  /* it appears while it is being created */
     size_t calls;
     size_t largest;
     size_t total;
@@ -82,8 +82,7 @@ static const struct sink_ops scripted_sink = {.name = "scripted",
 static struct scripted scripted(size_t max_records, size_t max_body_size)
 {
     return (struct scripted){
-        .base = {.ops = &scripted_sink,
-                 .limits = {max_records, max_body_size, max_records, 1}}};
+        .base = {.ops = &scripted_sink, .limits = {max_records, max_body_size, max_records, 1}}};
 }
 
 static struct sink_record *records_of(size_t count, const char *text)

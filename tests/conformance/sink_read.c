@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every store that keeps records must do when it is read, run over sink_registry. */
+#include "conformance/sink_fixture.h"
+
+static void a_scan_sees_every_record_once(void **state)
+{
+    struct fixture *f = *state;
+    enum { TOTAL = 2300 };
+    upsert(f, make_batch(f, "a", TOTAL));
+    bool seen[TOTAL] = {false};
+    for (size_t offset = 0;;) {
+        struct batch page = {0};
+        MUST(f, sink_scan(f->sink, f->collection.id, offset, SINK_IDS, f->arena, &page.records,
+                          &page.count, &f->err));
+        if (page.count == 0)
+            break;
+        for (size_t i = 0; i < page.count; i++) {
+            size_t n = strtoul(page.records[i].id + 1, NULL, 10);
+            assert_true(n < TOTAL && !seen[n]);
+            seen[n] = true;
+            assert_null(page.records[i].vector);
+            assert_null(page.records[i].text);
+            assert_int_equal(page.records[i].metadata_count, 0);
+        }
+        offset += page.count;
+    }
+    for (size_t i = 0; i < TOTAL; i++)
+        assert_true(seen[i]);
+}
+
+static void a_scan_brings_what_was_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    struct batch batch = make_batch(f, "a", 3);
+    upsert(f, batch);
+    struct batch page = {0};
+    MUST(f, sink_scan(f->sink, f->collection.id, 1, SINK_METADATA | SINK_VECTORS | SINK_TEXT,
+                      f->arena, &page.records, &page.count, &f->err));
+    assert_int_equal(page.count, 2);
+    for (size_t i = 0; i < page.count; i++) {
+        size_t n = strtoul(page.records[i].id + 1, NULL, 10);
+        assert_int_equal(page.records[i].dims, DIMS);
+        assert_true(cosine(page.records[i].vector, batch.records[n].vector) > 0.999999);
+        assert_string_equal(page.records[i].text, batch.records[n].text);
+        assert_int_equal(value_of(&page.records[i], "n")->as.integer, n);
+    }
+}
+
+static void fetch_leaves_out_what_is_not_there(void **state)
+{
+    struct fixture *f = *state;
+    struct batch batch = make_batch(f, "a", 1200);
+    upsert(f, batch);
+    const char **ids = arena_alloc_array(f->arena, 2400, sizeof *ids);
+    for (size_t i = 0; i < 2400; i++)
+        ids[i] = i % 2 ? "unknown" : batch.records[i / 2].id;
+    struct batch found = {0};
+    MUST(f, sink_fetch(f->sink, f->collection.id, ids, 0, SINK_IDS, f->arena, &found.records,
+                       &found.count, &f->err));
+    assert_int_equal(found.count, 0);
+    MUST(f, sink_fetch(f->sink, f->collection.id, ids, 2400, SINK_METADATA, f->arena,
+                       &found.records, &found.count, &f->err));
+    assert_int_equal(found.count, 1200);
+    for (size_t i = 0; i < found.count; i++)
+        assert_string_equal(
+            found.records[i].id,
+            arena_printf(f->arena, "a%" PRId64, value_of(&found.records[i], "n")->as.integer));
+}
+
+static struct sink_match *query(struct fixture *f, const float *vector, const char *where,
+                                size_t *found)
+{
+    const struct sink_query asked = {.vector = vector, .dims = DIMS, .k = 5, .where = where};
+    struct sink_match *matches = NULL;
+    MUST(f, sink_query(f->sink, f->collection.id, &asked, f->arena, &matches, found, &f->err));
+    return matches;
+}
+
+static void a_query_gives_the_nearest_first(void **state)
+{
+    struct fixture *f = *state;
+    struct batch batch = make_batch(f, "a", 40);
+    size_t found = 0;
+    assert_int_equal((query(f, batch.records[0].vector, NULL, &found), found), 0);
+    upsert(f, batch);
+    for (size_t i = 0; i < batch.count; i++) {
+        struct sink_match *matches = query(f, batch.records[i].vector, NULL, &found);
+        assert_int_equal(found, 5);
+        assert_string_equal(matches[0].record.id, batch.records[i].id);
+        assert_string_equal(matches[0].record.text, batch.records[i].text);
+        assert_int_equal(value_of(&matches[0].record, "n")->as.integer, i);
+        assert_true(fabs(matches[0].distance) < 1e-4);
+        for (size_t j = 1; j < found; j++)
+            assert_true(matches[j].distance >= matches[j - 1].distance);
+    }
+}
+
+static void a_query_can_be_narrowed(void **state)
+{
+    struct fixture *f = *state;
+    struct batch batch = make_batch(f, "a", 40);
+    upsert(f, batch);
+    size_t found = 0;
+    struct sink_match *matches =
+        query(f, batch.records[0].vector, "{\"source_id\":\"s3\"}", &found);
+    assert_int_equal(found, 2);
+    for (size_t i = 0; i < found; i++)
+        assert_string_equal(value_of(&matches[i].record, "source_id")->as.string, "s3");
+    const struct sink_query wrong = {
+        .vector = batch.records[0].vector, .dims = DIMS, .k = 1, .where = "{\"a\":1}, \"k\": 2"};
+    struct sink_match *none = NULL;
+    assert_false(sink_query(f->sink, f->collection.id, &wrong, f->arena, &none, &found, &f->err));
+    assert_int_equal(f->err.action, ERR_REJECT);
+}
+
+static void a_query_by_other_dimensions_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct batch batch = make_batch(f, "a", 2);
+    upsert(f, batch);
+    const struct sink_query wrong = {.vector = batch.records[0].vector, .dims = 3, .k = 1};
+    struct sink_match *none = NULL;
+    size_t found = 0;
+    assert_false(sink_query(f->sink, f->collection.id, &wrong, f->arena, &none, &found, &f->err));
+    assert_int_equal(f->err.action, ERR_FATAL);
+}
+
+static int run_suite(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_scan_sees_every_record_once),
+        TEST(a_scan_brings_what_was_asked_for),
+        TEST(fetch_leaves_out_what_is_not_there),
+        TEST(a_query_gives_the_nearest_first),
+        cmocka_unit_test_setup_teardown(a_query_gives_the_nearest_first, set_up_l2, tear_down),
+        TEST(a_query_can_be_narrowed),
+        TEST(a_query_by_other_dimensions_is_refused),
+    };
+    return keeps_records() ? cmocka_run_group_tests_name(driver, tests, NULL, NULL) : 0;
+}
+
+int main(void)
+{
+    return run_over_stores(run_suite);
+}
