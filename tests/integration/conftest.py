@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One set of real servers for all tests of a file; a scene of its own for each test."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from scene import Scene, Servers
+from support import servers
+
+
+@pytest.fixture(scope="session")
+def mongo():
+    with servers.mongodb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chroma():
+    with servers.chroma() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    with servers.kafka() as server:
+        yield server
+
+
+@pytest.fixture
+def scene(request, tmp_path, mongo, chroma):
+    """Kafka is started for tests that ask for `worklog: kafka`, or for the fixture."""
+    with_kafka = "kafka" in request.fixturenames or _worklog_of(request) == "kafka"
+    broker = request.getfixturevalue("kafka") if with_kafka else None
+    name = re.sub(r"\W+", "_", request.node.name.removeprefix("test_"))[:30].strip("_")
+    with Scene(name, tmp_path, Servers(mongo, chroma, broker)) as scene:
+        yield scene
+
+
+def _worklog_of(request) -> str | None:
+    call = getattr(request.node, "callspec", None)
+    return call.params.get("worklog") if call else None

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an integration test plays in: databases of its own, a counting embedder, agents, an oracle."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymongo import MongoClient
+
+from support import Agent, ChromaReader, Embedder, TookTooLong, oracle, wait_until
+
+from localservers.process import free_port  # isort: skip  (support makes it findable)
+
+PROBE = "vectail"  # the text that a new embedder is tried with
+DIMS = 32
+
+
+@dataclass(frozen=True)
+class Servers:
+    mongo: object
+    chroma: object
+    kafka: object | None
+
+
+class Scene:
+    """Everything is named after the test, so that tests of a file can share their servers."""
+
+    def __init__(self, name: str, directory: Path, servers: Servers):
+        self.name = f"{name[:24]}_{time.time_ns() % 10**6}"
+        self.directory = directory
+        self.servers = servers
+        self.reader = ChromaReader(servers.chroma.address)
+        self.client = MongoClient(servers.mongo.address)
+        self.database = self.client[f"{self.name}_src"]
+        self.embedder = Embedder(DIMS)
+        self.agents: list[Agent] = []
+        self.families: dict[str, dict] = {}
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for agent in self.agents:
+            with contextlib.suppress(TookTooLong):
+                agent.kill()
+        self.embedder.stop()
+        self.client.close()
+
+    # Configuration
+
+    def family(self, name: str = "docs", **more) -> dict:
+        """Adds a family to the configuration; `more` replaces whole keys."""
+        family = {
+            "source": {"database": self.database.name, "collection": name},
+            "text": ["text"],
+            "store": "main",
+            "version": {"label": "v1", "embedder": "double"},
+        }
+        self.families[name] = family | more
+        return self.families[name]
+
+    def config(self, worklog: str = "kafka", **more) -> dict:
+        log = {"driver": "memory"}
+        if worklog == "kafka":
+            log = {"driver": "kafka", "brokers": self.servers.kafka.address, "partitions": 4}
+        config = {
+            "name": self.name,
+            "instance": "",
+            "roles": ["capture", "work"],
+            "mongodb": {"uri": self.servers.mongo.address, "state_database": f"{self.name}_state"},
+            "worklog": log,
+            "stores": {"main": {"driver": "chroma", "url": self.servers.chroma.address}},
+            "embedders": {"double": self.embedder_config()},
+            "families": self.families,
+        }
+        return config | more
+
+    def embedder_config(self, **more) -> dict:
+        url = self.embedder.openai_url
+        return {"driver": "openai", "url": url, "model": "double", "dims": DIMS} | more
+
+    def serving(self, config: dict) -> str:
+        """Adds the role `serve` on a free port; returns the URL."""
+        address = f"127.0.0.1:{free_port()}"
+        config["roles"] = [*config["roles"], "serve"]
+        config["serve"] = {"listen": address}
+        return f"http://{address}"
+
+    def agent(self, config: Mapping, directory: str = "agent") -> Agent:
+        """Not started yet; killed at the end of the test."""
+        agent = Agent(self.directory / directory, config)
+        self.agents.append(agent)
+        return agent
+
+    # What came of it
+
+    def source(self, family: str = "docs"):
+        source = self.families[family]["source"]
+        return self.client[source["database"]][source["collection"]]
+
+    @property
+    def state(self):
+        return self.client[f"{self.name}_state"]
+
+    def alias(self, family: str = "docs") -> dict | None:
+        place = self.families[family].get("alias", {})
+        database = place.get("database", self.families[family]["source"]["database"])
+        collection = place.get("collection", "collection_aliases")
+        return self.client[database][collection].find_one({"_id": family})
+
+    def target(self, agent: Agent, family: str = "docs", label: str | None = None):
+        version = agent.version(family, label)
+        assert version is not None, f"{family} has no version {label or 'that is active'}"
+        embedder = agent.config["embedders"][version["embedder"]]
+        prefix = embedder.get("document_prefix", "")
+        return oracle.Target(
+            collection=version["collection"],
+            label=version["label"],
+            config_fp=version["config_fp"],
+            embed=lambda text: self.embedder.vector(prefix + text),
+        )
+
+    def compare(self, agent: Agent, family: str = "docs") -> oracle.Report:
+        settings = oracle.Family.of(family, self.families[family])
+        return oracle.compare(
+            self.source(family), settings, self.target(agent, family), self.reader
+        )
+
+    def wait_until_equal(
+        self, agent: Agent, family: str = "docs", deadline_s: float = 60
+    ) -> oracle.Report:
+        """Until the agent says it is in step and the oracle finds no difference, both at once."""
+        last = oracle.Report(differences=["never compared"])
+
+        def equal() -> oracle.Report | None:
+            nonlocal last
+            agent.wait_in_step(family, max(until - time.monotonic(), 0.1))
+            last = self.compare(agent, family)
+            return last if last.equal else None
+
+        until = time.monotonic() + deadline_s
+        try:
+            return wait_until(equal, deadline_s, f"{family} to be equal to its source", 0.2)
+        except TookTooLong as error:
+            raise TookTooLong(f"{error}: {last}\n{agent.log_tail()}") from None
+
+    def bought(self):
+        """How often each text was sold, without the probe of the embedder."""
+        sold = self.embedder.answered
+        del sold[PROBE]
+        return sold
+
+
+@contextlib.contextmanager
+def timed(what: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    print(f"{what}: {time.monotonic() - began:.1f} s")
