@@ -29,14 +29,16 @@ static bool check_server(struct probe *probe)
     CLEANUP(bson_destroyp) bson_t *build = BCON_NEW("buildInfo", BCON_INT32(1));
     bson_t said, built; /* the driver fills both, whatever happens */
     bson_error_t error;
-    bool ok = mongoc_client_command_simple(probe->client, "admin", hello, NULL, &said, &error);
+    if (!mongoc_client_command_simple(probe->client, "admin", hello, NULL, &said, &error)) {
+        bson_destroy(&said);
+        check_note(probe->checks, false, "mongodb", "%s", error.message);
+        return false;
+    }
     (void)mongoc_client_command_simple(probe->client, "admin", build, NULL, &built, NULL);
     const char *set = text_in(&said, "setName"), *message = text_in(&said, "msg");
     const char *version = text_in(&built, "version");
     bool sharded = message && strcmp(message, "isdbgrid") == 0;
-    if (!ok)
-        check_note(probe->checks, false, "mongodb", "%s", error.message);
-    else if (!set && !sharded)
+    if (!set && !sharded)
         check_note(probe->checks, false, "mongodb",
                    "MongoDB %s is a standalone server, which has no change streams: make it a "
                    "replica set (one member will do: mongod --replSet rs0, then rs.initiate())",
@@ -46,7 +48,7 @@ static bool check_server(struct probe *probe)
                    sharded ? "a sharded cluster" : "replica set ", sharded ? "" : set);
     bson_destroy(&said);
     bson_destroy(&built);
-    return ok;
+    return true;
 }
 
 static void check_find(struct probe *probe, const struct config_family *family)

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/serve.h"
+
+#include <unistd.h>
+
+#include "agent/health.h"
+#include "agent/serve_routes.h"
+#include "base/http.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "config/config_test.h"
+
+static struct config *config; /* of the running test */
+static char listen_address[32];
+
+static int set_up(void **state)
+{
+    struct agent *agent = calloc(1, sizeof *agent);
+    config = config_good(CONFIG_WHOLE);
+    log_set_level(LOG_LEVEL_ERROR);
+    snprintf(listen_address, sizeof listen_address, "127.0.0.1:0");
+    config->serve.listen = listen_address;
+    agent->config = config;
+    agent->docs = docstore_memory_new();
+    agent->health = health_new();
+    *state = agent;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct agent *agent = *state;
+    docstore_free(agent->docs);
+    health_free(agent->health);
+    config_free(config);
+    free(agent);
+    return 0;
+}
+
+static struct serve_reply ask(struct agent *agent, const char *method, const char *path)
+{
+    struct serve_reply reply;
+    struct serve_request request = {.agent = agent, .method = method, .path = path};
+    serve_route(&request, &reply);
+    return reply;
+}
+
+static void expect_status(struct agent *agent, const char *method, const char *path, int status)
+{
+    struct serve_reply reply = ask(agent, method, path);
+    if (reply.status != status)
+        fail_msg("%s %s: %d instead of %d", method, path, reply.status, status);
+    buf_fini(&reply.body);
+}
+
+static void readiness_follows_health_and_says_why(void **state)
+{
+    struct agent *agent = *state;
+    expect_status(agent, "GET", "/readyz", 200);
+    health_set(agent->health, "store main", "it does not answer");
+    struct serve_reply reply = ask(agent, "GET", "/readyz");
+    assert_int_equal(reply.status, 503);
+    assert_non_null(strstr(buf_str(&reply.body), "it does not answer"));
+    buf_fini(&reply.body);
+    expect_status(agent, "GET", "/healthz", 200);
+}
+
+static void every_path_answers_as_documented(void **state)
+{
+    static const struct {
+        const char *method;
+        const char *path;
+        int status;
+    } calls[] = {
+        {"GET", "/v1/status", 200},
+        {"HEAD", "/v1/status", 200},
+        {"GET", "/v1/families", 200},
+        {"GET", "/v1/families/docs", 200},
+        {"GET", "/v1/families/nobody", 404},
+        {"GET", "/v1/families/docs/versions/v9", 404},
+        {"GET", "/v1/families/", 404},
+        {"GET", "/v1/families/docs/", 404},
+        {"GET", "/v1/families/a/b", 404},
+        {"GET", "/nowhere", 404},
+        {"GET", "/", 501},
+        {"GET", "/v1/events", 501},
+        {"POST", "/v1/families/docs/query", 501},
+        {"POST", "/v1/families/docs:rollback", 501},
+        {"POST", "/v1/families/docs/versions/v2:cutover", 501},
+        {"DELETE", "/v1/families/docs/versions/v2", 501},
+        {"POST", "/v1/families/docs/versions/v2:frob", 404},
+        {"POST", "/healthz", 405},
+        {"PUT", "/v1/families/docs", 405},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        expect_status(*state, calls[i].method, calls[i].path, calls[i].status);
+}
+
+static void a_wrong_method_names_the_right_ones(void **state)
+{
+    struct serve_reply reply = ask(*state, "PATCH", "/v1/families/docs/versions/v1");
+    assert_int_equal(reply.status, 405);
+    assert_string_equal(reply.allow, "GET, HEAD, DELETE");
+    assert_string_equal(reply.content_type, "application/problem+json");
+    buf_fini(&reply.body);
+}
+
+static void only_the_api_needs_the_token(void **state)
+{
+    static const struct {
+        const char *header;
+        int status;
+    } cases[] = {
+        {NULL, 401},           {"Bearer wrong", 401},   {"Basic c2VjcmV0", 401},
+        {"Bearer secre", 401}, {"Bearer secrett", 401}, {"bearer secret", 200},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct serve_reply reply;
+        struct serve_request request = {.agent = *state,
+                                        .method = "GET",
+                                        .path = "/v1/status",
+                                        .authorization = cases[i].header,
+                                        .token = "secret"};
+        serve_route(&request, &reply);
+        assert_int_equal(reply.status, cases[i].status);
+        buf_fini(&reply.body);
+        request.path = "/metrics";
+        serve_route(&request, &reply);
+        assert_int_equal(reply.status, 200);
+        buf_fini(&reply.body);
+    }
+}
+
+static void metrics_describe_each_family_once_and_end(void **state)
+{
+    struct serve_reply reply = ask(*state, "GET", "/metrics");
+    const char *text = buf_str(&reply.body);
+    assert_non_null(strstr(text, "vectail_build_info{version=\"" VECTAIL_VERSION "\"} 1\n"));
+    assert_non_null(strstr(text, "vectail_leader{family=\"docs\"} 0\n"));
+    assert_string_equal(text + strlen(text) - 6, "# EOF\n");
+    for (const char *at = text; (at = strstr(at, "# TYPE ")); at++) {
+        char line[256];
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n") + 1, at);
+        assert_null(strstr(at + 1, line));
+    }
+    buf_fini(&reply.body);
+}
+
+static struct serve *start(struct agent *agent)
+{
+    struct err err;
+    struct serve *serve = serve_start(agent, &err);
+    if (!serve)
+        fail_msg("%s", err.text);
+    return serve;
+}
+
+static int fetch(int port, const char *path, const char *body, size_t size)
+{
+    struct err err;
+    char url[128];
+    CLEANUP(http_freep) struct http *http = NULL;
+    struct http_options options = {0};
+    struct http_call call = {.method = body ? "POST" : "GET", .url = url, .body = body};
+    call.body_size = size;
+    snprintf(url, sizeof url, "http://127.0.0.1:%d%s", port, path);
+    assert_true(http_new(&options, &http, &err));
+    if (!http_run(http, &call, 1, &err))
+        fail_msg("%s", err.text);
+    int status = call.status;
+    http_call_fini(&call);
+    return status;
+}
+
+static void it_answers_over_a_socket(void **state)
+{
+    struct serve *serve = start(*state);
+    assert_int_equal(fetch(serve_port(serve), "/healthz", NULL, 0), 200);
+    assert_int_equal(fetch(serve_port(serve), "/v1/families/d%6Fcs", NULL, 0), 200);
+    assert_int_equal(fetch(serve_port(serve), "/nowhere?x=1", NULL, 0), 404);
+    serve_stop(serve);
+}
+
+static void a_body_over_a_mebibyte_is_refused(void **state)
+{
+    struct serve *serve = start(*state);
+    char *body = calloc(1, SERVE_BODY_MAX + 1);
+    assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX), 501);
+    assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX + 1), 413);
+    free(body);
+    serve_stop(serve);
+}
+
+static void a_taken_address_is_named(void **state)
+{
+    struct err err;
+    struct agent *agent = *state;
+    struct serve *serve = start(agent);
+    snprintf(listen_address, sizeof listen_address, "127.0.0.1:%d", serve_port(serve));
+    assert_null(serve_start(agent, &err));
+    assert_non_null(strstr(err.text, config->serve.listen));
+    assert_int_equal(err.action, ERR_FATAL);
+    serve_stop(serve);
+}
+
+static void an_empty_token_file_is_refused(void **state)
+{
+    struct err err;
+    struct agent *agent = *state;
+    char name[] = "/tmp/vectail-token-XXXXXX";
+    int fd = mkstemp(name);
+    assert_true(fd >= 0);
+    close(fd);
+    config->serve.token_file = name;
+    assert_null(serve_start(agent, &err));
+    assert_non_null(strstr(err.text, "holds no token"));
+    unlink(name);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(readiness_follows_health_and_says_why),
+        TEST(every_path_answers_as_documented),
+        TEST(a_wrong_method_names_the_right_ones),
+        TEST(only_the_api_needs_the_token),
+        TEST(metrics_describe_each_family_once_and_end),
+        TEST(it_answers_over_a_socket),
+        TEST(a_body_over_a_mebibyte_is_refused),
+        TEST(a_taken_address_is_named),
+        TEST(an_empty_token_file_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
