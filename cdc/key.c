@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "cdc/number.h"
 
 static void append_children(const bson_iter_t *parent, bson_t *out);
@@ -16,6 +17,9 @@ static void append_normalized(bson_t *out, const char *name, int name_size, cons
         bson_append_int64(out, name, name_size, integer);
     } else if (BSON_ITER_HOLDS_DECIMAL128(iter) && number_decimal_as_double(iter, &number)) {
         bson_append_double(out, name, name_size, number);
+    } else if (BSON_ITER_HOLDS_DECIMAL128(iter)) {
+        bson_decimal128_t decimal = number_decimal_normal(iter);
+        bson_append_decimal128(out, name, name_size, &decimal);
     } else if (BSON_ITER_HOLDS_DOCUMENT(iter)) {
         bson_t child;
         bson_append_document_begin(out, name, name_size, &child);
@@ -58,12 +62,25 @@ static void append_compact(struct buf *out, const char *json, size_t size)
     }
 }
 
+/* What stands for a value that has no JSON: {"k": value}, normalised, in hexadecimal. */
+static const char raw_head[] = "{\"$bson\":\"";
+static const char raw_tail[] = "\"}";
+
+static void append_raw(struct buf *out, const bson_t *wrapped)
+{
+    const uint8_t *bytes = bson_get_data(wrapped);
+    buf_puts(out, raw_head);
+    for (uint32_t i = 0; i < wrapped->len; i++)
+        buf_printf(out, "%02x", bytes[i]);
+    buf_puts(out, raw_tail);
+}
+
 void key_encode(const bson_iter_t *iter, struct buf *out)
 {
-    if (BSON_ITER_HOLDS_UTF8(iter)) {
-        uint32_t size;
-        const char *text = bson_iter_utf8(iter, &size);
-        json_write_string(out, text, size);
+    uint32_t text_size = 0;
+    const char *text = BSON_ITER_HOLDS_UTF8(iter) ? bson_iter_utf8(iter, &text_size) : NULL;
+    if (text && text_is_utf8(text, text_size)) {
+        json_write_string(out, text, text_size);
         return;
     }
     bson_t wrapped = BSON_INITIALIZER;
@@ -72,8 +89,10 @@ void key_encode(const bson_iter_t *iter, struct buf *out)
     char *json = bson_as_canonical_extended_json(&wrapped, &size);
     /* { "k" : VALUE } */
     static const char head[] = "{ \"k\" : ";
-    if (json && size > sizeof head - 1 + 2)
+    if (json)
         append_compact(out, json + sizeof head - 1, size - (sizeof head - 1) - 2);
+    else
+        append_raw(out, &wrapped);
     bson_free(json);
     bson_destroy(&wrapped);
 }
@@ -115,8 +134,39 @@ void key_source_id(const bson_iter_t *iter, struct buf *out)
     key_encode(iter, out);
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* NULL when `hex` is not what append_raw() writes. */
+static bson_t *decode_raw(const char *hex, size_t size)
+{
+    CLEANUP(buf_fini) struct buf bytes = BUF_INIT(size);
+    for (size_t i = 0; i + 1 < size; i += 2) {
+        int high = hex_digit(hex[i]), low = hex_digit(hex[i + 1]);
+        if (high < 0 || low < 0)
+            return NULL;
+        buf_putc(&bytes, (char)(high * 16 + low));
+    }
+    bson_t wrapped;
+    bson_iter_t value;
+    if (!bson_init_static(&wrapped, (const uint8_t *)buf_str(&bytes), bytes.size) ||
+        !bson_validate(&wrapped, BSON_VALIDATE_NONE, NULL) ||
+        !bson_iter_init_find(&value, &wrapped, "k"))
+        return NULL;
+    bson_t *id = bson_new();
+    bson_append_iter(id, "_id", 3, &value);
+    return id;
+}
+
 bson_t *key_decode(const char *key, size_t size)
 {
+    size_t head = sizeof raw_head - 1, tail = sizeof raw_tail - 1;
+    if (size > head + tail && memcmp(key, raw_head, head) == 0)
+        return decode_raw(key + head, size - head - tail);
     CLEANUP(buf_fini) struct buf json = BUF_INIT(size + 16);
     buf_puts(&json, "{\"_id\":");
     buf_append(&json, key, size);

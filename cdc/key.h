@@ -4,7 +4,8 @@
  * Both use canonical extended JSON (MongoDB Extended JSON v2) without spaces and with numbers
  * normalised: 1, 1L, 1.0 and NumberDecimal("1") are one `_id` to MongoDB, so they are one here:
  * {"$numberLong":"1"}; a number that is no 64-bit integer is {"$numberDouble":...}, and only a
- * decimal that is no double stays {"$numberDecimal":...}.
+ * decimal that is no double stays {"$numberDecimal":...}, without trailing zeros. A value with a
+ * string that is not UTF-8 has no JSON: it is {"$bson":"..."}, its BSON in hex.
  */
 #pragma once
 
@@ -19,6 +20,6 @@ void key_encode(const bson_iter_t *iter, struct buf *out);
  * could be taken for one of those) as the key. */
 void key_source_id(const bson_iter_t *iter, struct buf *out);
 
-/* {"": value} of a key, for reading the document back by `_id`; NULL when it is not one. The caller
+/* {"_id": value} of a key, for reading the document back by `_id`; NULL when it is not one. The caller
  * destroys it. */
 bson_t *key_decode(const char *key, size_t size);

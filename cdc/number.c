@@ -204,3 +204,20 @@ bool number_decimal_as_double(const bson_iter_t *iter, double *out)
     decimal_of_double(*out, &rounded);
     return decimal_compare(&exact, &rounded) == 0;
 }
+
+bson_decimal128_t number_decimal_normal(const bson_iter_t *iter)
+{
+    bson_decimal128_t decimal;
+    struct decimal d;
+    bson_iter_decimal128(iter, &decimal);
+    decimal_of(iter, &d);
+    if (d.class != 0)
+        return decimal;
+    char text[64];
+    snprintf(text, sizeof text, "%s%.*sE%d", d.negative ? "-" : "", (int)d.count, d.digits,
+             d.exponent - (int)d.count);
+    if (d.count == 0)
+        snprintf(text, sizeof text, "0");
+    bson_decimal128_from_string(text, &decimal);
+    return decimal;
+}

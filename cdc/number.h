@@ -17,3 +17,6 @@ bool number_as_int(const bson_iter_t *iter, int64_t *out);
 
 /* True when a decimal128 has exactly the value of the double *out. */
 bool number_decimal_as_double(const bson_iter_t *iter, double *out);
+
+/* The decimal128 of the same value without trailing zeros: 0.10 and 0.1 give the same bits. */
+bson_decimal128_t number_decimal_normal(const bson_iter_t *iter);
