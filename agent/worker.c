@@ -16,6 +16,8 @@
 #define BACKOFF_MAX_MS 10000
 /* How often a lane that cannot go on tries whether the reason is gone. */
 #define STANDING_MS 5000
+/* How often the group is told that a reader with a batch in hand lives. */
+#define KEEP_MS 5000
 
 /* Asked before each request to the store goes out: a thread that was stopped for a while must not
  * write what another has begun to. */
@@ -132,6 +134,15 @@ static void wait_ms(struct worker *worker, int64_t ms)
         clock_sleep_ms(20);
 }
 
+/* The batch in hand has to wait: the group is told that this reader lives. */
+static void wait_with_batch(struct worker *worker, int64_t ms)
+{
+    struct err err;
+    if (worker->reader && !worklog_keep(worker->reader, &err))
+        log_debug("lane.keep.failed", LOG_ERR(&err));
+    wait_ms(worker, ms);
+}
+
 /* Says why the lane stands and waits before the next attempt. */
 static void stand(struct worker *worker, const struct err *err, unsigned attempt)
 {
@@ -142,7 +153,8 @@ static void stand(struct worker *worker, const struct err *err, unsigned attempt
                                                 : backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS);
     if (err->retry_after_ms > pause_ms)
         pause_ms = err->retry_after_ms;
-    wait_ms(worker, pause_ms);
+    for (; pause_ms > 0 && !lane_stopping(worker->lane); pause_ms -= KEEP_MS)
+        wait_with_batch(worker, pause_ms < KEEP_MS ? pause_ms : KEEP_MS);
 }
 
 /* Tries until the batch is applied. False when it has to be given up: stopping, or its partitions

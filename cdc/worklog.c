@@ -128,6 +128,11 @@ bool worklog_read(struct worklog_reader *reader, size_t max_records, size_t max_
     return reader->ops->read(reader, max_records, max_size, timeout_ms, batch, outcome, err);
 }
 
+bool worklog_keep(struct worklog_reader *reader, struct err *err)
+{
+    return reader->ops->keep(reader, err);
+}
+
 bool worklog_store(struct worklog_reader *reader, int partition, int64_t next_offset,
                    struct err *err)
 {

@@ -147,6 +147,10 @@ bool worklog_commit(struct worklog_reader *reader, struct err *err) MUST_USE;
 /* True when the group may have given this reader's partitions to another: write nothing. Any
  * thread. */
 bool worklog_is_lost(const struct worklog_reader *reader);
+/* To be called every few seconds while a batch cannot be applied (a store or a provider is away):
+ * the group does not take this reader for dead, and nothing more is fetched. A rebalance meanwhile
+ * shows in worklog_is_lost(); the next worklog_read() goes on as if nothing had been. */
+bool worklog_keep(struct worklog_reader *reader, struct err *err) MUST_USE;
 /* Leaves the group after a commit. */
 void worklog_close_reader(struct worklog_reader *reader);
 DEFINE_FREEP(struct worklog_reader, worklog_close_reader)

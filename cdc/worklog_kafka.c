@@ -270,6 +270,7 @@ const struct worklog_ops worklog_kafka_ops = {
     .close_writer = kafka_close_writer,
     .open_reader = kafka_open_reader,
     .read = kafka_read,
+    .keep = kafka_keep,
     .store = kafka_store,
     .commit = kafka_commit,
     .is_lost = kafka_is_lost,

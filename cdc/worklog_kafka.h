@@ -93,6 +93,7 @@ bool kafka_open_reader(struct worklog *base, const struct worklog_reader_options
 bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size,
                 int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                 struct err *err);
+bool kafka_keep(struct worklog_reader *base, struct err *err);
 bool kafka_store(struct worklog_reader *base, int partition, int64_t next_offset, struct err *err);
 bool kafka_commit(struct worklog_reader *base, struct err *err);
 bool kafka_is_lost(const struct worklog_reader *base);

@@ -34,6 +34,7 @@ struct kafka_reader {
 
     bool revoked; /* by the rebalance callback: what was collected is void */
     bool stale;   /* records are thrown away until then: they belong to an assignment given up */
+    bool paused;  /* by kafka_keep(), until the next read */
     bool gap;     /* a partition stands still since its assignment: its next offset is gone */
     /* An event found behind records of the same batch waits here for the next call. */
     bool noticed;
@@ -52,7 +53,8 @@ struct kafka_reader {
 static const struct kafka_setting READER_DEFAULTS[] = {
     {"session.timeout.ms", "10000"},
     {"heartbeat.interval.ms", "1000"},
-    {"max.poll.interval.ms", "300000"},
+    /* A batch that is slow but not failing is not polled for: a 15 MB text takes a while. */
+    {"max.poll.interval.ms", "900000"},
     {"auto.commit.interval.ms", "1000"},
     /* A fetch returns as soon as there is a byte; a partition that is new waits for it. */
     {"fetch.wait.max.ms", "100"},
@@ -363,19 +365,54 @@ static bool kafka_give_up(struct kafka_reader *reader, struct err *err)
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
+/* Fetching stops or goes on for all that is assigned. */
+static bool kafka_pause(struct kafka_reader *reader, bool pause, struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = NULL;
+    rd_kafka_resp_err_t code = rd_kafka_assignment(reader->client, &list);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = pause ? rd_kafka_pause_partitions(reader->client, list)
+                     : rd_kafka_resume_partitions(reader->client, list);
+    reader->paused = pause;
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_err(err, code, "kafka pause");
+}
+
+bool kafka_keep(struct worklog_reader *base, struct err *err)
+{
+    struct kafka_reader *reader = (struct kafka_reader *)base;
+    if (reader->revoked)
+        return true;
+    if (!reader->paused && !kafka_pause(reader, true, err))
+        return false;
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->client, 0);
+    if (!message)
+        return true;
+    bool ok = true;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        kafka_notice(reader, message);
+    else if (!reader->revoked)
+        ok = kafka_give_up(reader, err); /* fetched before the pause: it must come again */
+    rd_kafka_message_destroy(message);
+    return ok;
+}
+
 bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size,
                 int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                 struct err *err)
 {
     struct kafka_reader *reader = (struct kafka_reader *)base;
     kafka_drop_batch(reader);
+    if (reader->paused && !kafka_pause(reader, false, err))
+        return false;
     if (reader->noticed)
         return kafka_take_notice(reader, outcome, err);
     if (!kafka_is_usable(reader->client, err))
         return false;
-    if (kafka_is_lost(base) && !kafka_give_up(reader, err))
+    if (!reader->revoked && kafka_is_lost(base) && !kafka_give_up(reader, err))
         return false;
-    kafka_fill(reader, max_records, max_size, timeout_ms);
+    if (!reader->revoked)
+        kafka_fill(reader, max_records, max_size, timeout_ms);
     if (reader->revoked) {
         kafka_drop_batch(reader);
         reader->revoked = reader->noticed = false;
@@ -425,7 +462,7 @@ bool kafka_commit(struct worklog_reader *base, struct err *err)
 bool kafka_is_lost(const struct worklog_reader *base)
 {
     const struct kafka_reader *reader = (const struct kafka_reader *)base;
-    if (reader->expired || rd_kafka_assignment_lost(reader->client) ||
+    if (reader->expired || reader->revoked || rd_kafka_assignment_lost(reader->client) ||
         !kafka_is_usable(reader->client, NULL))
         return true;
     int64_t heard_ms = reader->heard_ms;

@@ -256,6 +256,7 @@ const struct worklog_ops worklog_memory_ops = {
     .close_writer = memory_close_writer,
     .open_reader = memory_open_reader,
     .read = memory_read,
+    .keep = memory_keep,
     .store = memory_store,
     .commit = memory_commit,
     .is_lost = memory_is_lost,

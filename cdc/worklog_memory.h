@@ -129,6 +129,7 @@ bool memory_open_reader(struct worklog *base, const struct worklog_reader_option
 bool memory_read(struct worklog_reader *base, size_t max_records, size_t max_size,
                  int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                  struct err *err);
+bool memory_keep(struct worklog_reader *base, struct err *err);
 bool memory_store(struct worklog_reader *base, int partition, int64_t next_offset, struct err *err);
 bool memory_commit(struct worklog_reader *base, struct err *err);
 bool memory_is_lost(const struct worklog_reader *base);

@@ -36,6 +36,7 @@ struct worklog_ops {
     bool (*read)(struct worklog_reader *reader, size_t max_records, size_t max_size,
                  int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                  struct err *err);
+    bool (*keep)(struct worklog_reader *reader, struct err *err);
     bool (*store)(struct worklog_reader *reader, int partition, int64_t next_offset,
                   struct err *err);
     bool (*commit)(struct worklog_reader *reader, struct err *err);

@@ -158,6 +158,30 @@ static void a_reader_that_was_away_starts_where_it_committed(void **state)
     worklog_close_reader(reader);
 }
 
+static void a_batch_that_is_held_loses_nothing_of_what_follows(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 20; i++)
+        append_text(f, 1, "k", "v");
+    settle(f);
+    struct worklog_reader *reader = open_reader(f, f->group);
+    struct worklog_batch batch = {0};
+    enum worklog_read outcome = READ_IDLE;
+    int64_t deadline = clock_mono_ms() + PATIENCE_MS;
+    while (outcome != READ_RECORDS && clock_mono_ms() < deadline)
+        OK(f, worklog_read(reader, 3, 1 << 20, 200, &batch, &outcome, &f->err));
+    assert_int_equal(outcome, READ_RECORDS);
+    int64_t expected = batch.records[0].offset + (int64_t)batch.count;
+    for (int i = 0; i < 50; i++)
+        OK(f, worklog_keep(reader, &f->err));
+    assert_false(worklog_is_lost(reader));
+    assert_int_equal(batch.records[0].offset, 0); /* the batch stays readable */
+    store(f, reader, 1, expected);
+    read_all(f, reader, (size_t)(20 - expected), see_offset, &expected);
+    assert_int_equal(expected, 20);
+    worklog_close_reader(reader);
+}
+
 static void a_lower_offset_is_not_stored(void **state)
 {
     struct fixture *f = *state;
@@ -502,6 +526,7 @@ static const struct CMUnitTest TESTS[] = {
     TEST(records_of_one_key_keep_their_order),
     TEST(an_offset_is_committed_only_when_stored),
     TEST(a_reader_that_was_away_starts_where_it_committed),
+    TEST(a_batch_that_is_held_loses_nothing_of_what_follows),
     TEST(a_lower_offset_is_not_stored),
     TEST(two_groups_read_for_themselves),
     TEST(a_batch_has_no_more_records_and_bytes_than_asked_for),
