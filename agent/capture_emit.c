@@ -153,7 +153,8 @@ static bool encode(struct capture *capture, const struct emission *emission, str
     shape_project(emission->feed->family->shape, emission->doc, &kept);
     bool ok = item_encode_doc(&kept, &capture->value, err);
     bson_destroy(&kept);
-    if (capture->value.overflow) {
+    /* too large for an item, or nothing that JSON can carry: the workers read it themselves */
+    if (capture->value.overflow || (!ok && err->action == ERR_REJECT)) {
         record->op = ITEM_REREAD;
         return true;
     }

@@ -109,6 +109,24 @@ char *lane_reason(struct lane *lane)
     return reason;
 }
 
+/* Another chunker, or other Unicode tables, would cut and fingerprint the same text differently. */
+static bool check_makers(const cJSON *embed, const struct version *version, struct err *err)
+{
+    int64_t chunker = 0;
+    const char *unicode = "", *format = "";
+    bool known = json_get_int(json_get(embed, "chunk"), "version", &chunker) &&
+                 json_get_string(embed, "unicode_version", &unicode) &&
+                 json_get_string(embed, "input_format", &format);
+    if (known && chunker == CHUNKER_VERSION && strcmp(unicode, text_unicode_version()) == 0 &&
+        strcmp(format, EMBED_INPUT_FORMAT) == 0)
+        return true;
+    return err_set(err, ERR_FATAL, ERR_STATE, 0,
+                   "version %s was cut by chunker %lld with Unicode %s, this build has chunker %d "
+                   "with Unicode %s: a new label is needed",
+                   version->label, (long long)chunker, unicode, CHUNKER_VERSION,
+                   text_unicode_version());
+}
+
 /* The registry's embed config is what counts; the file's embedder only says how to reach it. */
 static bool read_embed(struct lane *lane, const struct version *version, struct err *err)
 {
@@ -116,6 +134,8 @@ static bool read_embed(struct lane *lane, const struct version *version, struct 
     lane->embed_object = json_parse(version->embed, strlen(version->embed), err);
     if (!lane->embed_object ||
         !embed_config_read(lane->embed_object, lane->arena, &lane->embed, err))
+        return false;
+    if (!check_makers(lane->embed_object, version, err))
         return false;
     const struct config_embedder *embedder = lane->embedder;
     const char *model = embedder->model ? embedder->model : embedder_driver_name(embedder->driver);
@@ -144,6 +164,21 @@ static bool find_parts(struct lane *lane, const struct version *version, struct 
                        "version %s needs embedder '%s', which the configuration does not have",
                        version->label, version->embedder);
     return true;
+}
+
+/* The lane's own log lives as long as the process: its group begins where the log does. */
+static bool open_own_log(struct lane *lane, struct err *err)
+{
+    struct worklog_topic *topic = calloc(1, sizeof *topic);
+    struct worklog_position *positions = calloc(WORKLOG_MAX_PARTITIONS, sizeof *positions);
+    struct worklog *log = lane->agent->log;
+    bool ok = worklog_ensure(log, lane->topic, topic, err) &&
+              worklog_positions(log, lane->topic, lane->group, positions, topic->partitions, err);
+    if (ok && positions[0].committed < 0)
+        ok = worklog_seed(log, lane->topic, lane->group, topic->low, topic->partitions, err);
+    free(positions);
+    free(topic);
+    return ok;
 }
 
 static void start_capture(struct lane *lane)
@@ -195,8 +230,11 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
     atomic_init(&lane->paused, version->paused);
     if (!find_parts(lane, version, err) || !read_embed(lane, version, err))
         return false;
-    if (config->worklog.driver == WORKLOG_MEMORY)
+    if (config->worklog.driver == WORKLOG_MEMORY) {
+        if (!open_own_log(lane, err))
+            return false;
         start_capture(lane);
+    }
     lane->worker_count = (size_t)config->work.threads;
     lane->workers = calloc(lane->worker_count, sizeof *lane->workers);
     for (size_t i = 0; i < lane->worker_count; i++)

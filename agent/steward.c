@@ -109,7 +109,9 @@ bool steward_view(struct steward *steward, const struct version *version, struct
         read_feed(&checkpoint, state, view);
     checkpoint_fini(&checkpoint);
     lease_info_fini(&info);
-    if (ok && view->known && (version->seeded || memory))
+    /* with the work log memory there is a log only while the lane runs here */
+    bool has_log = memory ? steward_lane(steward, version->build_id) != NULL : version->seeded;
+    if (ok && view->known && has_log)
         ok = read_positions(steward, version, view, err);
     return ok;
 }
