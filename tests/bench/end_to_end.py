@@ -104,7 +104,7 @@ def fill(name: str, mongo, kafka, url: str, chroma: ChromaReader, records: int |
     agent.start()
     peak = common.Peak(agent.pid)
     if records is None:
-        agent.wait_for_event("version.state", 600, where={"to": "active"})
+        agent.wait_for_event("version.state", 600, where=lambda event: event["to"] == "active")
     else:
         wait_until(
             lambda: chroma.collection(collection) is not None

@@ -44,7 +44,7 @@ class Watch:
         self.outstanding: dict[str, float] = {}
         self.delays: list[float] = []
         self.chroma = chroma
-        self.path = f"/collections/{chroma.collection(collection)['id']}/get"
+        self.path = f"{chroma.base}/{chroma.collection(collection)['id']}/get"
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True)
         self.thread.start()
@@ -90,7 +90,7 @@ def main() -> None:
         )
         agent.start()
         peak = common.Peak(agent.pid)
-        agent.wait_for_event("version.state", 60, where={"to": "active"})
+        agent.wait_for_event("version.state", 60, where=lambda event: event["to"] == "active")
         watch = Watch(ChromaReader(store.address), "notes__v1__hash")
         write(client.bench.notes, watch, options.rate, options.seconds)
         deadline = time.monotonic() + 30
