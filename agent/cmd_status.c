@@ -20,6 +20,7 @@ struct picture {
     const cJSON *status;
     struct cmd_screen screen;
     bool bars;
+    bool steady; /* without what changes every second anyway */
 };
 
 static void format_span(int64_t ms, char *out, size_t size)
@@ -33,7 +34,7 @@ static void format_span(int64_t ms, char *out, size_t size)
         snprintf(out, size, "%" PRId64 ".%" PRId64 "s", s, ms % 1000 / 100);
     else if (s < 6000)
         snprintf(out, size, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
-    else if (s < 86400 * 2)
+    else if (s < INT64_C(172800))
         snprintf(out, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s % 3600 / 60);
     else
         snprintf(out, size, "%" PRId64 "d", s / 86400);
@@ -59,10 +60,10 @@ static void put_int(struct cmd_table *table, int64_t number)
     cmd_table_put_right(table, text, TONE_PLAIN);
 }
 
-static void put_span(struct cmd_table *table, int64_t ms)
+static void put_span(struct cmd_table *table, const struct picture *picture, int64_t ms)
 {
     char text[32];
-    format_span(ms, text, sizeof text);
+    format_span(picture->steady ? -1 : ms, text, sizeof text);
     cmd_table_put_right(table, text, TONE_PLAIN);
 }
 
@@ -125,9 +126,9 @@ static void put_version(struct cmd_table *table, const struct picture *picture, 
     cmd_table_put(table, shown, tone_of(state));
     put_int(table, int_of(version, "documents"));
     put_int(table, int_of(version, "chunks"));
-    put_span(table, int_of(version, "lag_ms"));
+    put_span(table, picture, int_of(version, "lag_ms"));
     put_progress(table, version, picture->bars);
-    put_span(table, eta_s < 0 ? -1 : eta_s * 1000);
+    put_span(table, picture, eta_s < 0 ? -1 : eta_s * 1000);
     cmd_table_put(table, text_of(version, "reason"), TONE_BAD);
 }
 
@@ -162,10 +163,10 @@ static void write_versions(const struct picture *picture, struct buf *out)
     cmd_table_write(table, &picture->screen, out);
 }
 
-static void put_source(struct cmd_table *table, const cJSON *family)
+static void put_source(struct cmd_table *table, const struct picture *picture, const cJSON *family)
 {
     const cJSON *source = json_get(family, "source"), *snapshot = json_get(source, "snapshot");
-    char text[256], lag[32];
+    char text[256];
     const char *leader = text_of(source, "leader");
     cmd_table_put(table, text_of(family, "family"), TONE_PLAIN);
     snprintf(text, sizeof text, "%s.%s", text_of(source, "database"),
@@ -173,8 +174,7 @@ static void put_source(struct cmd_table *table, const cJSON *family)
     cmd_table_put(table, text, TONE_PLAIN);
     cmd_table_put(table, text_of(family, "state"), tone_of(text_of(family, "state")));
     put_int(table, int_of(source, "documents"));
-    format_span(int_of(source, "lag_ms"), lag, sizeof lag);
-    cmd_table_put_right(table, lag, TONE_PLAIN);
+    put_span(table, picture, int_of(source, "lag_ms"));
     if (int_of(snapshot, "total") >= 0)
         snprintf(text, sizeof text, "%s %" PRId64 "/%" PRId64, text_of(snapshot, "state"),
                  int_of(snapshot, "done"), int_of(snapshot, "total"));
@@ -199,7 +199,8 @@ static void write_sources(const struct picture *picture, struct buf *out)
         else
             cmd_table_put(table, heads[i], TONE_HEAD);
     }
-    cJSON_ArrayForEach(family, json_get(picture->status, "families")) put_source(table, family);
+    cJSON_ArrayForEach(family, json_get(picture->status, "families"))
+        put_source(table, picture, family);
     cmd_table_write(table, &picture->screen, out);
 }
 
@@ -229,44 +230,74 @@ static size_t count_lines(const struct buf *text)
     return lines;
 }
 
-/* Redraws in place on a terminal; elsewhere prints only what has changed. */
-static void show(const struct buf *text, struct buf *shown, bool terminal)
+/* What stands on the screen, or was printed last. */
+struct shown {
+    struct buf text;
+    struct buf steady;
+};
+
+/* On a terminal: in place. */
+static void redraw(const struct buf *text, struct shown *shown)
 {
-    if (terminal) {
-        size_t lines = count_lines(shown);
-        if (lines > 0)
-            printf("\033[%zuA\r\033[J", lines);
-        fputs(buf_str(text), stdout);
-    } else if (strcmp(buf_str(text), buf_str(shown)) != 0) {
-        printf("%s%s", shown->size > 0 ? "\n" : "", buf_str(text));
-    }
-    fflush(stdout);
-    buf_clear(shown);
-    buf_append(shown, text->data, text->size);
+    size_t lines = count_lines(&shown->text);
+    if (lines > 0)
+        printf("\033[%zuA\r\033[J", lines);
+    fputs(buf_str(text), stdout);
+    buf_clear(&shown->text);
+    buf_append(&shown->text, text->data, text->size);
+}
+
+/* Elsewhere: when something has changed. */
+static void append(const struct buf *text, const struct buf *steady, struct shown *shown)
+{
+    if (strcmp(buf_str(steady), buf_str(&shown->steady)) == 0)
+        return;
+    printf("%s%s", shown->steady.size > 0 ? "\n" : "", buf_str(text));
+    buf_clear(&shown->steady);
+    buf_append(&shown->steady, steady->data, steady->size);
+}
+
+static void show(const cJSON *status, bool terminal, struct shown *shown)
+{
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(SCREEN_SIZE);
+    CLEANUP(buf_fini) struct buf steady = BUF_INIT(SCREEN_SIZE);
+    struct picture picture = {.status = status, .screen = cmd_screen_of(), .bars = terminal};
+    draw(&picture, &text);
+    picture.steady = true;
+    draw(&picture, &steady);
+    if (terminal)
+        redraw(&text, shown);
+    else
+        append(&text, &steady, shown);
 }
 
 static int watch(const struct status_request *request)
 {
     bool terminal = isatty(STDOUT_FILENO);
-    CLEANUP(buf_fini) struct buf shown = BUF_INIT(SCREEN_SIZE);
-    CLEANUP(buf_fini) struct buf text = BUF_INIT(SCREEN_SIZE);
+    struct shown shown = {.text = BUF_INIT(SCREEN_SIZE), .steady = BUF_INIT(SCREEN_SIZE)};
+    int code = CLI_FAILED;
     while (!ferror(stdout)) {
         struct err err;
         CLEANUP(cJSON_Deletep) cJSON *status = NULL;
-        buf_clear(&text);
+        CLEANUP(buf_fini) struct buf problem = BUF_INIT(KIB);
         if (status_json(request, &status, &err)) {
-            struct picture picture = {
-                .status = status, .screen = cmd_screen_of(), .bars = terminal};
-            draw(&picture, &text);
+            show(status, terminal, &shown);
         } else if (err.action == ERR_RETRY) {
-            buf_printf(&text, "%s\n", err.text);
+            buf_printf(&problem, "%s\n", err.text);
+            if (terminal)
+                redraw(&problem, &shown);
+            else
+                append(&problem, &problem, &shown);
         } else {
-            return cmd_fail(&err);
+            code = cmd_fail(&err);
+            break;
         }
-        show(&text, &shown, terminal);
+        fflush(stdout);
         clock_sleep_ms(REDRAW_MS);
     }
-    return CLI_FAILED;
+    buf_fini(&shown.text);
+    buf_fini(&shown.steady);
+    return code;
 }
 
 static int print_once(const struct status_request *request, bool json)

@@ -124,6 +124,14 @@ static void pad(struct buf *out, size_t count)
         buf_putc(out, ' ');
 }
 
+/* Characters that are left on the line behind `used`. */
+static size_t room_behind(const struct cmd_screen *screen, size_t used)
+{
+    if (screen->width == 0)
+        return SIZE_MAX;
+    return used < screen->width ? screen->width - used : 0;
+}
+
 static void write_row(const struct cmd_table *table, const struct cell *row, const size_t *widths,
                       const struct cmd_screen *screen, struct buf *out)
 {
@@ -132,20 +140,20 @@ static void write_row(const struct cmd_table *table, const struct cell *row, con
         last--; /* no blanks at the end of a line */
     for (size_t i = 0; i < last; i++) {
         const struct cell *cell = &row[i];
-        size_t room = screen->width == 0      ? SIZE_MAX
-                      : used >= screen->width ? 0
-                                              : screen->width - used;
+        size_t room = room_behind(screen, used);
         size_t width = widths[i] < room ? widths[i] : room;
         size_t blank = width > cell->width ? width - cell->width : 0;
         if (cell->right)
             pad(out, blank);
         write_cell(cell, width, screen, out);
-        if (i + 1 < last && width < room) {
-            pad(out, (cell->right ? 0 : blank) + (room - width < GAP ? room - width : GAP));
-            used += width + GAP;
-        } else {
-            used += width;
-        }
+        used += width;
+        if (i + 1 == last)
+            break;
+        if (!cell->right)
+            pad(out, blank);
+        size_t gap = room - width < GAP ? room - width : GAP;
+        pad(out, gap);
+        used += gap;
     }
     buf_putc(out, '\n');
 }

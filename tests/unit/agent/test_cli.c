@@ -65,6 +65,7 @@ static void two_dashes_end_the_flags(void **state)
     assert_null(outcome.args.label);
 }
 
+/* NOLINTBEGIN(concurrency-mt-unsafe): one thread */
 static void the_file_comes_from_the_environment_unless_given(void **state)
 {
     (void)state;
@@ -74,6 +75,7 @@ static void the_file_comes_from_the_environment_unless_given(void **state)
     unsetenv("VECTAIL_CONFIG");
     assert_string_equal(PARSE(W("status")).args.config_file, "vectail.yaml");
 }
+/* NOLINTEND(concurrency-mt-unsafe) */
 
 static void roles_are_read_as_in_the_file(void **state)
 {

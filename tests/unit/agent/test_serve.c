@@ -8,7 +8,7 @@
 #include "base/http.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "config/config_test.h"
+#include "tests/unit/agent/config/config_test.h"
 
 static struct config *config; /* of the running test */
 static char listen_address[32];

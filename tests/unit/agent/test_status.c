@@ -5,10 +5,10 @@
 #include "agent/stats.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "config/config_test.h"
 #include "state/alias.h"
 #include "state/checkpoint.h"
 #include "state/registry.h"
+#include "tests/unit/agent/config/config_test.h"
 
 #define START_MS INT64_C(1700000000000)
 
