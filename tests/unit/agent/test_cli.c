@@ -131,6 +131,7 @@ static void a_command_that_is_not_built_takes_any_flag(void **state)
     assert_true(outcome.ok);
     assert_string_equal(outcome.args.command->name, "cutover");
     assert_null(outcome.args.command->run);
+    buf_fini(&outcome.message);
 }
 
 static void help_wins_over_missing_words(void **state)
