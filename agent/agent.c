@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/capture.h"
+#include "agent/config_reload.h"
 #include "agent/gate.h"
 #include "agent/guard.h"
 #include "agent/serve.h"
@@ -309,31 +310,12 @@ static void begin_stop(struct parts *parts, sigset_t *signals)
         pthread_detach(thread);
 }
 
-/* Re-reads what may change while running: the log level. Everything else is named. */
-static void reload(const struct config *running)
-{
-    struct config_mistakes mistakes = {0};
-    struct config *config = config_load(running->file, &mistakes);
-    if (!config) {
-        log_error("config.reload.refused", LOG_STR("first", mistakes.items[0]),
-                  LOG_INT("mistakes", (int64_t)mistakes.count));
-    } else {
-        CLEANUP(buf_fini) struct buf before = BUF_INIT(4u << 20), after = BUF_INIT(4u << 20);
-        config_print(running, &before);
-        config_print(config, &after);
-        bool same = strcmp(buf_str(&before), buf_str(&after)) == 0;
-        log_info("config.reloaded", LOG_BOOL("restart_needed", !same));
-    }
-    config_mistakes_fini(&mistakes);
-    config_free(config);
-}
-
 static void supervise(struct parts *parts, const sigset_t *signals, bool once)
 {
     while (true) {
         int number = wait_signal(signals, once ? 200 : 3600000);
         if (number == SIGHUP) {
-            reload(parts->agent->config);
+            config_reload(parts->agent->config);
         } else if (number != 0) {
             log_info("agent.stopping", LOG_STR("signal", strsignal(number)));
             return;

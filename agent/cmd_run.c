@@ -14,6 +14,8 @@ int cmd_run(const struct cli_args *args)
         return CLI_USAGE;
     if (args->roles)
         config->roles = args->roles;
+    if (args->log_level < 0)
+        log_set_level(config->log_level);
     unsigned pair = config->roles & (ROLE_CAPTURE | ROLE_WORK);
     if (config->worklog.driver == WORKLOG_MEMORY && (pair == ROLE_CAPTURE || pair == ROLE_WORK)) {
         fprintf(stderr, "vectail: --roles: with worklog.driver memory, capture and work are one "

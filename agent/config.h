@@ -16,6 +16,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/log.h"
 
 enum config_role { ROLE_CAPTURE = 1, ROLE_WORK = 2, ROLE_SERVE = 4 };
 enum worklog_driver { WORKLOG_KAFKA, WORKLOG_MEMORY };
@@ -181,6 +182,7 @@ struct config {
     struct config_family *families;
     size_t family_count;
     struct config_serve serve;
+    enum log_level log_level;
 };
 
 /* One mistake: "vectail.yaml:14: families.docs.chunk.max_chars: must be 50..100000, is 7". */
