@@ -82,8 +82,7 @@ static bool announces_too_much(struct MHD_Connection *connection)
     return length && strtoull(length, NULL, 10) > SERVE_BODY_MAX;
 }
 
-/* wide: libmicrohttpd's */
-/* NOLINTNEXTLINE(readability-function-size) */
+/* wide: libmicrohttpd's. NOLINTNEXTLINE(readability-function-size) */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
                                   const char *path, const char *method, const char *protocol,
                                   const char *data, size_t *size, void **state)
