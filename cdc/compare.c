@@ -5,44 +5,55 @@
 
 #include "cdc/number.h"
 
-/* MongoDB's order of types. Source: the manual, "Comparison/Sort Order". */
+/* MongoDB's order of types, with its own numbers. Source: the manual, "Comparison/Sort Order", and
+ * canonicalizeBSONType() of src/mongo/bson/bsontypes.h. */
+enum rank {
+    RANK_MINKEY = -1,
+    RANK_UNDEFINED = 0,
+    RANK_NULL = 5,
+    RANK_NUMBER = 10,
+    RANK_STRING = 15,
+    RANK_DOCUMENT = 20,
+    RANK_ARRAY = 25,
+    RANK_BINARY = 30,
+    RANK_OID = 35,
+    RANK_BOOL = 40,
+    RANK_DATE = 45,
+    RANK_TIMESTAMP = 47,
+    RANK_REGEX = 50,
+    RANK_DBPOINTER = 55,
+    RANK_CODE = 60,
+    RANK_CODE_WITH_SCOPE = 65,
+    RANK_MAXKEY = 127,
+};
+
+static const int ranks[] = {
+    [BSON_TYPE_DOUBLE] = RANK_NUMBER,
+    [BSON_TYPE_UTF8] = RANK_STRING,
+    [BSON_TYPE_DOCUMENT] = RANK_DOCUMENT,
+    [BSON_TYPE_ARRAY] = RANK_ARRAY,
+    [BSON_TYPE_BINARY] = RANK_BINARY,
+    [BSON_TYPE_UNDEFINED] = RANK_UNDEFINED,
+    [BSON_TYPE_OID] = RANK_OID,
+    [BSON_TYPE_BOOL] = RANK_BOOL,
+    [BSON_TYPE_DATE_TIME] = RANK_DATE,
+    [BSON_TYPE_NULL] = RANK_NULL,
+    [BSON_TYPE_REGEX] = RANK_REGEX,
+    [BSON_TYPE_DBPOINTER] = RANK_DBPOINTER,
+    [BSON_TYPE_CODE] = RANK_CODE,
+    [BSON_TYPE_SYMBOL] = RANK_STRING,
+    [BSON_TYPE_CODEWSCOPE] = RANK_CODE_WITH_SCOPE,
+    [BSON_TYPE_INT32] = RANK_NUMBER,
+    [BSON_TYPE_TIMESTAMP] = RANK_TIMESTAMP,
+    [BSON_TYPE_INT64] = RANK_NUMBER,
+    [BSON_TYPE_DECIMAL128] = RANK_NUMBER,
+};
+
 static int type_rank(bson_type_t type)
 {
-    switch (type) {
-    case BSON_TYPE_MINKEY:
-        return 1;
-    case BSON_TYPE_UNDEFINED:
-    case BSON_TYPE_NULL:
-        return 2;
-    case BSON_TYPE_INT32:
-    case BSON_TYPE_INT64:
-    case BSON_TYPE_DOUBLE:
-    case BSON_TYPE_DECIMAL128:
-        return 3;
-    case BSON_TYPE_SYMBOL:
-    case BSON_TYPE_UTF8:
-        return 4;
-    case BSON_TYPE_DOCUMENT:
-        return 5;
-    case BSON_TYPE_ARRAY:
-        return 6;
-    case BSON_TYPE_BINARY:
-        return 7;
-    case BSON_TYPE_OID:
-        return 8;
-    case BSON_TYPE_BOOL:
-        return 9;
-    case BSON_TYPE_DATE_TIME:
-        return 10;
-    case BSON_TYPE_TIMESTAMP:
-        return 11;
-    case BSON_TYPE_REGEX:
-        return 12;
-    case BSON_TYPE_MAXKEY:
-        return 127;
-    default:
-        return 13;
-    }
+    if (type == BSON_TYPE_MINKEY)
+        return RANK_MINKEY;
+    return type == BSON_TYPE_MAXKEY ? RANK_MAXKEY : ranks[type];
 }
 
 bool value_comparable(const bson_iter_t *a, const bson_iter_t *b)
@@ -61,13 +72,22 @@ static int compare_int(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
+static const char *string_of(const bson_iter_t *iter, uint32_t *size)
+{
+    switch (bson_iter_type(iter)) {
+    case BSON_TYPE_SYMBOL:
+        return bson_iter_symbol(iter, size);
+    case BSON_TYPE_CODE:
+        return bson_iter_code(iter, size);
+    default:
+        return bson_iter_utf8(iter, size);
+    }
+}
+
 static int compare_string(const bson_iter_t *a, const bson_iter_t *b)
 {
     uint32_t a_size = 0, b_size = 0;
-    const char *x =
-        BSON_ITER_HOLDS_UTF8(a) ? bson_iter_utf8(a, &a_size) : bson_iter_symbol(a, &a_size);
-    const char *y =
-        BSON_ITER_HOLDS_UTF8(b) ? bson_iter_utf8(b, &b_size) : bson_iter_symbol(b, &b_size);
+    const char *x = string_of(a, &a_size), *y = string_of(b, &b_size);
     return compare_bytes(x, a_size, y, b_size);
 }
 
@@ -81,6 +101,14 @@ static int compare_binary(const bson_iter_t *a, const bson_iter_t *b)
     if (a_size != b_size)
         return compare_int(a_size, b_size);
     return a_type != b_type ? compare_int(a_type, b_type) : memcmp(x, y, a_size);
+}
+
+static int compare_regex(const bson_iter_t *a, const bson_iter_t *b)
+{
+    const char *a_options, *b_options;
+    const char *x = bson_iter_regex(a, &a_options), *y = bson_iter_regex(b, &b_options);
+    int order = strcmp(x, y);
+    return order != 0 ? order : strcmp(a_options, b_options);
 }
 
 static int compare_timestamp(const bson_iter_t *a, const bson_iter_t *b)
@@ -111,6 +139,7 @@ static int compare_children(const bson_iter_t *a, const bson_iter_t *b, bool nam
     }
 }
 
+/* Deprecated types: equal ones are equal, the order is ours. */
 static int compare_other(const bson_iter_t *a, const bson_iter_t *b)
 {
     bson_t x = BSON_INITIALIZER, y = BSON_INITIALIZER;
@@ -128,29 +157,31 @@ int value_compare(const bson_iter_t *a, const bson_iter_t *b)
     if (!value_comparable(a, b))
         return compare_int(rank, type_rank(bson_iter_type(b)));
     switch (rank) {
-    case 3:
+    case RANK_NUMBER:
         return number_compare(a, b);
-    case 4:
+    case RANK_STRING:
+    case RANK_CODE:
         return compare_string(a, b);
-    case 5:
+    case RANK_DOCUMENT:
         return compare_children(a, b, true);
-    case 6:
+    case RANK_ARRAY:
         return compare_children(a, b, false);
-    case 7:
+    case RANK_BINARY:
         return compare_binary(a, b);
-    case 8:
+    case RANK_OID:
         return memcmp(bson_iter_oid(a), bson_iter_oid(b), sizeof(bson_oid_t));
-    case 9:
+    case RANK_BOOL:
         return (int)bson_iter_bool(a) - (int)bson_iter_bool(b);
-    case 10:
+    case RANK_DATE:
         return compare_int(bson_iter_date_time(a), bson_iter_date_time(b));
-    case 11:
+    case RANK_TIMESTAMP:
         return compare_timestamp(a, b);
-    case 1:
-    case 2:
-    case 127:
-        return 0;
-    default:
+    case RANK_REGEX:
+        return compare_regex(a, b);
+    case RANK_DBPOINTER:
+    case RANK_CODE_WITH_SCOPE:
         return compare_other(a, b);
+    default: /* types of one value */
+        return 0;
     }
 }

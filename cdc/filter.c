@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cdc/filter.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,30 @@ static const struct comparison *comparison_of(const char *name)
     return NULL;
 }
 
+/* The server takes a regular expression for a search, and refuses to compare with undefined. */
+static bool is_value(const bson_iter_t *operand)
+{
+    return !BSON_ITER_HOLDS_REGEX(operand) && !BSON_ITER_HOLDS_UNDEFINED(operand);
+}
+
+static bool holds_operators(const bson_iter_t *value, bson_iter_t *ops);
+
+static bool check_operand(const struct comparison *op, const bson_iter_t *operand, struct err *err)
+{
+    bson_iter_t element, ops;
+    if (!is_value(operand))
+        return refuse(err, "a regular expression or undefined is no value for", op->name);
+    if (op->test != TEST_IN)
+        return true;
+    if (!BSON_ITER_HOLDS_ARRAY(operand) || !bson_iter_recurse(operand, &element))
+        return refuse(err, "a list is needed for", op->name);
+    while (bson_iter_next(&element)) {
+        if (!is_value(&element) || holds_operators(&element, &ops))
+            return refuse(err, "only values may stand in the list of", op->name);
+    }
+    return true;
+}
+
 static struct node *test_new(const char *path, enum test test, const bson_iter_t *operand)
 {
     struct node *node = node_new(NODE_TEST);
@@ -105,6 +130,8 @@ static bool compile_not(const char *path, const bson_iter_t *value, struct node 
     CLEANUP(node_freep) struct node *both = node_new(NODE_AND);
     if (!compile_operators(path, &inner, both, depth + 1, err))
         return false;
+    if (both->count == 0)
+        return refuse(err, "$not needs operators, at", path);
     node_add(parent, node_negated(TAKE(both)));
     return true;
 }
@@ -124,8 +151,8 @@ static bool compile_operators(const char *path, bson_iter_t *ops, struct node *p
         const struct comparison *op = comparison_of(name);
         if (!op)
             return refuse(err, "unknown operator", name);
-        if (op->test == TEST_IN && !BSON_ITER_HOLDS_ARRAY(ops))
-            return refuse(err, "a list is needed for", name);
+        if (!check_operand(op, ops, err))
+            return false;
         struct node *test = test_new(path, op->test, ops);
         node_add(parent, op->negated ? node_negated(test) : test);
     }
@@ -179,6 +206,8 @@ static bool compile_document(bson_iter_t *fields, struct node *parent, int depth
         } else if (holds_operators(fields, &ops)) {
             if (!compile_operators(name, &ops, parent, depth, err))
                 return false;
+        } else if (!is_value(fields)) {
+            return refuse(err, "a regular expression or undefined is no value for", name);
         } else {
             node_add(parent, test_new(name, TEST_EQ, fields));
         }
@@ -213,81 +242,87 @@ void filter_free(struct filter *filter)
     free(filter);
 }
 
-struct probe {
-    const struct node *node;
-    bool matched;
-    bool seen; /* the path leads somewhere */
-};
-
-static bool compare_matches(const struct node *node, const bson_iter_t *value)
+static bool is_nan(const bson_iter_t *iter)
 {
-    if (node->test == TEST_EQ)
-        return value_comparable(value, &node->operand) && value_compare(value, &node->operand) == 0;
-    if (node->test == TEST_IN) {
-        bson_iter_t element;
-        if (!bson_iter_recurse(&node->operand, &element))
-            return false;
-        while (bson_iter_next(&element)) {
-            if (value_comparable(value, &element) && value_compare(value, &element) == 0)
-                return true;
-        }
+    if (BSON_ITER_HOLDS_DOUBLE(iter))
+        return isnan(bson_iter_double(iter));
+    bson_decimal128_t decimal;
+    if (!BSON_ITER_HOLDS_DECIMAL128(iter) || !bson_iter_decimal128(iter, &decimal))
         return false;
-    }
-    if (!value_comparable(value, &node->operand))
-        return false;
-    int order = value_compare(value, &node->operand);
-    switch (node->test) {
+    char text[BSON_DECIMAL128_STRING];
+    bson_decimal128_to_string(&decimal, text);
+    return strstr(text, "NaN") != NULL;
+}
+
+static bool order_matches(enum test test, int order)
+{
+    switch (test) {
     case TEST_GT:
         return order > 0;
     case TEST_GTE:
         return order >= 0;
     case TEST_LT:
         return order < 0;
-    default:
+    case TEST_LTE:
         return order <= 0;
+    default:
+        return order == 0;
     }
 }
 
-static bool probe_value(const bson_iter_t *value, void *context)
+/* Values of different types match no comparison, with exceptions: nothing (NULL, undefined) is as
+ * null, and MinKey and MaxKey compare with everything. */
+static bool other_type_matches(enum test test, const bson_iter_t *value, const bson_iter_t *operand)
 {
-    struct probe *probe = context;
-    probe->seen = true;
-    if (probe->node->test == TEST_EXISTS)
+    bool nothing = !value || BSON_ITER_HOLDS_UNDEFINED(value);
+    if (nothing && BSON_ITER_HOLDS_NULL(operand))
+        return order_matches(test, 0);
+    if (BSON_ITER_HOLDS_MINKEY(operand))
+        return order_matches(test, 1);
+    return BSON_ITER_HOLDS_MAXKEY(operand) && order_matches(test, -1);
+}
+
+static bool compare_matches(enum test test, const bson_iter_t *value, const bson_iter_t *operand)
+{
+    if (!value || !value_comparable(value, operand))
+        return other_type_matches(test, value, operand);
+    /* NaN equals itself, and is neither above nor below any other number */
+    if (test != TEST_EQ && (is_nan(value) || is_nan(operand)))
+        return is_nan(value) && is_nan(operand) && order_matches(test, 0);
+    return order_matches(test, value_compare(value, operand));
+}
+
+static bool value_matches(const struct node *node, const bson_iter_t *value)
+{
+    if (node->test == TEST_EXISTS)
+        return value != NULL;
+    if (node->test != TEST_IN)
+        return compare_matches(node->test, value, &node->operand);
+    bson_iter_t element;
+    if (!bson_iter_recurse(&node->operand, &element))
         return false;
-    if (compare_matches(probe->node, value))
-        probe->matched = true;
-    bson_iter_t element;
-    if (!probe->matched && BSON_ITER_HOLDS_ARRAY(value) && bson_iter_recurse(value, &element)) {
-        while (!probe->matched && bson_iter_next(&element))
-            probe->matched = compare_matches(probe->node, &element);
-    }
-    return !probe->matched;
-}
-
-static bool operand_takes_missing(const struct node *node)
-{
-    if (BSON_ITER_HOLDS_NULL(&node->operand))
-        return node->test == TEST_EQ || node->test == TEST_GTE || node->test == TEST_LTE;
-    bson_iter_t element;
-    if (node->test == TEST_IN && bson_iter_recurse(&node->operand, &element)) {
-        while (bson_iter_next(&element)) {
-            if (BSON_ITER_HOLDS_NULL(&element))
-                return true;
-        }
+    while (bson_iter_next(&element)) {
+        if (compare_matches(TEST_EQ, value, &element))
+            return true;
     }
     return false;
 }
 
-static bool test_matches(const struct node *node, const bson_t *doc)
+static bool probe_value(const bson_iter_t *value, void *context)
 {
-    struct probe probe = {.node = node};
-    path_each(doc, node->path, probe_value, &probe);
-    if (node->test == TEST_EXISTS)
-        return probe.seen == bson_iter_as_bool(&node->operand);
-    return probe.matched || (!probe.seen && operand_takes_missing(node));
+    return !value_matches(context, value);
 }
 
-static bool node_matches(const struct node *node, const bson_t *doc)
+/* True when any of the values at the path matches. */
+static bool test_matches(struct node *node, const bson_t *doc)
+{
+    bool matched = !path_each(doc, node->path, probe_value, node);
+    if (node->test == TEST_EXISTS)
+        return matched == bson_iter_as_bool(&node->operand);
+    return matched;
+}
+
+static bool node_matches(struct node *node, const bson_t *doc)
 {
     switch (node->kind) {
     case NODE_TEST:

@@ -4,8 +4,10 @@
  *
  * Operators: $eq $ne $in $nin $gt $gte $lt $lte $exists on dotted paths, $not around those of one
  * path, $and $or of whole filters. As in MongoDB: a path that leads through arrays matches when any
- * of its values does, comparisons stay within one type, null equals missing, numbers compare by
- * value. Collations, regular expressions and $expr are not part of it.
+ * of its values does, comparisons stay within one type (but MinKey and MaxKey compare with all),
+ * null equals missing, numbers compare by value, NaN equals only itself. Collations, regular
+ * expressions (also as values to compare with) and $expr are not part of it. The server's find
+ * selects the same documents: tests/conformance/filter.c.
  */
 #pragma once
 

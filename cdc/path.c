@@ -12,7 +12,8 @@ struct walk {
     void *context;
 };
 
-static bool walk_level(bson_iter_t *level, const char *path, bool is_array, struct walk *walk);
+static bool walk_document(const bson_iter_t *doc, const char *path, struct walk *walk);
+static bool walk_array(const bson_iter_t *array, const char *path, struct walk *walk);
 
 static size_t segment_size(const char *path)
 {
@@ -20,31 +21,77 @@ static size_t segment_size(const char *path)
     return dot ? (size_t)(dot - path) : strlen(path);
 }
 
-static bool walk_value(const bson_iter_t *value, const char *rest, struct walk *walk)
+/* What follows the first segment; NULL: nothing. */
+static const char *rest_of(const char *path)
 {
-    if (!rest)
-        return walk->visit(value, walk->context);
-    bson_iter_t child;
-    if (BSON_ITER_HOLDS_DOCUMENT(value) && bson_iter_recurse(value, &child))
-        return walk_level(&child, rest, false, walk);
-    if (BSON_ITER_HOLDS_ARRAY(value) && bson_iter_recurse(value, &child))
-        return walk_level(&child, rest, true, walk);
-    return true;
+    const char *rest = path + segment_size(path);
+    return *rest ? rest + 1 : NULL;
 }
 
-static bool walk_level(bson_iter_t *level, const char *path, bool is_array, struct walk *walk)
+static bool is_named(const bson_iter_t *iter, const char *path)
 {
     size_t size = segment_size(path);
-    const char *rest = path[size] ? path + size + 1 : NULL;
-    while (bson_iter_next(level)) {
-        bool named =
-            bson_iter_key_len(level) == size && memcmp(bson_iter_key(level), path, size) == 0;
-        if (named && !walk_value(level, rest, walk))
+    return bson_iter_key_len(iter) == size && memcmp(bson_iter_key(iter), path, size) == 0;
+}
+
+/* Where the path ends: an array's elements, then the array itself. */
+static bool walk_leaf(const bson_iter_t *value, struct walk *walk)
+{
+    bson_iter_t element;
+    if (BSON_ITER_HOLDS_ARRAY(value) && bson_iter_recurse(value, &element)) {
+        while (bson_iter_next(&element)) {
+            if (!walk->visit(&element, walk->context))
+                return false;
+        }
+    }
+    return walk->visit(value, walk->context);
+}
+
+/* `fields` stands before a document's first field. */
+static bool walk_fields(bson_iter_t *fields, const char *path, struct walk *walk)
+{
+    const char *rest = rest_of(path);
+    while (bson_iter_next(fields)) {
+        if (!is_named(fields, path))
+            continue;
+        if (!rest)
+            return walk_leaf(fields, walk);
+        if (BSON_ITER_HOLDS_DOCUMENT(fields))
+            return walk_document(fields, rest, walk);
+        if (BSON_ITER_HOLDS_ARRAY(fields))
+            return walk_array(fields, rest, walk);
+        break;
+    }
+    return walk->visit(NULL, walk->context);
+}
+
+static bool walk_document(const bson_iter_t *doc, const char *path, struct walk *walk)
+{
+    bson_iter_t fields;
+    return !bson_iter_recurse(doc, &fields) || walk_fields(&fields, path, walk);
+}
+
+/* The element whose index is the first segment. */
+static bool walk_index(const bson_iter_t *element, const char *path, struct walk *walk)
+{
+    const char *rest = rest_of(path);
+    if (!rest)
+        return walk->visit(element, walk->context);
+    if (BSON_ITER_HOLDS_DOCUMENT(element))
+        return walk_document(element, rest, walk);
+    return !BSON_ITER_HOLDS_ARRAY(element) || walk_array(element, rest, walk);
+}
+
+/* `a.b` goes into each document of the array `a`, and to an element of that index. */
+static bool walk_array(const bson_iter_t *array, const char *path, struct walk *walk)
+{
+    bson_iter_t element;
+    if (!bson_iter_recurse(array, &element))
+        return true;
+    while (bson_iter_next(&element)) {
+        if (BSON_ITER_HOLDS_DOCUMENT(&element) && !walk_document(&element, path, walk))
             return false;
-        /* `a.b` goes into each document of the array `a`, besides the index */
-        bson_iter_t child;
-        if (is_array && BSON_ITER_HOLDS_DOCUMENT(level) && bson_iter_recurse(level, &child) &&
-            !walk_level(&child, path, false, walk))
+        if (is_named(&element, path) && !walk_index(&element, path, walk))
             return false;
     }
     return true;
@@ -52,9 +99,9 @@ static bool walk_level(bson_iter_t *level, const char *path, bool is_array, stru
 
 bool path_each(const bson_t *doc, const char *path, path_visit *visit, void *context)
 {
-    bson_iter_t level;
+    bson_iter_t fields;
     struct walk walk = {.visit = visit, .context = context};
-    return !bson_iter_init(&level, doc) || walk_level(&level, path, false, &walk);
+    return !bson_iter_init(&fields, doc) || walk_fields(&fields, path, &walk);
 }
 
 bool path_find(const bson_t *doc, const char *path, bson_iter_t *out)
@@ -136,29 +183,6 @@ void projection_add(struct projection *projection, const char *path)
     node->leaf = true;
 }
 
-static void apply_array(const struct projection *node, const bson_iter_t *array, bson_t *out)
-{
-    bson_iter_t element;
-    if (!bson_iter_recurse(array, &element))
-        return;
-    char index[16];
-    for (uint32_t i = 0; bson_iter_next(&element);) {
-        if (!BSON_ITER_HOLDS_DOCUMENT(&element))
-            continue; /* scalars below a longer path are not kept */
-        const uint8_t *data;
-        uint32_t size;
-        bson_t child, kept;
-        const char *key;
-        bson_iter_document(&element, &size, &data);
-        if (!bson_init_static(&child, data, size))
-            continue;
-        size_t key_size = bson_uint32_to_string(i++, &key, index, sizeof index);
-        bson_append_document_begin(out, key, (int)key_size, &kept);
-        projection_apply(node, &child, &kept);
-        bson_append_document_end(out, &kept);
-    }
-}
-
 static void apply_document(const struct projection *node, const bson_iter_t *field, bson_t *out)
 {
     const uint8_t *data;
@@ -167,6 +191,31 @@ static void apply_document(const struct projection *node, const bson_iter_t *fie
     bson_iter_document(field, &size, &data);
     if (bson_init_static(&child, data, size))
         projection_apply(node, &child, out);
+}
+
+/* Scalars below a longer path are not kept; arrays in arrays are gone into. */
+static void apply_array(const struct projection *node, const bson_iter_t *array, bson_t *out)
+{
+    bson_iter_t element;
+    if (!bson_iter_recurse(array, &element))
+        return;
+    char index[16];
+    for (uint32_t i = 0; bson_iter_next(&element);) {
+        const char *key;
+        bson_t kept;
+        if (!BSON_ITER_HOLDS_DOCUMENT(&element) && !BSON_ITER_HOLDS_ARRAY(&element))
+            continue;
+        int key_size = (int)bson_uint32_to_string(i++, &key, index, sizeof index);
+        if (BSON_ITER_HOLDS_DOCUMENT(&element)) {
+            bson_append_document_begin(out, key, key_size, &kept);
+            apply_document(node, &element, &kept);
+            bson_append_document_end(out, &kept);
+        } else {
+            bson_append_array_begin(out, key, key_size, &kept);
+            apply_array(node, &element, &kept);
+            bson_append_array_end(out, &kept);
+        }
+    }
 }
 
 void projection_apply(const struct projection *projection, const bson_t *doc, bson_t *out)

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Called for each value a path leads to: `a.b` on {a: [{b: 1}, {b: 2}]} leads to 1 and 2; a number
- * in the path is also an array's index. Return false to stop. */
+/* Called for each value that MongoDB compares with when it matches `path`: `a.b` on {a: [{b: 1},
+ * {b: [2]}, {}]} gives 1, 2, [2] and NULL, which is "nothing there". A number in the path is also an
+ * array's index; what stands at an index is not taken apart. Return false to stop. */
 typedef bool path_visit(const bson_iter_t *value, void *context);
 
 /* False when the visitor stopped it. */
