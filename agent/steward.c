@@ -227,17 +227,18 @@ static void note_gauges(struct steward *steward, const struct version *version,
 static bool is_in_step(const struct steward *steward, const struct version *version,
                        const struct feed_view *view)
 {
-    return (version->state == VERSION_ACTIVE || !version_is_fed(version->state)) &&
-           view->snapshot_done && view->lag_items == 0 &&
+    return version->state > VERSION_BACKFILLING && view->snapshot_done && view->lag_items == 0 &&
            view->token_ms > steward->started_ms + 1000;
 }
 
 static bool look_at_versions(struct steward *steward, struct err *err)
 {
-    bool in_step = steward->registry.version_count > 0;
+    /* a family's first version becomes active by itself; one that is not made yet is not in step */
+    bool in_step = registry_in_state(&steward->registry, VERSION_ACTIVE) != NULL;
     for (size_t i = 0; i < steward->registry.version_count; i++) {
         const struct version *version = &steward->registry.versions[i];
         CLEANUP(feed_view_fini) struct feed_view view = {0};
+        in_step = in_step && version->state >= VERSION_BACKFILLING;
         if (!version_is_fed(version->state))
             continue;
         if (!steward_view(steward, version, &view, err) || !refresh_counts(steward, version, err))
