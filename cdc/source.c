@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/background.h"
 #include "base/clock.h"
 #include "base/mongo.h"
 
 #define BATCH_EVENTS 1000
 #define FUTURE_TOLERANCE_S 10
+/* A batch of so many events means that there is more: the next one is asked for at once, while this
+ * one is worked on. */
+#define AHEAD_EVENTS 200
 
 struct source {
     mongoc_client_pool_t *pool;
@@ -24,6 +28,14 @@ struct source {
     bson_t reply;
     struct source_event *events;
     size_t capacity;
+
+    /* what is asked for ahead; the background thread's own until it is waited for */
+    struct background *background;
+    bool asked_ahead;
+    bool ahead_ok;
+    bson_t ahead;
+    struct err ahead_err;
+    int64_t await_ms;
 };
 
 /* Only source collections, but also what replaces or removes one: a rename onto a source carries it
@@ -137,6 +149,7 @@ struct source *source_new(const struct source_options *options)
     qsort(source->collections, source->collection_count, sizeof *source->collections,
           compare_strings);
     bson_init(&source->reply);
+    source->background = background_new();
     hash_pipeline(source);
     return source;
 }
@@ -152,6 +165,7 @@ void source_free(struct source *source)
     free(source->database);
     free(source->events);
     bson_destroy(&source->reply);
+    background_free(source->background);
     free(source);
 }
 
@@ -171,26 +185,62 @@ static void release_client(struct source *source)
     source->cursor_id = 0;
 }
 
-/* Runs a command on the stream's own server and session; the reply replaces the previous one. */
-static bool run(struct source *source, const bson_t *command, struct err *err)
+/* Runs a command on the stream's own server and session; `reply` is initialised in any case. */
+static bool run_into(struct source *source, const bson_t *command, bson_t *reply, struct err *err)
 {
     bson_t opts = BSON_INITIALIZER;
     bson_error_t error;
     bool ok = mongoc_client_session_append(source->session, &opts, &error);
     if (ok && source->server_id)
         bson_append_int32(&opts, "serverId", -1, (int32_t)source->server_id);
-    bson_destroy(&source->reply);
     if (ok)
         ok = mongoc_client_command_with_opts(source->client, source->database, command, NULL, &opts,
-                                             &source->reply, &error);
+                                             reply, &error);
     else
-        bson_init(&source->reply);
+        bson_init(reply);
     bson_destroy(&opts);
     return ok || mongo_err(err, &error, "change stream");
 }
 
+/* The reply replaces the previous one. */
+static bool run(struct source *source, const bson_t *command, struct err *err)
+{
+    bson_destroy(&source->reply);
+    return run_into(source, command, &source->reply, err);
+}
+
+static void get_more(void *context)
+{
+    struct source *source = context;
+    bson_t command = BSON_INITIALIZER;
+    bson_append_int64(&command, "getMore", -1, source->cursor_id);
+    bson_append_utf8(&command, "collection", -1, "$cmd.aggregate", -1);
+    bson_append_int32(&command, "batchSize", -1, BATCH_EVENTS);
+    bson_append_int64(&command, "maxTimeMS", -1, source->await_ms);
+    source->ahead_ok = run_into(source, &command, &source->ahead, &source->ahead_err);
+    bson_destroy(&command);
+}
+
+static void ask_ahead(struct source *source, int64_t await_ms)
+{
+    source->await_ms = await_ms;
+    source->asked_ahead = true;
+    background_begin(source->background, get_more, source);
+}
+
+/* Waits for what was asked ahead and throws it away. */
+static void forget_ahead(struct source *source)
+{
+    if (!source->asked_ahead)
+        return;
+    background_wait(source->background);
+    bson_destroy(&source->ahead);
+    source->asked_ahead = false;
+}
+
 void source_stop(struct source *source)
 {
+    forget_ahead(source);
     if (source->client && source->cursor_id != 0) {
         bson_t command = BSON_INITIALIZER, cursors;
         struct err ignored;
@@ -425,16 +475,22 @@ bool source_next(struct source *source, int64_t await_ms, struct source_batch *b
 {
     if (!source->client || source->cursor_id == 0)
         return err_set(err, ERR_RETRY, ERR_STATE, 0, "change stream: not open");
-    bson_t command = BSON_INITIALIZER;
-    bson_append_int64(&command, "getMore", -1, source->cursor_id);
-    bson_append_utf8(&command, "collection", -1, "$cmd.aggregate", -1);
-    bson_append_int32(&command, "batchSize", -1, BATCH_EVENTS);
-    bson_append_int64(&command, "maxTimeMS", -1, await_ms);
-    bool ok = run(source, &command, err) && read_reply(source, batch, err);
-    bson_destroy(&command);
-    if (!ok)
+    if (!source->asked_ahead)
+        ask_ahead(source, await_ms);
+    background_wait(source->background);
+    source->asked_ahead = false;
+    bson_destroy(&source->reply);
+    bson_steal(&source->reply, &source->ahead);
+    bool ok = source->ahead_ok;
+    if (!ok && err)
+        *err = source->ahead_err;
+    if (!ok || !read_reply(source, batch, err)) {
         release_client(source);
-    return ok;
+        return false;
+    }
+    if (batch->count >= AHEAD_EVENTS && !batch->closed)
+        ask_ahead(source, await_ms);
+    return true;
 }
 
 enum source_fault source_fault(const struct err *err)
