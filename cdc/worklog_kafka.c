@@ -150,6 +150,7 @@ static bool kafka_make_admin(struct kafka_log *log, const char *client_id, struc
 static void kafka_close(struct worklog *base)
 {
     struct kafka_log *log = (struct kafka_log *)base;
+    kafka_close_watchers(log);
     if (log->admin)
         rd_kafka_destroy_flags(log->admin, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     if (log->conf)

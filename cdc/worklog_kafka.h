@@ -29,6 +29,13 @@ DEFINE_KAFKA_FREEP(rd_kafka_topic_t, rd_kafka_topic_destroy)
 DEFINE_KAFKA_FREEP(rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy)
 DEFINE_KAFKA_FREEP(rd_kafka_error_t, rd_kafka_error_destroy)
 
+/* A consumer of a group that never joins it: it only asks what the group has committed. */
+struct kafka_watcher {
+    char *group;
+    rd_kafka_t *client;
+    struct kafka_watcher *next;
+};
+
 struct kafka_log {
     struct worklog base;
     /* For metadata, offsets and administration: a consumer that never joins a group. A producer
@@ -42,7 +49,8 @@ struct kafka_log {
     int64_t retention_ms;
     struct worklog_property *properties; /* owned, with their strings */
     size_t property_count;
-    pthread_mutex_t mutex;  /* last_problem */
+    pthread_mutex_t mutex;  /* last_problem, watchers */
+    struct kafka_watcher *watchers;
     char last_problem[256]; /* what the admin client last said about its connections */
 };
 
@@ -76,6 +84,12 @@ bool kafka_positions(struct worklog *base, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err);
 bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,
                 int count, struct err *err);
+
+/* Fills positions[p].committed. (rd_kafka_ListConsumerGroupOffsets() of librdkafka 2.0.2 crashes when
+ * the broker answers with an error, as a fresh one does: librdkafka issue 5040.) */
+bool kafka_committed(struct kafka_log *log, const char *topic, const char *group,
+                     struct worklog_position *positions, int count, struct err *err) MUST_USE;
+void kafka_close_watchers(struct kafka_log *log);
 
 bool kafka_open_writer(struct worklog *base, const struct worklog_writer_options *options,
                        struct worklog_writer **out, struct err *err);

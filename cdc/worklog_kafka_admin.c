@@ -110,42 +110,6 @@ kafka_only_group(struct kafka_call *call, const rd_kafka_group_result_t **groups
     return rd_kafka_group_result_partitions(groups[0]);
 }
 
-static bool kafka_take_committed(const rd_kafka_topic_partition_list_t *list,
-                                 struct worklog_position *positions, int count, struct err *err)
-{
-    for (int i = 0; i < list->cnt; i++) {
-        const rd_kafka_topic_partition_t *one = &list->elems[i];
-        if (one->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return kafka_err(err, one->err, "kafka committed offsets");
-        if (one->partition < count)
-            positions[one->partition].committed = one->offset >= 0 ? one->offset : -1;
-    }
-    return true;
-}
-
-static bool kafka_committed(struct kafka_log *log, const char *topic, const char *group,
-                            struct worklog_position *positions, int count, struct err *err)
-{
-    static const char WHAT[] = "kafka committed offsets";
-    CLEANUP(kafka_call_fini) struct kafka_call call;
-    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, &call, err))
-        return false;
-    CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
-    rd_kafka_ListConsumerGroupOffsets_t *request =
-        rd_kafka_ListConsumerGroupOffsets_new(group, list);
-    rd_kafka_ListConsumerGroupOffsets(log->admin, &request, 1, call.options, call.queue);
-    rd_kafka_ListConsumerGroupOffsets_destroy(request);
-    if (!kafka_admin_await(&call, WHAT, err))
-        return false;
-    size_t groups = 0;
-    const rd_kafka_group_result_t **results = rd_kafka_ListConsumerGroupOffsets_result_groups(
-        rd_kafka_event_ListConsumerGroupOffsets_result(call.event), &groups);
-    const rd_kafka_topic_partition_list_t *found =
-        kafka_only_group(&call, results, groups, WHAT, err);
-    return found && kafka_take_committed(found, positions, count, err);
-}
-
 bool kafka_positions(struct worklog *base, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err)
 {
