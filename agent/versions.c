@@ -30,6 +30,17 @@ static bool save(struct steward *steward, struct err *err)
                    steward->family->name);
 }
 
+/* Why a version does not get on stands with it, for `status`; the next state clears it. */
+static void note_reason(struct steward *steward, struct version *version, const char *reason)
+{
+    struct err err;
+    if (version->reason && reason && strcmp(version->reason, reason) == 0)
+        return;
+    set_text(&version->reason, reason);
+    if (!save(steward, &err))
+        log_debug("version.reason.failed", LOG_ERR(&err));
+}
+
 static bool enter(struct steward *steward, struct version *version, enum version_state state,
                   struct err *err)
 {
@@ -264,6 +275,12 @@ static bool counts_agree(struct steward *steward, struct version *version, bool 
     *agree =
         llabs(source - held) <= flight && llabs(records - after.chunks) <= flight * per_document;
     if (!*agree) {
+        char reason[160];
+        snprintf(reason, sizeof reason,
+                 "the source has %lld documents, the ledger %lld; the ledger has %lld chunks, the "
+                 "store %lld",
+                 (long long)source, (long long)held, (long long)after.chunks, (long long)records);
+        note_reason(steward, version, reason);
         log_info("version.counts.differ", LOG_STR("family", steward->family->name),
                  LOG_STR("version", version->label), LOG_INT("source", source),
                  LOG_INT("ledger", held), LOG_INT("chunks", after.chunks),
@@ -407,8 +424,13 @@ bool versions_advance(struct steward *steward, struct err *err)
     struct err refused;
     bool ok = !wanted || check_wish(steward, wanted, &refused);
     for (size_t i = 0; i < steward->registry.version_count; i++) {
-        if (!advance(steward, &steward->registry.versions[i], err))
+        struct version *version = &steward->registry.versions[i];
+        if (!advance(steward, version, err)) {
+            note_reason(steward, version, err->text);
             return false;
+        }
+        if (version->state == VERSION_BACKFILLING && version->reason)
+            note_reason(steward, version, NULL);
     }
     if (!ok)
         *err = refused;
