@@ -191,8 +191,8 @@ def make_changes(options: argparse.Namespace, source, reader: Reader) -> None:
     step("delete", TIDES, lambda: source.delete_one({"_id": TIDES}), "")
     if slowest_ms > SLOW_MS:
         print(
-            "  (A slow one: for a while after many writes Chroma keeps the next one waiting."
-            " Run the demo again for the usual figures.)"
+            "  A slow one? For a while after many writes Chroma keeps the next write waiting.\n"
+            "  Run the demo again for the usual figures."
         )
 
 
