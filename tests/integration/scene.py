@@ -33,7 +33,9 @@ class Scene:
         self.name = f"{name[:24]}_{time.time_ns() % 10**6}"
         self.directory = directory
         self.servers = servers
-        self.reader = ChromaReader(servers.chroma.address)
+        self.reader = ChromaReader(servers.chroma.address, database=self.name)
+        databases = "/api/v2/tenants/default_tenant/databases"
+        self.reader.call("POST", databases, {"name": self.name})
         self.client = MongoClient(servers.mongo.address)
         self.database = self.client[f"{self.name}_src"]
         self.embedder = Embedder(DIMS)
@@ -73,11 +75,15 @@ class Scene:
             "roles": ["capture", "work"],
             "mongodb": {"uri": self.servers.mongo.address, "state_database": f"{self.name}_state"},
             "worklog": log,
-            "stores": {"main": {"driver": "chroma", "url": self.servers.chroma.address}},
+            "stores": {"main": self.store_config()},
             "embedders": {"double": self.embedder_config()},
             "families": self.families,
         }
         return config | more
+
+    def store_config(self, **more) -> dict:
+        url = self.servers.chroma.address
+        return {"driver": "chroma", "url": url, "database": self.name} | more
 
     def embedder_config(self, **more) -> dict:
         url = self.embedder.openai_url
