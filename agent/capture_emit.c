@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/capture_state.h"
+#include "agent/stats.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -10,6 +11,7 @@
 
 #define SAVE_EVERY_MS 5000
 #define SAVE_EVERY_ITEMS 1000
+#define LAG_EVERY_MS 2000
 
 static void delivered(void *context, uint64_t ticket, const struct err *failed)
 {
@@ -107,6 +109,20 @@ static bool save_is_due(const struct capture *capture)
     return capture->unsaved_token && age_ms >= capture->agent->quiet_save_ms;
 }
 
+/* Statistics only: a failure is of no consequence. */
+static void note_lag(struct capture *capture)
+{
+    struct cluster_time at;
+    struct err err;
+    if (clock_mono_ms() - capture->lag_noted_ms < LAG_EVERY_MS || !capture->position ||
+        !token_time(capture->position, &at))
+        return;
+    capture->lag_noted_ms = clock_mono_ms();
+    int64_t lag_ms = ((int64_t)capture->seen.seconds - (int64_t)at.seconds) * 1000;
+    if (!stats_set_lag(capture->agent->docs, capture->id, lag_ms > 0 ? lag_ms : 0, &err))
+        log_debug("stats.failed", LOG_ERR(&err));
+}
+
 bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err)
 {
     size_t before = ring_records(capture->ring);
@@ -121,6 +137,7 @@ bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err)
     struct mark mark;
     while (ring_take(capture->ring, &mark))
         apply_mark(capture, &mark);
+    note_lag(capture);
     if (!leader_is_held(capture->leader))
         return err_set(err, ERR_CANCEL, ERR_STATE, 0, "the lease '%s' has run out", capture->id);
     return !save_is_due(capture) || capture_save(capture, err);

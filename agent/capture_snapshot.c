@@ -77,8 +77,7 @@ static bool read_rows(struct capture *capture, size_t index, struct scan *scan, 
             return false;
         if (!doc) {
             *ended = true;
-            ring_mark(capture->ring,
-                      &(struct mark){.kind = MARK_END, .feed = index, .rows = rows});
+            ring_mark(capture->ring, &(struct mark){.kind = MARK_END, .feed = index, .rows = rows});
             return true;
         }
         if (!emit_row(capture, feed, doc, err))

@@ -38,6 +38,7 @@ struct capture {
     char *position;           /* token up to which events were appended */
     struct cluster_time seen; /* the cluster's time when it last answered */
     int64_t saved_ms;
+    int64_t lag_noted_ms;
     int64_t unsaved_items;
     bool unsaved_token;
     unsigned openings; /* failed in a row */

@@ -18,8 +18,8 @@
 char *lane_group(const struct config *config, const char *family, const struct version *version)
 {
     char *group = NULL;
-    if (asprintf(&group, "%s.%s.%s.%s", config->name, family, version->label,
-                 version->build_id) < 0)
+    if (asprintf(&group, "%s.%s.%s.%s", config->name, family, version->label, version->build_id) <
+        0)
         return NULL;
     return group;
 }
@@ -86,8 +86,8 @@ bool lane_open_embedder(const struct config_embedder *embedder, struct embedder 
 void lane_set_reason(struct lane *lane, const char *reason)
 {
     pthread_mutex_lock(&lane->lock);
-    bool changed = (reason == NULL) != (lane->reason == NULL) ||
-                   (reason && strcmp(reason, lane->reason) != 0);
+    bool changed =
+        (reason == NULL) != (lane->reason == NULL) || (reason && strcmp(reason, lane->reason) != 0);
     if (changed) {
         free(lane->reason);
         lane->reason = reason ? strdup(reason) : NULL;
@@ -261,6 +261,7 @@ void lane_join(struct lane *lane)
     }
     if (lane->capture)
         capture_join(lane->capture);
-    log_info("lane.stopped", LOG_STR("family", lane->family->name), LOG_STR("version", lane->label));
+    log_info("lane.stopped", LOG_STR("family", lane->family->name),
+             LOG_STR("version", lane->label));
     lane_free(lane);
 }

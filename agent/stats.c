@@ -115,6 +115,33 @@ bool stats_set(struct docstore *docs, const char *name, const char *build_id,
     return ok;
 }
 
+bool stats_set_lag(struct docstore *docs, const char *capture_id, int64_t lag_ms, struct err *err)
+{
+    struct doc_ref ref = {.collection = "stats", .id = capture_id, .counter = "rev"};
+    bson_t set = BSON_INITIALIZER;
+    bson_append_int64(&set, "lag_ms", -1, lag_ms);
+    bson_append_date_time(&set, "at", -1, clock_wall_ms());
+    bool ok = docstore_note(docs, &ref, &set, NULL, err);
+    bson_destroy(&set);
+    return ok;
+}
+
+bool stats_lag(struct docstore *docs, const char *capture_id, int64_t *lag_ms, struct err *err)
+{
+    struct doc_ref ref = {.collection = "stats", .id = capture_id, .counter = "rev"};
+    bson_t *doc = NULL;
+    bson_iter_t iter;
+    *lag_ms = -1;
+    if (!docstore_load(docs, &ref, &doc, NULL, err))
+        return false;
+    bool fresh = doc && bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter) &&
+                 clock_wall_ms() - bson_iter_date_time(&iter) < STATS_FRESH_MS;
+    if (fresh && bson_iter_init_find(&iter, doc, "lag_ms"))
+        *lag_ms = bson_iter_as_int64(&iter);
+    bson_destroy(doc);
+    return true;
+}
+
 void stats_fini(struct version_stats *stats)
 {
     free(stats->reason);

@@ -9,6 +9,9 @@
 
 #include "state/docstore.h"
 
+/* What was written longer ago than this says nothing about now. */
+#define STATS_FRESH_MS 15000
+
 struct version_stats {
     /* sums */
     int64_t embedded; /* chunks bought */
@@ -41,4 +44,12 @@ bool stats_add(struct docstore *docs, const char *name, const char *build_id,
 /* Sets the other fields. */
 bool stats_set(struct docstore *docs, const char *name, const char *build_id,
                const struct version_stats *now, struct err *err) MUST_USE;
+/* How far a capture's stream is behind the cluster, as of now; written by its leader, about every two
+ * seconds, under the checkpoint's id. */
+bool stats_set_lag(struct docstore *docs, const char *capture_id, int64_t lag_ms, struct err *err)
+    MUST_USE;
+/* *lag_ms is -1 when nobody has said so lately. */
+bool stats_lag(struct docstore *docs, const char *capture_id, int64_t *lag_ms, struct err *err)
+    MUST_USE;
+
 void stats_fini(struct version_stats *stats);

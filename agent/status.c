@@ -51,6 +51,7 @@ static const char *speaking_build(const struct view *view)
 struct progress {
     struct checkpoint checkpoint;
     struct lease_info lease;
+    int64_t lag_ms; /* of the stream behind the cluster; -1: unknown */
     bool found;
 };
 
@@ -65,12 +66,13 @@ static bool load_progress(const struct view *view, struct progress *out, struct 
     const struct config *config = view->request->config;
     bool memory = config->worklog.driver == WORKLOG_MEMORY;
     const char *build_id = memory ? speaking_build(view) : NULL;
-    *out = (struct progress){0};
+    *out = (struct progress){.lag_ms = -1};
     if (!view->database || (memory && !build_id))
         return true;
     char *id = capture_id(config, view->database, build_id);
     bool ok =
         checkpoint_load(view->request->docs, id, &out->found, &out->checkpoint, &out->lease, err);
+    ok = ok && stats_lag(view->request->docs, id, &out->lag_ms, err);
     free(id);
     return ok;
 }
@@ -107,12 +109,11 @@ static cJSON *source_entry(const struct view *view, const struct progress *progr
     cJSON *entry = json_object();
     const struct lease_info *lease = &progress->lease;
     bool leads = progress->found && lease->valid;
-    int64_t token_ms = (int64_t)progress->checkpoint.token_time * 1000;
-    int64_t lag_ms = view->now_ms - token_ms, age_ms = view->now_ms - lease->saved_ms;
+    int64_t age_ms = view->now_ms - lease->saved_ms;
     json_add_string(entry, "database", view->database);
     json_add_string(entry, "collection", view->collection);
     add_known(entry, "documents", estimate(view, state));
-    add_known(entry, "lag_ms", !leads || token_ms == 0 ? -1 : lag_ms < 0 ? 0 : lag_ms);
+    add_known(entry, "lag_ms", leads ? progress->lag_ms : -1);
     add_known(entry, "token_age_ms",
               !progress->found || lease->saved_ms == 0 ? -1
               : age_ms < 0                             ? 0
@@ -152,7 +153,7 @@ static bool version_entry(struct view *view, const struct version *version, cJSO
     if (!stats_load(view->request->docs, view->request->config->name, version->build_id, &found,
                     &stats, err))
         return false;
-    bool fresh = stats.at_ms > 0 && view->now_ms - stats.at_ms < STATUS_FRESH_MS;
+    bool fresh = stats.at_ms > 0 && view->now_ms - stats.at_ms < STATS_FRESH_MS;
     view->agent_running = view->agent_running || fresh;
     cJSON *entry = json_object();
     json_add_string(entry, "label", version->label);

@@ -11,9 +11,6 @@
 #include "base/err.h"
 #include "state/docstore.h"
 
-/* Statistics that are older are of an agent that has ended. */
-#define STATUS_FRESH_MS 15000
-
 struct status_request {
     const struct config *config;
     struct docstore *docs;

@@ -37,7 +37,8 @@ struct task {
     const char *key;
     enum item_op op;    /* UPSERT or DELETE once re-reads are resolved */
     bson_t *doc;        /* owned; UPSERT */
-    bool fenced;     /* of a generation that is over: never applied */
+    bool fenced;        /* of a generation that is over: never applied */
+    bool reread;        /* `doc`, or that there is none, is the source's present state */
     const char *reject; /* why it has to be set aside; NULL: it need not */
     const char *source_id;
     struct field *metadata;
@@ -49,6 +50,8 @@ struct task {
 
     struct ledger_row row; /* as read */
     enum task_step step;
+    bool
+        clearing; /* WRITE: only erases what interrupted writes may have left; decided again then */
     struct ledger_write write;
     const char **stale_ids; /* records to erase */
     size_t stale_count;

@@ -5,10 +5,15 @@
 #include "agent/task.h"
 #include "base/clock.h"
 
+static bool has_content_ids(const struct lane *lane)
+{
+    return strcmp(lane->embed.id_scheme, "content") == 0;
+}
+
 const char *task_record_id(const struct lane *lane, struct arena *arena, const char *source_id,
                            size_t index, const struct sha256 *fp)
 {
-    if (strcmp(lane->embed.id_scheme, "content") != 0)
+    if (!has_content_ids(lane))
         return arena_printf(arena, "%s:%zu", source_id, index);
     return arena_printf(arena, "%s:%zu:%02x%02x%02x%02x", source_id, index, fp->bytes[0],
                         fp->bytes[1], fp->bytes[2], fp->bytes[3]);
@@ -66,40 +71,38 @@ struct id_list {
     size_t count;
 };
 
-static bool is_written(const struct task *task, const char *id)
+static bool same_source(const char *a, const char *b)
 {
-    for (size_t i = 0; i < task->chunk_count; i++) {
-        if (strcmp(task->chunks[i].id, id) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void add_stale(const struct task *task, const char *id, struct id_list *list)
-{
-    if (!is_written(task, id))
-        list->items[list->count++] = id;
+    return a && b && strcmp(a, b) == 0;
 }
 
 /* Records that may be in the store and are not part of the new state: of the last one, and of what
- * an open intent was about to write. */
+ * an open intent was about to write. An id holds its index: none can equal that of another. */
 static void find_stale(const struct lane *lane, struct arena *arena, struct task *task)
 {
     const struct ledger_row *row = &task->row;
-    const struct ledger_intent *intent = row->has_intent ? &row->intent : NULL;
-    size_t most = row->chunk_count + (intent ? intent->chunk_count : 0);
-    struct id_list list = {.items = arena_alloc_array(arena, most + 1, sizeof(char *))};
-    bool same_ids = task->source_id && row->source_id &&
-                    strcmp(task->source_id, row->source_id) == 0 &&
-                    strcmp(lane->embed.id_scheme, "content") != 0;
-    for (size_t i = 0; row->source_id && i < row->chunk_count; i++) {
-        if (same_ids && i < task->chunk_count)
-            continue; /* the same id is written again: no need to look */
-        add_stale(task, task_record_id(lane, arena, row->source_id, i, &row->chunks[i]), &list);
+    const struct ledger_intent *intent = &row->intent;
+    size_t pending = row->has_intent && intent->source_id ? intent->chunk_count : 0;
+    size_t applied = row->source_id ? row->chunk_count : 0;
+    size_t kept = task->clearing ? 0 : task->chunk_count;
+    bool by_content = has_content_ids(lane);
+    struct id_list list = {.items =
+                               arena_alloc_array(arena, applied + pending + 1, sizeof(char *))};
+    bool is_ours = same_source(row->source_id, task->source_id);
+    for (size_t i = 0; i < applied; i++) {
+        const struct sha256 *fp = &row->chunks[i];
+        if (!(is_ours && i < kept && (!by_content || same(fp, &task->chunks[i].fp))))
+            list.items[list.count++] = task_record_id(lane, arena, row->source_id, i, fp);
     }
-    for (size_t i = 0; intent && intent->source_id && i < intent->chunk_count; i++)
-        add_stale(task, task_record_id(lane, arena, intent->source_id, i, &intent->chunks[i]),
-                  &list);
+    is_ours = same_source(intent->source_id, task->source_id);
+    bool is_rows = same_source(intent->source_id, row->source_id);
+    for (size_t i = 0; i < pending; i++) {
+        const struct sha256 *fp = &intent->chunks[i];
+        bool written = is_ours && i < kept && (!by_content || same(fp, &task->chunks[i].fp));
+        bool listed = is_rows && i < applied && (!by_content || same(fp, &row->chunks[i]));
+        if (!written && !listed)
+            list.items[list.count++] = task_record_id(lane, arena, intent->source_id, i, fp);
+    }
     task->stale_ids = list.items;
     task->stale_count = list.count;
 }
@@ -143,38 +146,100 @@ static bool plan_chunks(struct task *task)
     return any;
 }
 
+/* Begins an intent to write what `row` holds. Beginning it forgets the one that is open: what that
+ * one was about to write beyond this one's chunks is added, so that it is not left over should this
+ * one be interrupted as well. */
 static void make_intent(struct arena *arena, struct task *task)
 {
     struct ledger_row *row = &task->write.row;
+    const struct ledger_intent *open = &task->row.intent;
+    size_t count = row->chunk_count;
+    if (task->row.has_intent && open->source_id && open->chunk_count > count)
+        count = open->chunk_count;
+    struct sha256 *chunks = arena_alloc_array(arena, count + 1, sizeof *chunks);
+    if (row->chunk_count > 0)
+        memcpy(chunks, row->chunks, row->chunk_count * sizeof *chunks);
+    if (count > row->chunk_count)
+        memcpy(chunks + row->chunk_count, open->chunks + row->chunk_count,
+               (count - row->chunk_count) * sizeof *chunks);
+    const char *source_id = row->chunk_count == 0 && count > 0 ? open->source_id : row->source_id;
     row->has_intent = true;
     row->intent = (struct ledger_intent){.gen = row->gen,
                                          .ver = arena_strdup(arena, row->ver),
-                                         .chunks = row->chunks,
-                                         .chunk_count = row->chunk_count};
-    row->intent.source_id = row->source_id ? arena_strdup(arena, row->source_id) : NULL;
+                                         .chunks = chunks,
+                                         .chunk_count = count};
+    row->intent.source_id = source_id ? arena_strdup(arena, source_id) : NULL;
     random_hex(row->intent.id, 16);
 }
 
-static void decide_gone(const struct lane *lane, struct arena *arena, struct task *task)
+/* Could an intent of ours not name all that the open one was about to write? */
+static bool must_clear(const struct lane *lane, const struct task *task)
+{
+    const struct ledger_row *row = &task->row;
+    const struct ledger_intent *open = &row->intent;
+    if (!row->has_intent || !open->source_id || open->chunk_count == 0 || task->chunk_count == 0)
+        return false;
+    if (!same_source(open->source_id, task->source_id))
+        return true;
+    bool by_row = same_source(row->source_id, open->source_id);
+    for (size_t i = 0; has_content_ids(lane) && i < open->chunk_count && i < task->chunk_count;
+         i++) {
+        bool remembered = by_row && i < row->chunk_count && same(&open->chunks[i], &row->chunks[i]);
+        if (!remembered && !same(&open->chunks[i], &task->chunks[i].fp))
+            return true;
+    }
+    return false;
+}
+
+/* Erases all that the store may hold of the document; the row keeps its place in time and a repair
+ * mark, for the document itself comes next. */
+static void decide_clear(const struct lane *lane, struct arena *arena, struct task *task)
+{
+    struct ledger_row *was = arena_memdup(arena, &task->row, sizeof task->row);
+    was->repair = false;
+    task->clearing = true;
+    for (size_t i = 0; i < task->chunk_count; i++)
+        task->chunks[i].plan = CHUNK_KEEP;
+    task->write = (struct ledger_write){.was = was,
+                                        .row = {.key = task->key,
+                                                .state = LEDGER_DELETED,
+                                                .gen = task->row.gen,
+                                                .ver = task->row.ver,
+                                                .offset = task->row.offset,
+                                                .source_id = task->row.source_id}};
+    find_stale(lane, arena, task);
+    make_intent(arena, task);
+    task->step = TASK_WRITE;
+}
+
+static void decide_gone(const struct lane *lane, struct arena *arena, struct task *task, int order)
 {
     task->chunk_count = 0;
     empty_row(task, &task->write.row);
     find_stale(lane, arena, task);
-    task->step = TASK_RAISE;
-    if (task->stale_count > 0 || task->row.has_intent) {
+    /* only a finished write takes a repair mark away */
+    if (task->stale_count > 0 || task->row.has_intent || task->row.repair) {
         task->step = TASK_WRITE;
         make_intent(arena, task);
+    } else if (order == 0 && task->row.state == task->write.row.state) {
+        task->step = TASK_UNCHANGED;
+    } else {
+        task->step = TASK_RAISE;
     }
 }
 
 static void decide_present(const struct lane *lane, struct arena *arena, struct task *task,
                            int order)
 {
+    if (must_clear(lane, task)) {
+        decide_clear(lane, arena, task);
+        return;
+    }
     bool changed = plan_chunks(task);
     done_row(arena, task, &task->write.row);
     find_stale(lane, arena, task);
     bool trusted = is_trusted(task);
-    if (changed || task->stale_count > 0 || task->row.has_intent) {
+    if (changed || task->stale_count > 0 || task->row.has_intent || task->row.repair) {
         task->step = TASK_WRITE;
         make_intent(arena, task);
     } else if (trusted && order == 0 && same(&task->row.doc_fp, &task->doc_fp)) {
@@ -190,6 +255,7 @@ void task_decide(const struct lane *lane, const char *owner, struct arena *arena
     const struct ledger_row *row = &task->row;
     task->write = (struct ledger_write){.was = &task->row};
     task->stale_count = 0;
+    task->clearing = false;
     if (row->has_intent && strcmp(row->intent.owner, owner) != 0 && row->intent.wait_ms > 0) {
         task->step = TASK_WAIT;
         return;
@@ -199,12 +265,10 @@ void task_decide(const struct lane *lane, const char *owner, struct arena *arena
         return;
     }
     int order = row->exists ? ledger_compare(record->gen, record->ver, row->gen, row->ver) : 1;
-    if (order < 0 && !row->repair) {
-        task->step = TASK_STALE;
+    if (order < 0 && !(row->repair && task->reread)) {
+        task->step = TASK_STALE; /* a repair is never made of an old image */
     } else if (task->op == ITEM_DELETE || task->reject) {
-        decide_gone(lane, arena, task);
-        if (order == 0 && task->step == TASK_RAISE && row->state == task->write.row.state)
-            task->step = TASK_UNCHANGED;
+        decide_gone(lane, arena, task, order);
     } else {
         decide_present(lane, arena, task, order);
     }

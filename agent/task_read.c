@@ -139,7 +139,9 @@ static bool fetch_rereads(struct lane *lane, struct task_list *tasks, bson_t **i
         .projection = shape_projection(lane->family->shape),
     };
     CLEANUP(scan_closep) struct scan *scan = NULL;
-    return scan_open_ids(&options, (const bson_t *const *)ids, count, &scan, err) &&
+    /* a member that lags behind would answer with what the event has changed */
+    return scan_cluster_time(options.pool, options.database, &options.since, err) &&
+           scan_open_ids(&options, (const bson_t *const *)ids, count, &scan, err) &&
            take_rows(scan, tasks, err);
 }
 
@@ -150,20 +152,23 @@ static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct a
     bson_t **ids = arena_alloc_array(arena, tasks->count + 1, sizeof *ids);
     size_t count = 0;
     for (size_t i = 0; i < tasks->count; i++) {
-        bson_t *id = tasks->items[i].op == ITEM_REREAD
-                         ? key_decode(tasks->items[i].key, strlen(tasks->items[i].key))
-                         : NULL;
+        struct task *task = &tasks->items[i];
+        bson_t *id = task->op == ITEM_REREAD ? key_decode(task->key, strlen(task->key)) : NULL;
         if (id)
             ids[count++] = id;
+        else if (task->op == ITEM_REREAD)
+            task->reject = "the document cannot be looked up by its key";
     }
     bool ok = count == 0 || fetch_rereads(lane, tasks, ids, count, err);
     for (size_t i = 0; i < count; i++)
         bson_destroy(ids[i]);
     for (size_t i = 0; ok && i < tasks->count; i++) {
         struct task *task = &tasks->items[i];
-        if (task->op == ITEM_REREAD)
-            task->op = task->doc && shape_matches(lane->family->shape, task->doc) ? ITEM_UPSERT
-                                                                                  : ITEM_DELETE;
+        if (task->op != ITEM_REREAD)
+            continue;
+        task->reread = true;
+        task->op =
+            task->doc && shape_matches(lane->family->shape, task->doc) ? ITEM_UPSERT : ITEM_DELETE;
     }
     return ok;
 }

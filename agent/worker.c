@@ -149,8 +149,8 @@ static void stand(struct worker *worker, const struct err *err, unsigned attempt
     if (err->action == ERR_CANCEL)
         return;
     lane_set_reason(worker->lane, err->text);
-    int64_t pause_ms = err->action == ERR_FATAL ? STANDING_MS
-                                                : backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS);
+    int64_t pause_ms =
+        err->action == ERR_FATAL ? STANDING_MS : backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS);
     if (err->retry_after_ms > pause_ms)
         pause_ms = err->retry_after_ms;
     for (; pause_ms > 0 && !lane_stopping(worker->lane); pause_ms -= KEEP_MS)

@@ -11,9 +11,9 @@ struct worker {
     size_t index;
     pthread_t thread;
     pthread_mutex_t lock; /* of the two connections below, for worker_interrupt() */
-    char owner[200]; /* of its intents: this process' life, this thread, this stretch */
-    struct arena *batch; /* of one batch: its tasks, and the vectors bought for them */
-    struct arena *arena; /* of one attempt at it */
+    char owner[200];      /* of its intents: this process' life, this thread, this stretch */
+    struct arena *batch;  /* of one batch: its tasks, and the vectors bought for them */
+    struct arena *arena;  /* of one attempt at it */
     struct worklog_reader *reader;
     struct worklog_writer *writer; /* for re-reads; opened when first needed */
     bool reread_failed;
@@ -35,19 +35,19 @@ bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *er
 
 /* The log's last word on a key must not be an old state, or compaction would keep just that: for each
  * stale task whose record stands behind the one that is applied, a re-read is appended. */
-bool worker_append_rereads(struct worker *worker, const struct task_list *tasks,
-                           struct err *err) MUST_USE;
+bool worker_append_rereads(struct worker *worker, const struct task_list *tasks, struct err *err)
+    MUST_USE;
 void worker_close_rereads(struct worker *worker);
 
 /* --- worker_embed.c --- */
 
 /* Gives each chunk that is to be embedded or copied its vector. Documents that the embedder refuses
  * get a reject reason instead. */
-bool worker_embed(struct worker *worker, struct task **tasks, size_t count,
-                  struct err *err) MUST_USE;
+bool worker_embed(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+    MUST_USE;
 
 /* --- worker_store.c --- */
 
 /* Writes, labels and erases records so that the store holds what the tasks say. */
-bool worker_store(struct worker *worker, struct task **tasks, size_t count,
-                  struct err *err) MUST_USE;
+bool worker_store(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+    MUST_USE;

@@ -46,6 +46,8 @@ static void finish_task(struct worker *worker, struct task *task)
 {
     struct lane_stats *stats = &worker->lane->stats;
     const struct record *record = &task->record->record;
+    if (task->clearing)
+        return; /* the document itself is written next */
     task->done = true;
     switch (task->step) {
     case TASK_STALE:
@@ -155,16 +157,19 @@ static bool embed(struct worker *worker, struct round *round, struct err *err)
 {
     if (!worker_embed(worker, round->writes, round->write_count, err))
         return false;
+    size_t kept = 0;
     for (size_t i = 0; i < round->write_count; i++) {
         struct task *task = round->writes[i];
-        if (task->reject && task->write.row.state != LEDGER_QUARANTINED) {
+        if (task->reject && task->write.row.state != LEDGER_QUARANTINED)
             task_decide(worker->lane, worker->owner, worker->arena, task);
-            if (task->step == TASK_RAISE) {
-                round->raises[round->raise_count++] = task;
-                round->writes[i--] = round->writes[--round->write_count];
-            }
-        }
+        if (task->step == TASK_WRITE)
+            round->writes[kept++] = task;
+        else if (task->step == TASK_RAISE)
+            round->raises[round->raise_count++] = task;
+        else
+            finish_task(worker, task); /* it was set aside at this ver before */
     }
+    round->write_count = kept;
     return true;
 }
 

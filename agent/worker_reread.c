@@ -38,8 +38,8 @@ static bool append(struct worker *worker, const struct task *task, struct err *e
                             .ver = task->row.ver};
     enum worklog_append outcome;
     do {
-        if (!worklog_append(worker->writer, worker->lane->topic, task->record->partition, &record, 0,
-                            &outcome, err))
+        if (!worklog_append(worker->writer, worker->lane->topic, task->record->partition, &record,
+                            0, &outcome, err))
             return false;
         if (outcome == APPEND_FULL && !worklog_poll(worker->writer, FULL_WAIT_MS, err))
             return false;

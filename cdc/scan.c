@@ -152,6 +152,25 @@ void scan_close(struct scan *scan)
     free(scan);
 }
 
+bool scan_cluster_time(mongoc_client_pool_t *pool, const char *database, struct cluster_time *out,
+                       struct err *err)
+{
+    CLEANUP(mongo_client_release) struct mongo_client client = mongo_client_of(pool);
+    bson_t command = BSON_INITIALIZER, reply;
+    bson_error_t error;
+    bson_iter_t time;
+    bson_append_int32(&command, "ping", -1, 1);
+    bool ok = mongoc_client_command_with_opts(client.client, database, &command, NULL, NULL, &reply,
+                                              &error);
+    *out = (struct cluster_time){0};
+    if (ok && bson_iter_init_find(&time, &reply, "operationTime") &&
+        BSON_ITER_HOLDS_TIMESTAMP(&time))
+        bson_iter_timestamp(&time, &out->seconds, &out->ordinal);
+    bson_destroy(&command);
+    bson_destroy(&reply);
+    return ok || mongo_err(err, &error, "cluster time");
+}
+
 bool scan_estimate(const struct scan_options *options, int64_t *out, struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client client = mongo_client_of(options->pool);

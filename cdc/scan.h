@@ -35,6 +35,11 @@ DEFINE_FREEP(struct scan, scan_close)
 bool scan_open_ids(const struct scan_options *options, const bson_t *const *ids, size_t count,
                    struct scan **out, struct err *err) MUST_USE;
 
+/* The cluster's time now: a read `since` it sees all that was written before. Zero where the server
+ * has none. */
+bool scan_cluster_time(mongoc_client_pool_t *pool, const char *database, struct cluster_time *out,
+                       struct err *err) MUST_USE;
+
 /* Documents in the collection, from its metadata: fast and nearly right. */
 bool scan_estimate(const struct scan_options *options, int64_t *out, struct err *err) MUST_USE;
 /* Documents that match, counted. */

@@ -7,6 +7,7 @@
 #include "base/background.h"
 #include "base/clock.h"
 #include "base/mongo.h"
+#include "cdc/scan.h"
 
 #define BATCH_EVENTS 1000
 #define FUTURE_TOLERANCE_S 10
@@ -274,20 +275,7 @@ static bool open_session(struct source *source, struct err *err)
 
 bool source_cluster_time(struct source *source, struct cluster_time *out, struct err *err)
 {
-    CLEANUP(mongo_client_release) struct mongo_client client = mongo_client_of(source->pool);
-    bson_t command = BSON_INITIALIZER, reply;
-    bson_error_t error;
-    bson_iter_t time;
-    bson_append_int32(&command, "ping", -1, 1);
-    bool ok = mongoc_client_command_with_opts(client.client, source->database, &command, NULL, NULL,
-                                              &reply, &error);
-    *out = (struct cluster_time){0};
-    if (ok && bson_iter_init_find(&time, &reply, "operationTime") &&
-        BSON_ITER_HOLDS_TIMESTAMP(&time))
-        bson_iter_timestamp(&time, &out->seconds, &out->ordinal);
-    bson_destroy(&command);
-    bson_destroy(&reply);
-    return ok || mongo_err(err, &error, "cluster time");
+    return scan_cluster_time(source->pool, source->database, out, err);
 }
 
 static bool check_token(struct source *source, const char *token, struct err *err)

@@ -70,6 +70,7 @@ bool worklog_open_writer(struct worklog *log, const struct worklog_writer_option
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
+/* wide: the signature of the header, one value more than a struct is worth */
 bool worklog_append(struct worklog_writer *writer, const char *topic, int partition,
                     const struct record *record, uint64_t ticket, enum worklog_append *outcome,
                     struct err *err)
@@ -118,6 +119,7 @@ bool worklog_open_reader(struct worklog *log, const struct worklog_reader_option
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
+/* wide: the signature of the header, one value more than a struct is worth */
 bool worklog_read(struct worklog_reader *reader, size_t max_records, size_t max_size,
                   int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                   struct err *err)

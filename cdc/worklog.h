@@ -31,7 +31,7 @@ struct worklog_options {
     int partitions;
     int replication_factor;
     bool create_topics;
-    int64_t retention_ms; /* delete.retention.ms */
+    int64_t retention_ms;                      /* delete.retention.ms */
     const struct worklog_property *properties; /* passed to librdkafka */
     size_t property_count;
     size_t memory_max_size; /* memory: bytes of undelivered records per topic; 0: 64 MiB */
@@ -81,9 +81,9 @@ struct worklog_reader_options {
 
 enum worklog_read {
     READ_RECORDS,
-    READ_IDLE,    /* nothing within the time-out */
-    READ_LOST,    /* partitions were taken away: what is not yet stored comes again elsewhere */
-    READ_GAP,     /* the offset to be read next is no longer (or not yet) in the log */
+    READ_IDLE, /* nothing within the time-out */
+    READ_LOST, /* partitions were taken away: what is not yet stored comes again elsewhere */
+    READ_GAP,  /* the offset to be read next is no longer (or not yet) in the log */
 };
 
 struct worklog_position {
@@ -96,8 +96,8 @@ struct worklog;
 struct worklog_writer;
 struct worklog_reader;
 
-bool worklog_open(const struct worklog_options *options, struct worklog **out,
-                  struct err *err) MUST_USE;
+bool worklog_open(const struct worklog_options *options, struct worklog **out, struct err *err)
+    MUST_USE;
 void worklog_close(struct worklog *log);
 DEFINE_FREEP(struct worklog, worklog_close)
 

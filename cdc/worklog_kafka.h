@@ -49,7 +49,7 @@ struct kafka_log {
     int64_t retention_ms;
     struct worklog_property *properties; /* owned, with their strings */
     size_t property_count;
-    pthread_mutex_t mutex;  /* last_problem, watchers */
+    pthread_mutex_t mutex; /* last_problem, watchers */
     struct kafka_watcher *watchers;
     char last_problem[256]; /* what the admin client last said about its connections */
 };

@@ -74,6 +74,7 @@ enum { KAFKA_API_HEARTBEAT = 12, KAFKA_API_SYNC_GROUP = 14 };
  * which is not before it was sent; a process that was stopped finds old answers in its sockets, so
  * the time of receiving says nothing. */
 /* NOLINTNEXTLINE(readability-function-size): the parameters are librdkafka's */
+/* wide: librdkafka's signature */
 static rd_kafka_resp_err_t kafka_on_response(rd_kafka_t *client, int socket, const char *broker,
                                              int32_t broker_id, int16_t api, int16_t version,
                                              int32_t correlation, size_t size, int64_t rtt_us,
@@ -397,6 +398,7 @@ bool kafka_keep(struct worklog_reader *base, struct err *err)
     return ok;
 }
 
+/* wide: the signature of the ops table's slot */
 bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size,
                 int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                 struct err *err)

@@ -167,6 +167,7 @@ static rd_kafka_error_t *kafka_produce(struct kafka_writer *writer, rd_kafka_top
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
+/* wide: the signature of the ops table's slot */
 bool kafka_append(struct worklog_writer *base, const char *topic, int partition,
                   const struct record *record, uint64_t ticket, enum worklog_append *outcome,
                   struct err *err)

@@ -162,6 +162,7 @@ static bool memory_try_read(struct memory_reader *reader, struct memory_room roo
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
+/* wide: the signature of the ops table's slot */
 bool memory_read(struct worklog_reader *base, size_t max_records, size_t max_size,
                  int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
                  struct err *err)

@@ -50,6 +50,7 @@ static bool memory_append_to(struct memory_writer *writer, struct memory_topic *
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
+/* wide: the signature of the ops table's slot */
 bool memory_append(struct worklog_writer *base, const char *name, int partition,
                    const struct record *record, uint64_t ticket, enum worklog_append *outcome,
                    struct err *err)

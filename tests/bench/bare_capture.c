@@ -98,11 +98,12 @@ static int64_t take(struct loop *loop, const bson_t *reply)
 
 static void drain(struct loop *loop, const char *token)
 {
-    bson_t *command = BCON_NEW(
-        "aggregate", BCON_INT32(1), "pipeline", "[", "{", "$changeStream", "{", "fullDocument",
-        BCON_UTF8("updateLookup"), "startAfter", "{", "_data", BCON_UTF8(token), "}", "}", "}", "{",
-        "$project", "{", "updateDescription", BCON_INT32(0), "}", "}", "]", "cursor", "{",
-        "batchSize", BCON_INT32(1000), "}", "readConcern", "{", "level", BCON_UTF8("majority"), "}");
+    bson_t *command =
+        BCON_NEW("aggregate", BCON_INT32(1), "pipeline", "[", "{", "$changeStream", "{",
+                 "fullDocument", BCON_UTF8("updateLookup"), "startAfter", "{", "_data",
+                 BCON_UTF8(token), "}", "}", "}", "{", "$project", "{", "updateDescription",
+                 BCON_INT32(0), "}", "}", "]", "cursor", "{", "batchSize", BCON_INT32(1000), "}",
+                 "readConcern", "{", "level", BCON_UTF8("majority"), "}");
     bson_t reply;
     run(loop, command, &reply);
     bson_destroy(command);
@@ -126,8 +127,11 @@ static void drain(struct loop *loop, const char *token)
 static void connect_kafka(struct loop *loop, const char *brokers, const char *topic)
 {
     static const char *const settings[][2] = {
-        {"enable.idempotence", "true"}, {"acks", "all"},      {"compression.codec", "lz4"},
-        {"linger.ms", "5"},             {NULL, NULL},
+        {"enable.idempotence", "true"},
+        {"acks", "all"},
+        {"compression.codec", "lz4"},
+        {"linger.ms", "5"},
+        {NULL, NULL},
     };
     char reason[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();

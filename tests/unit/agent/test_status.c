@@ -117,7 +117,6 @@ static struct lease *add_capture(const struct fixture *fixture, const char *buil
     struct lease_options options = {.id = id, .holder = "pod-a", .ttl_ms = 10000};
     assert_true(lease_take(fixture->docs, &options, &lease, &checkpoint, &outcome, &err));
     assert_int_equal(outcome, LEASE_WON);
-    checkpoint.token_time = (uint32_t)(START_MS / 1000 - 41);
     struct checkpoint_family *family = checkpoint_add(&checkpoint, "docs");
     family->gen = 2;
     family->state = FAMILY_SNAPSHOT;
@@ -128,6 +127,7 @@ static struct lease *add_capture(const struct fixture *fixture, const char *buil
     family->ranges[0].rows = 10;
     family->total_rows = 20;
     assert_true(lease_save(lease, &checkpoint, &err));
+    assert_true(stats_set_lag(fixture->docs, id, 41000, &err));
     checkpoint_fini(&checkpoint);
     free(id);
     return lease;
@@ -183,7 +183,7 @@ static void what_an_ended_agent_wrote_counts_but_its_lag_does_not(void **state)
     char *build_id = add_version(fixture, VERSION_ACTIVE);
     CLEANUP(lease_freep) struct lease *lease = add_capture(fixture, build_id);
     add_stats(fixture, build_id);
-    wall_ms += STATUS_FRESH_MS + 1;
+    wall_ms += STATS_FRESH_MS + 1;
     CLEANUP(cJSON_Deletep) cJSON *status = status_of(fixture);
     const cJSON *family = status_family(status, "docs");
     const cJSON *source = json_get(family, "source"), *version = status_version(family, "v1");
