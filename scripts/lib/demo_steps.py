@@ -101,6 +101,7 @@ def progress(version: dict | None, done: int, wanted: int, reason: str, first) -
     if elapsed > 0.5 and done > first[1]:
         text += f"  {(done - first[1]) / elapsed:.0f}/s"
     text += f"  {version['state']}"
+    reason = reason or version["reason"] or ""
     return f"{text}  ({reason})" if reason else text
 
 
