@@ -6,6 +6,9 @@
 
 #include "base/limits.h"
 
+/* Room for the marks that follow the last record: a token, and two for each feed. */
+#define MARK_ROOM 2048
+
 struct entry {
     bool done;
     struct mark *mark; /* NULL: a record */
@@ -59,8 +62,7 @@ void ring_free(struct ring *ring)
 
 bool ring_is_full(const struct ring *ring)
 {
-    /* room for the marks that follow the last record */
-    return ring->tail - ring->head >= LIMIT_RING_ENTRIES - 16;
+    return ring->tail - ring->head >= LIMIT_RING_ENTRIES - MARK_ROOM;
 }
 
 size_t ring_records(const struct ring *ring)
@@ -92,12 +94,29 @@ void ring_done(struct ring *ring, uint64_t ticket)
     entry->done = true;
 }
 
+/* The mark behind the last record that `mark` makes superfluous: all of them become durable at the
+ * same moment. */
+static struct mark *superseded(const struct ring *ring, const struct mark *mark)
+{
+    for (uint64_t ticket = ring->tail; ticket > ring->head; ticket--) {
+        struct mark *before = entry_of(ring, ticket - 1)->mark;
+        if (!before)
+            return NULL;
+        if (before->kind == mark->kind && (mark->kind == MARK_TOKEN || before->feed == mark->feed))
+            return before;
+    }
+    return NULL;
+}
+
 void ring_mark(struct ring *ring, const struct mark *mark)
 {
-    struct mark *last = ring->tail > ring->head ? entry_of(ring, ring->tail - 1)->mark : NULL;
-    if (last && last->kind == MARK_TOKEN && mark->kind == MARK_TOKEN) {
-        free(last->token);
-        last->token = mark->token;
+    struct mark *before = superseded(ring, mark);
+    if (before) {
+        int64_t rows = before->rows + mark->rows;
+        free(before->token);
+        bson_destroy(before->cursor);
+        *before = *mark;
+        before->rows = rows;
         return;
     }
     struct mark *copy = malloc(sizeof *copy);

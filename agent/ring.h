@@ -35,8 +35,9 @@ size_t ring_records(const struct ring *ring); /* not yet done */
 /* Reserves the ticket of the next record; ring_done() with it later. */
 uint64_t ring_record(struct ring *ring);
 void ring_done(struct ring *ring, uint64_t ticket);
-/* Puts a mark behind everything so far; takes what it points to. A token directly behind another
- * token replaces it. */
+/* Puts a mark behind everything so far; takes what it points to. Of the marks behind the last record,
+ * one of the same kind and feed takes the place of the one before it, with the rows of both: however
+ * many there are while deliveries stand still, they need no more room than one per kind and feed. */
 void ring_mark(struct ring *ring, const struct mark *mark);
 /* The next mark whose records are all done; the caller frees what it points to. */
 bool ring_take(struct ring *ring, struct mark *mark);
