@@ -12,6 +12,7 @@ struct gate {
     pthread_mutex_t lock;
     pthread_cond_t room;
     size_t width;
+    size_t waiting; /* in front of it */
     size_t inside;
 };
 
@@ -37,10 +38,10 @@ void gate_free(struct gate *gate)
     free(gate);
 }
 
-bool gate_enter(struct gate *gate, const _Atomic bool *stop)
+/* Waits, with the lock held, until `*count` is below the width. */
+static bool wait_for_room(struct gate *gate, const size_t *count, const _Atomic bool *stop)
 {
-    pthread_mutex_lock(&gate->lock);
-    while (gate->inside >= gate->width && !atomic_load(stop)) {
+    while (*count >= gate->width && !atomic_load(stop)) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += LOOK_MS * 1000000L;
@@ -48,17 +49,43 @@ bool gate_enter(struct gate *gate, const _Atomic bool *stop)
         until.tv_nsec %= 1000000000L;
         pthread_cond_timedwait(&gate->room, &gate->lock, &until);
     }
-    bool entered = gate->inside < gate->width;
+    return *count < gate->width;
+}
+
+bool gate_line_up(struct gate *gate, const _Atomic bool *stop)
+{
+    pthread_mutex_lock(&gate->lock);
+    bool placed = wait_for_room(gate, &gate->waiting, stop);
+    if (placed)
+        gate->waiting++;
+    pthread_mutex_unlock(&gate->lock);
+    return placed;
+}
+
+bool gate_enter(struct gate *gate, const _Atomic bool *stop)
+{
+    pthread_mutex_lock(&gate->lock);
+    bool entered = wait_for_room(gate, &gate->inside, stop);
     if (entered)
         gate->inside++;
+    gate->waiting--;
+    pthread_cond_broadcast(&gate->room);
     pthread_mutex_unlock(&gate->lock);
     return entered;
+}
+
+void gate_step_back(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->waiting--;
+    pthread_cond_broadcast(&gate->room);
+    pthread_mutex_unlock(&gate->lock);
 }
 
 void gate_leave(struct gate *gate)
 {
     pthread_mutex_lock(&gate->lock);
     gate->inside--;
-    pthread_cond_signal(&gate->room);
+    pthread_cond_broadcast(&gate->room);
     pthread_mutex_unlock(&gate->lock);
 }

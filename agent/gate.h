@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How many of a process' threads may write to one store at a time: each driver says what its store
- * takes best. */
+ * takes best.
+ *
+ * In front of the gate stands at most one thread per place: it has already written its intents, so
+ * that the store is not kept waiting for that, and it waits for one other's request at most.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -10,6 +14,12 @@ struct gate;
 
 struct gate *gate_new(size_t width);
 void gate_free(struct gate *gate);
-/* Blocks until there is room; false when `*stop` is set meanwhile. */
+
+/* Takes the place in front of the gate. Blocks while it is taken; false when `*stop` is set. */
+bool gate_line_up(struct gate *gate, const _Atomic bool *stop);
+/* Goes from there through the gate. Blocks while there is no room; false, and out of the line, when
+ * `*stop` is set. */
 bool gate_enter(struct gate *gate, const _Atomic bool *stop);
+/* Gives up the place in front of the gate. */
+void gate_step_back(struct gate *gate);
 void gate_leave(struct gate *gate);

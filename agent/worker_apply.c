@@ -173,14 +173,22 @@ static bool embed(struct worker *worker, struct round *round, struct err *err)
     return true;
 }
 
-/* Intents, store and ledger, under the store's gate. */
-static bool write_round(struct worker *worker, struct round *round, struct err *err)
+/* Intents are written in front of the store's gate, and the ledger is finished behind it: the store
+ * has always one request to work on, and no more. */
+static bool begin_in_line(struct worker *worker, struct round *round, struct err *err)
 {
-    if (worklog_is_lost(worker->reader))
-        return err_set(err, ERR_CANCEL, ERR_STATE, 0, "the partitions were given to another");
-    return begin(worker, round, err) &&
-           worker_store(worker, round->writes, round->write_count, err) &&
-           finish(worker, round, err);
+    struct gate *gate = worker->lane->gate;
+    if (!gate_line_up(gate, &worker->lane->stop))
+        return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
+    bool lost = worklog_is_lost(worker->reader);
+    if (lost)
+        err_set(err, ERR_CANCEL, ERR_STATE, 0, "the partitions were given to another");
+    if (lost || !begin(worker, round, err)) {
+        gate_step_back(gate);
+        return false;
+    }
+    return gate_enter(gate, &worker->lane->stop) ||
+           err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
 }
 
 static bool run_round(struct worker *worker, struct round *round, struct err *err)
@@ -189,10 +197,17 @@ static bool run_round(struct worker *worker, struct round *round, struct err *er
         return false;
     if (round->write_count == 0)
         return begin(worker, round, err);
-    if (!gate_enter(worker->lane->gate, &worker->lane->stop))
-        return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
-    bool ok = write_round(worker, round, err);
+    if (!begin_in_line(worker, round, err))
+        return false;
+    int64_t entered_us = clock_mono_us();
+    bool ok = worker_store(worker, round->writes, round->write_count, err);
+    int64_t left_us = clock_mono_us();
     gate_leave(worker->lane->gate);
+    ok = ok && finish(worker, round, err);
+    log_debug("lane.round.written", LOG_INT("documents", (int64_t)round->write_count),
+              LOG_INT("store_us", left_us - entered_us),
+              LOG_INT("finish_us", clock_mono_us() - left_us),
+              LOG_INT("freshness_ms", atomic_load(&worker->lane->stats.freshness_ms)));
     return ok;
 }
 

@@ -22,6 +22,7 @@ def config(mongo: str, brokers: str, chroma: str, work_log: str) -> dict:
     return {
         "name": "fresh",
         "roles": ["capture", "work"],
+        "log": {"level": "debug"},
         "mongodb": {"uri": mongo},
         "worklog": {"driver": work_log, "brokers": brokers, "partitions": 4},
         "stores": {"main": {"driver": "chroma", "url": chroma}},
