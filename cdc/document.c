@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/json_number.h"
 #include "base/limits.h"
 #include "cdc/filter.h"
 #include "cdc/key.h"
@@ -190,23 +191,21 @@ bool shape_source_id(const struct shape *shape, const bson_t *doc, struct arena 
     return true;
 }
 
-/* A list or sub-document as relaxed extended JSON. */
+/* A list or sub-document as relaxed extended JSON. libbson has no such form for a list: it is cut
+ * out of {"": list}. */
 static const char *json_text(const bson_iter_t *iter, struct arena *arena)
 {
-    const uint8_t *data;
-    uint32_t size;
-    bson_t child;
-    if (BSON_ITER_HOLDS_ARRAY(iter))
-        bson_iter_array(iter, &size, &data);
-    else
-        bson_iter_document(iter, &size, &data);
-    if (!bson_init_static(&child, data, size))
-        return "";
-    size_t length;
-    char *json = BSON_ITER_HOLDS_ARRAY(iter) ? bson_array_as_json(&child, &length)
-                                             : bson_as_relaxed_extended_json(&child, &length);
-    const char *copy = json ? arena_memdup(arena, json, length) : "";
+    bson_t wrapped = BSON_INITIALIZER;
+    size_t size;
+    bson_append_iter(&wrapped, "", 0, iter);
+    char *json = bson_as_relaxed_extended_json(&wrapped, &size);
+    static const char head[] = "{ \"\" : ", tail[] = " }";
+    const char *copy = "";
+    if (json)
+        copy = arena_memdup(arena, json + sizeof head - 1,
+                            size - (sizeof head - 1) - (sizeof tail - 1));
     bson_free(json);
+    bson_destroy(&wrapped);
     return copy;
 }
 
@@ -266,8 +265,13 @@ static struct value read_value(const bson_iter_t *iter, struct arena *arena)
     }
 }
 
+struct entry {
+    struct field field;
+    size_t order; /* of two with one name the first counts */
+};
+
 struct field_list {
-    struct field *items;
+    struct entry *items;
     size_t count;
     size_t capacity;
     struct arena *arena;
@@ -277,19 +281,16 @@ static void add_field(struct field_list *list, const char *name, struct value va
 {
     if (value.type == VALUE_NULL)
         return;
-    for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(list->items[i].name, name) == 0)
-            return; /* what is mapped by name goes before "*" */
-    }
     if (list->count == list->capacity) {
         size_t capacity = list->capacity ? list->capacity * 2 : 16;
-        struct field *items = arena_alloc_array(list->arena, capacity, sizeof *items);
+        struct entry *items = arena_alloc_array(list->arena, capacity, sizeof *items);
         if (list->count > 0)
             memcpy(items, list->items, list->count * sizeof *items);
         list->items = items;
         list->capacity = capacity;
     }
-    list->items[list->count++] = (struct field){.name = name, .value = value};
+    list->items[list->count] = (struct entry){.field = {name, value}, .order = list->count};
+    list->count++;
 }
 
 static bool is_reserved(const char *name)
@@ -317,33 +318,52 @@ static void add_subdocument(const bson_t *doc, const char *path, struct field_li
     }
 }
 
-static int compare_fields(const void *a, const void *b)
+static int compare_entries(const void *a, const void *b)
 {
-    return strcmp(((const struct field *)a)->name, ((const struct field *)b)->name);
+    const struct entry *x = a, *y = b;
+    int order = strcmp(x->field.name, y->field.name);
+    return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+/* The first path that leads to a value. */
+static void add_mapped(const bson_t *doc, const struct mapping *mapping, struct field_list *list)
+{
+    bson_iter_t found;
+    struct value value = value_null();
+    for (size_t p = 0; value.type == VALUE_NULL && p < mapping->path_count; p++) {
+        if (path_find(doc, mapping->paths[p], &found))
+            value = read_value(&found, list->arena);
+    }
+    add_field(list, mapping->name, value);
+}
+
+static void take_fields(struct field_list *list, struct field **out, size_t *count)
+{
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof *list->items, compare_entries);
+    *out = arena_alloc_array(list->arena, list->count + 1, sizeof **out);
+    *count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (i == 0 || strcmp(list->items[i].field.name, list->items[i - 1].field.name) != 0)
+            (*out)[(*count)++] = list->items[i].field;
+    }
 }
 
 void shape_read_metadata(const struct shape *shape, const bson_t *doc, struct arena *arena,
                          struct field **out, size_t *count)
 {
     struct field_list list = {.arena = arena};
+    /* what is mapped by name goes before "*" */
+    for (size_t i = 0; i < shape->mapping_count; i++) {
+        if (strcmp(shape->mappings[i].name, "*") != 0)
+            add_mapped(doc, &shape->mappings[i], &list);
+    }
     for (size_t i = 0; i < shape->mapping_count; i++) {
         const struct mapping *mapping = &shape->mappings[i];
-        bson_iter_t value;
-        for (size_t p = 0; strcmp(mapping->name, "*") != 0 && p < mapping->path_count; p++) {
-            if (path_find(doc, mapping->paths[p], &value) && !BSON_ITER_HOLDS_NULL(&value)) {
-                add_field(&list, mapping->name, read_value(&value, arena));
-                break;
-            }
-        }
+        for (size_t p = 0; strcmp(mapping->name, "*") == 0 && p < mapping->path_count; p++)
+            add_subdocument(doc, mapping->paths[p], &list);
     }
-    for (size_t i = 0; i < shape->mapping_count; i++) {
-        if (strcmp(shape->mappings[i].name, "*") == 0)
-            add_subdocument(doc, shape->mappings[i].paths[0], &list);
-    }
-    if (list.count > 0)
-        qsort(list.items, list.count, sizeof *list.items, compare_fields);
-    *out = list.items;
-    *count = list.count;
+    take_fields(&list, out, count);
 }
 
 static void append_part(struct buf *out, const char *text, size_t size, const char *separator)
@@ -374,8 +394,16 @@ static bool append_scalar(const bson_iter_t *iter, struct buf *out, const char *
         snprintf(text, sizeof text, "%" PRId64, bson_iter_as_int64(iter));
         break;
     case BSON_TYPE_DOUBLE:
-        snprintf(text, sizeof text, "%.17g", bson_iter_double(iter));
+        if (!isfinite(bson_iter_double(iter)))
+            return false;
+        json_number_format(bson_iter_double(iter), text);
         break;
+    case BSON_TYPE_DECIMAL128: {
+        bson_decimal128_t decimal;
+        bson_iter_decimal128(iter, &decimal);
+        bson_decimal128_to_string(&decimal, text);
+        break;
+    }
     case BSON_TYPE_BOOL:
         snprintf(text, sizeof text, "%s", bson_iter_bool(iter) ? "true" : "false");
         break;
@@ -429,14 +457,22 @@ bool document_text(const bson_t *doc, const char *const *fields, size_t count, s
 
 struct sha256 document_meta_fp(const struct field *metadata, size_t count)
 {
-    CLEANUP(buf_fini) struct buf text = BUF_INIT(LIMIT_ITEM_SIZE);
+    struct sha256_stream *stream = sha256_stream_new();
     for (size_t i = 0; i < count; i++) {
-        json_write_string(&text, metadata[i].name, strlen(metadata[i].name));
-        buf_putc(&text, ':');
-        json_write_value(&text, &metadata[i].value);
-        buf_putc(&text, ',');
+        const struct value *value = &metadata[i].value;
+        CLEANUP(buf_fini) struct buf scalar = BUF_INIT(JSON_NUMBER_TEXT_SIZE);
+        const char *text = value->as.string;
+        if (value->type != VALUE_STRING) {
+            json_write_value(&scalar, value);
+            text = buf_str(&scalar);
+        }
+        /* each part with its NUL, and the type: 1 is not "1" */
+        const uint8_t type = (uint8_t)value->type;
+        sha256_stream_update(stream, metadata[i].name, strlen(metadata[i].name) + 1);
+        sha256_stream_update(stream, &type, sizeof type);
+        sha256_stream_update(stream, text, strlen(text) + 1);
     }
-    return sha256_of(buf_str(&text), text.size);
+    return sha256_stream_finish(stream);
 }
 
 struct sha256 document_fp(const char *source_id, const char *text, size_t text_size,

@@ -19,8 +19,8 @@
 struct shape;
 
 struct shape_metadata {
-    const char *name;         /* "*": every scalar of the sub-document at paths[0] */
-    const char *const *paths; /* the first that leads to a value that is not null */
+    const char *name;         /* "*": every scalar of the sub-documents at the paths */
+    const char *const *paths; /* the first that leads to a value; null and NaN are none */
     size_t path_count;
 };
 
@@ -61,8 +61,8 @@ void shape_read_metadata(const struct shape *shape, const bson_t *doc, struct ar
                          struct field **out, size_t *count);
 
 /* Appends the text of the fields, in order, joined by a blank line: strings, lists of strings
- * (joined by a line end), numbers, booleans and dates as text. REJECT for anything else: a vector
- * would stand for something nobody wrote. */
+ * (joined by a line end), numbers, booleans and dates as text. REJECT for anything else (and for
+ * numbers that are not finite): a vector would stand for something nobody wrote. */
 bool document_text(const bson_t *doc, const char *const *fields, size_t count, struct buf *out,
                    struct err *err) MUST_USE;
 
