@@ -4,20 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool read_hex32(const char *text, uint32_t *out)
+static uint32_t read_hex32(const char *text)
 {
     char digits[9];
     memcpy(digits, text, 8);
     digits[8] = '\0';
-    *out = (uint32_t)strtoul(digits, NULL, 16);
-    return strspn(digits, "0123456789ABCDEFabcdef") == 8;
+    return (uint32_t)strtoul(digits, NULL, 16);
 }
 
 bool token_time(const char *token, struct cluster_time *out)
 {
-    if (strlen(token) < 18 || strncmp(token, "82", 2) != 0)
+    /* cut off or changed by hand, it would be refused by the server, or taken for another time */
+    size_t size = strlen(token);
+    if (size < 18 || size % 2 != 0 || strncmp(token, "82", 2) != 0 ||
+        strspn(token, "0123456789ABCDEFabcdef") != size)
         return false;
-    return read_hex32(token + 2, &out->seconds) && read_hex32(token + 10, &out->ordinal);
+    *out = (struct cluster_time){read_hex32(token + 2), read_hex32(token + 10)};
+    return true;
 }
 
 int cluster_time_compare(struct cluster_time a, struct cluster_time b)
@@ -31,5 +34,7 @@ struct cluster_time cluster_time_before(struct cluster_time time)
 {
     if (time.ordinal > 0)
         return (struct cluster_time){time.seconds, time.ordinal - 1};
+    if (time.seconds == 0)
+        return time;
     return (struct cluster_time){time.seconds - 1, UINT32_MAX};
 }

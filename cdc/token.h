@@ -17,5 +17,5 @@ struct cluster_time {
 /* False when it has not the shape of a token: such a one would silently start a stream at "now". */
 bool token_time(const char *token, struct cluster_time *out) MUST_USE;
 int cluster_time_compare(struct cluster_time a, struct cluster_time b);
-/* One ordinal earlier. */
+/* One ordinal earlier; there is nothing before zero. */
 struct cluster_time cluster_time_before(struct cluster_time time);
