@@ -115,7 +115,7 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
 {
     *agent = (struct agent){.config = config, .quiet_save_ms = QUIET_SAVE_MS};
     agent->health = health_new();
-    health_set(agent->health, "start", "connecting");
+    health_expect(agent->health, "start");
     agent->families = calloc(config->family_count + 1, sizeof *agent->families);
     name_holder(agent);
     if (!http_global_init(err) || !mongo_pool_open(config->mongodb.uri, &agent->pool, err))

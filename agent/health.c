@@ -13,6 +13,7 @@ struct condition {
     char *component;
     char *reason; /* NULL: works */
     int64_t since_ms;
+    bool expected; /* only not begun yet */
 };
 
 struct health {
@@ -54,13 +55,25 @@ static struct condition *condition_of(struct health *health, const char *compone
     return added;
 }
 
+void health_expect(struct health *health, const char *component)
+{
+    pthread_mutex_lock(&health->lock);
+    struct condition *condition = condition_of(health, component);
+    free(condition->reason);
+    condition->reason = strdup("starting");
+    condition->since_ms = clock_wall_ms();
+    condition->expected = true;
+    pthread_mutex_unlock(&health->lock);
+}
+
 bool health_set(struct health *health, const char *component, const char *reason)
 {
     pthread_mutex_lock(&health->lock);
     struct condition *condition = condition_of(health, component);
     bool changed = (reason == NULL) != (condition->reason == NULL) ||
                    (reason && strcmp(reason, condition->reason) != 0);
-    bool was_well = condition->reason == NULL;
+    bool was_well = condition->reason == NULL, was_expected = condition->expected;
+    condition->expected = false;
     if (changed) {
         free(condition->reason);
         condition->reason = reason ? strdup(reason) : NULL;
@@ -70,7 +83,7 @@ bool health_set(struct health *health, const char *component, const char *reason
     pthread_mutex_unlock(&health->lock);
     if (changed && reason)
         log_warn("health.waiting", LOG_STR("component", component), LOG_STR("reason", reason));
-    else if (changed)
+    else if (changed && !was_expected)
         log_info("health.recovered", LOG_STR("component", component));
     return changed;
 }

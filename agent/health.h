@@ -17,6 +17,8 @@ void health_free(struct health *health);
 
 /* `reason` NULL: the component works. Logs only what changes. True when something changed. */
 bool health_set(struct health *health, const char *component, const char *reason);
+/* The component has not begun yet: not ready, and nothing to write a log line about. */
+void health_expect(struct health *health, const char *component);
 /* {"ready": bool, "reasons": [{"component", "reason", "since"}]} */
 cJSON *health_json(struct health *health) MUST_USE;
 bool health_is_ready(struct health *health);
