@@ -382,7 +382,8 @@ static bool read_events(struct source *source, const bson_iter_t *list, struct s
     if (!bson_iter_recurse(list, &element))
         return true;
     while (bson_iter_next(&element)) {
-        if (batch->count == source->capacity) {
+        /* room for two: a rename of one source onto another is both */
+        if (batch->count + 2 > source->capacity) {
             source->capacity = source->capacity ? source->capacity * 2 : BATCH_EVENTS;
             source->events = realloc(source->events, source->capacity * sizeof *source->events);
         }
@@ -393,7 +394,14 @@ static bool read_events(struct source *source, const bson_iter_t *list, struct s
         if (!bson_init_static(&event, data, size) ||
             !read_event(source, &event, &source->events[batch->count], err))
             return false;
-        batch->count++;
+        const struct source_event *read = &source->events[batch->count++];
+        const char *away = collection_of(&event, "ns");
+        if (read->kind == SOURCE_REPLACED && is_source(source, away)) {
+            struct source_event dropped = *read;
+            dropped.kind = SOURCE_DROPPED;
+            dropped.collection = away;
+            source->events[batch->count++] = dropped;
+        }
     }
     batch->events = source->events;
     return true;

@@ -35,7 +35,8 @@ enum source_kind {
     SOURCE_UPSERT, /* insert, replace, update: full_document, or none when it is gone since */
     SOURCE_DELETE,
     SOURCE_DROPPED,    /* drop, rename away, dropDatabase (collection NULL: all) */
-    SOURCE_REPLACED,   /* renamed onto, $out: the whole collection is another */
+    SOURCE_REPLACED,   /* renamed onto, $out: the whole collection is another; where the old name is
+                          a source too, DROPPED of that follows under the same `ver` */
     SOURCE_INVALIDATE, /* the stream has ended; go on after `ver` */
     SOURCE_OTHER,      /* nothing that concerns documents */
 };
