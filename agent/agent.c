@@ -61,25 +61,25 @@ static void name_holder(struct agent *agent)
     snprintf(agent->holder, sizeof agent->holder, "%.100s/%ld/%s", name, (long)getpid(), nonce);
 }
 
-static bool open_worklog(struct agent *agent, struct err *err)
+bool agent_open_worklog(const struct config *config, struct worklog **out, struct err *err)
 {
-    const struct config_worklog *config = &agent->config->worklog;
-    struct worklog_property *properties = calloc(config->properties.count + 1, sizeof *properties);
-    for (size_t i = 0; i < config->properties.count; i++)
-        properties[i] = (struct worklog_property){.name = config->properties.items[i].name,
-                                                  .value = config->properties.items[i].value};
+    const struct config_worklog *worklog = &config->worklog;
+    struct worklog_property *properties = calloc(worklog->properties.count + 1, sizeof *properties);
+    for (size_t i = 0; i < worklog->properties.count; i++)
+        properties[i] = (struct worklog_property){.name = worklog->properties.items[i].name,
+                                                  .value = worklog->properties.items[i].value};
     struct worklog_options options = {
-        .driver = config->driver == WORKLOG_KAFKA ? "kafka" : "memory",
-        .brokers = config->brokers,
-        .client_id = agent->config->name,
-        .partitions = (int)config->partitions,
-        .replication_factor = (int)config->replication_factor,
-        .create_topics = config->create_topics,
-        .retention_ms = config->retention_ms,
+        .driver = worklog->driver == WORKLOG_KAFKA ? "kafka" : "memory",
+        .brokers = worklog->brokers,
+        .client_id = config->name,
+        .partitions = (int)worklog->partitions,
+        .replication_factor = (int)worklog->replication_factor,
+        .create_topics = worklog->create_topics,
+        .retention_ms = worklog->retention_ms,
         .properties = properties,
-        .property_count = config->properties.count,
+        .property_count = worklog->properties.count,
     };
-    bool ok = worklog_open(&options, &agent->log, err);
+    bool ok = worklog_open(&options, out, err);
     free(properties);
     return ok;
 }
@@ -102,7 +102,7 @@ static bool connect_once(struct agent *agent, struct err *err)
     if (!agent->state_id &&
         !docstore_identity(agent->docs, agent->config->name, &agent->state_id, err))
         return false;
-    if (!agent->log && !open_worklog(agent, err))
+    if (!agent->log && !agent_open_worklog(agent->config, &agent->log, err))
         return false;
     while (agent->family_count < agent->config->family_count) {
         if (!make_family(agent, &agent->config->families[agent->family_count], err))

@@ -29,6 +29,9 @@ struct agent {
 /* Connects to MongoDB and the work log and makes the families, waiting (and saying for what) until
  * that succeeds or `*stopping` is set. */
 bool agent_open(struct agent *agent, const struct config *config, struct err *err) MUST_USE;
+/* The configured work log, opened. */
+bool agent_open_worklog(const struct config *config, struct worklog **out,
+                        struct err *err) MUST_USE;
 void agent_close(struct agent *agent);
 
 static inline bool agent_stopping(struct agent *agent)

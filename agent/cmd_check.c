@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cmd_check.h"
+#include "agent/agent.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,26 +47,6 @@ void check_note(struct checks *checks, bool ok, const char *what, const char *fo
     fflush(stdout);
 }
 
-static bool open_worklog(const struct config *config, struct worklog **out, struct err *err)
-{
-    const struct config_worklog *worklog = &config->worklog;
-    struct worklog_property *properties = calloc(worklog->properties.count + 1, sizeof *properties);
-    for (size_t i = 0; i < worklog->properties.count; i++)
-        properties[i] = (struct worklog_property){.name = worklog->properties.items[i].name,
-                                                  .value = worklog->properties.items[i].value};
-    struct worklog_options options = {.driver = "kafka",
-                                      .brokers = worklog->brokers,
-                                      .client_id = config->name,
-                                      .partitions = (int)worklog->partitions,
-                                      .replication_factor = (int)worklog->replication_factor,
-                                      .retention_ms = worklog->retention_ms,
-                                      .properties = properties,
-                                      .property_count = worklog->properties.count};
-    bool ok = worklog_open(&options, out, err);
-    free(properties);
-    return ok;
-}
-
 static bool is_unknown_topic(const struct err *err)
 {
     return err->domain == ERR_KAFKA &&
@@ -108,7 +89,7 @@ static void check_worklog(struct checks *checks, const struct config *config)
         check_note(checks, true, "worklog", "in memory: no Kafka is needed");
         return;
     }
-    if (!open_worklog(config, &log, &err)) {
+    if (!agent_open_worklog(config, &log, &err)) {
         check_note(checks, false, "worklog", "%s", err.text);
         return;
     }

@@ -241,3 +241,38 @@ bool text_is_word(uint32_t code_point)
         return false;
     }
 }
+
+static bool begins_with(const char *text, size_t size, const char *prefix)
+{
+    size_t length = prefix ? strlen(prefix) : 0;
+    return length > 0 && size >= length && memcmp(text, prefix, length) == 0;
+}
+
+void text_tidy(const char *text, size_t size, const char *secret, char *out, size_t out_size)
+{
+    static const char cut[] = "...";
+    size_t used = 0;
+    for (size_t at = 0; at < size;) {
+        const char *from = text + at;
+        uint32_t c = 0;
+        size_t length = text_decode(from, size - at, &c);
+        size_t copied = length;
+        if (begins_with(from, size - at, secret)) {
+            length = strlen(secret);
+            from = "***";
+            copied = 3;
+        } else if (c < 0x20 || c == 0x7f || c == 0xfffd) {
+            from = " ";
+            copied = 1;
+        }
+        if (used + copied + sizeof(cut) > out_size) {
+            memcpy(out + used, cut, sizeof(cut) - 1);
+            used += sizeof(cut) - 1;
+            break;
+        }
+        memcpy(out + used, from, copied);
+        used += copied;
+        at += length;
+    }
+    out[used] = '\0';
+}

@@ -217,41 +217,6 @@ static void lower_copy(char *out, size_t size, const char *text)
     out[i] = '\0';
 }
 
-static bool begins_with(const char *text, size_t size, const char *prefix)
-{
-    size_t length = prefix ? strlen(prefix) : 0;
-    return length > 0 && size >= length && memcmp(text, prefix, length) == 0;
-}
-
-/* One line of valid UTF-8, without the secret, cut to fit. */
-static void tidy_words(const char *text, size_t size, const char *secret, char *out)
-{
-    size_t used = 0;
-    for (size_t at = 0; at < size;) {
-        const char *from = text + at;
-        uint32_t c = 0;
-        size_t length = text_decode(from, size - at, &c);
-        size_t copied = length;
-        if (begins_with(from, size - at, secret)) {
-            length = strlen(secret);
-            from = "***";
-            copied = 3;
-        } else if (c < 0x20 || c == 0x7f || c == 0xfffd) {
-            from = " ";
-            copied = 1;
-        }
-        if (used + copied > WORDS_MAX) {
-            memcpy(out + used, "...", 3);
-            used += 3;
-            break;
-        }
-        memcpy(out + used, from, copied);
-        used += copied;
-        at += length;
-    }
-    out[used] = '\0';
-}
-
 static const char *words_of(const cJSON *body, const cJSON *error)
 {
     const char *words = NULL;
@@ -277,9 +242,9 @@ static void read_complaint(const struct embed_reply *reply, struct complaint *ou
     snprintf(both, sizeof both, "%.30s %.30s", type, code);
     lower_copy(out->code, sizeof out->code, both);
     if (words)
-        tidy_words(words, strlen(words), reply->secret, out->words);
+        text_tidy(words, strlen(words), reply->secret, out->words, sizeof out->words);
     else
-        tidy_words(reply->body, reply->size, reply->secret, out->words);
+        text_tidy(reply->body, reply->size, reply->secret, out->words, sizeof out->words);
     lower_copy(out->lower, sizeof out->lower, out->words);
 }
 

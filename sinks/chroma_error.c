@@ -10,51 +10,15 @@
 /* Of the store's own words in our error texts. */
 #define WORDS_MAX 240
 
-static bool begins_with(const char *text, size_t size, const char *prefix)
-{
-    size_t length = prefix ? strlen(prefix) : 0;
-    return length > 0 && size >= length && memcmp(text, prefix, length) == 0;
-}
-
-/* One line of valid UTF-8, without the secret, cut to fit. */
-static void tidy_words(const char *text, size_t size, const char *secret,
-                       char out[static WORDS_MAX])
-{
-    size_t used = 0;
-    for (size_t at = 0; at < size;) {
-        const char *from = text + at;
-        uint32_t c = 0;
-        size_t length = text_decode(from, size - at, &c);
-        size_t copied = length;
-        if (begins_with(from, size - at, secret)) {
-            length = strlen(secret);
-            from = "***";
-            copied = 3;
-        } else if (c < 0x20 || c == 0x7f || c == 0xfffd) {
-            from = " ";
-            copied = 1;
-        }
-        if (used + copied + 4 > WORDS_MAX) {
-            memcpy(out + used, "...", 3);
-            used += 3;
-            break;
-        }
-        memcpy(out + used, from, copied);
-        used += copied;
-        at += length;
-    }
-    out[used] = '\0';
-}
-
 static void read_words(const struct chroma_reply *reply, char out[static WORDS_MAX])
 {
     CLEANUP(cJSON_Deletep) cJSON *body = json_parse(reply->body, reply->size, NULL);
     const char *words = NULL;
     if (json_get_string(body, "message", &words) || json_get_string(body, "error", &words) ||
         json_get_string(body, "detail", &words))
-        tidy_words(words, strlen(words), reply->secret, out);
+        text_tidy(words, strlen(words), reply->secret, out, WORDS_MAX);
     else
-        tidy_words(reply->body, reply->size, reply->secret, out);
+        text_tidy(reply->body, reply->size, reply->secret, out, WORDS_MAX);
 }
 
 /* "Collection expecting embedding with dimension of 3, got 2", "Inconsistent dimensions in ..." */
