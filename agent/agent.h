@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the threads of one process share, and their start and stop. */
+/* What the threads of one process share: configuration, connections, families, health. */
 #pragma once
 
 #include <mongoc/mongoc.h>
@@ -26,12 +26,14 @@ struct agent {
     _Atomic bool stopping;
 };
 
-/* Connects to MongoDB and the work log and makes the families, waiting (and saying for what) until
- * that succeeds or `*stopping` is set. */
+/* Makes the pool and what needs no server yet. */
 bool agent_open(struct agent *agent, const struct config *config, struct err *err) MUST_USE;
+/* Connects to MongoDB and the work log and makes the families, waiting (and saying for what) until
+ * that succeeds. False when stopping, or when only another configuration would help. */
+bool agent_connect(struct agent *agent) MUST_USE;
 /* The configured work log, opened. */
-bool agent_open_worklog(const struct config *config, struct worklog **out,
-                        struct err *err) MUST_USE;
+bool agent_open_worklog(const struct config *config, struct worklog **out, struct err *err)
+    MUST_USE;
 void agent_close(struct agent *agent);
 
 static inline bool agent_stopping(struct agent *agent)
@@ -40,7 +42,3 @@ static inline bool agent_stopping(struct agent *agent)
 }
 /* Sleeps in small steps; false when the agent is stopping. */
 bool agent_sleep(struct agent *agent, int64_t ms);
-
-/* Runs the configured roles until a signal or, with `once`, until every live version is in step with
- * the source as of the start. An exit code. */
-int agent_run(const struct config *config, bool once);

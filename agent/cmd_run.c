@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 
-#include "agent/agent.h"
 #include "agent/cmd.h"
+#include "agent/run.h"
 #include "base/http.h"
 #include "base/mongo.h"
 

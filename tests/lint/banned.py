@@ -43,7 +43,7 @@ def problem_of(path, name):
         return f"{name}() in a test: use {NOT_IN_TESTS[name]}"
     # A child process that a test has forked has no other way to end, nor has a stop whose deadline
     # is over; the bare loops of the benches are programs of one file.
-    may_end = {"_exit": is_test or path == "agent/agent.c", "exit": path.startswith("tests/bench/")}
+    may_end = {"_exit": is_test or path == "agent/run.c", "exit": path.startswith("tests/bench/")}
     if name in ONLY_IN_MAIN and path != MAIN and not may_end.get(name):
         return f"{name}() belongs into {MAIN} only"
     return None

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process: starts the parts of the configured roles, listens to signals, stops in order. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "agent/config.h"
+
+/* Runs the configured roles until a signal or, with `once`, until every live version is in step with
+ * the source as of the start. An exit code. */
+int agent_run(const struct config *config, bool once);
