@@ -215,7 +215,7 @@ class JsonText:
 
 
 def _metadata_value(value: object) -> object:
-    if isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

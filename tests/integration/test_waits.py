@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers that are down are waited for, and said so; a stop is quick, whatever is going on."""
+
+from __future__ import annotations
+
+import json
+import time
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+import pytest
+
+from scene import DIMS, PROBE
+from support import Embedder, wait_until
+
+pytestmark = pytest.mark.timeout(200)
+
+STOP_S = 10
+
+
+def readiness(url: str) -> tuple[int, str]:
+    """The status of /readyz, and all its reasons in one text; (0, "") when nobody answers."""
+    try:
+        with urlopen(f"{url}/readyz", timeout=5) as reply:
+            status, body = reply.status, reply.read()
+    except HTTPError as error:
+        status, body = error.code, error.read()
+    except URLError:
+        return 0, ""
+    return status, " ".join(reason["reason"] for reason in json.loads(body)["reasons"])
+
+
+def wait_until_unready(url: str, *words: str) -> str:
+    """Until /readyz answers 503 with a reason that has one of these words."""
+
+    def said() -> str | None:
+        status, reasons = readiness(url)
+        fits = status == 503 and any(word in reasons for word in words)
+        return reasons if fits else None
+
+    return wait_until(said, 30, f"/readyz to speak of {words}", 0.1)
+
+
+def wait_until_ready(url: str) -> None:
+    wait_until(lambda: readiness(url)[0] == 200, 30, "/readyz to be 200", 0.1)
+
+
+def stop_in_time(agent, what: str) -> None:
+    began = time.monotonic()
+    assert agent.stop() == 0
+    print(f"stopped {what} in {time.monotonic() - began:.1f} s")
+    assert time.monotonic() - began < STOP_S
+
+
+def address(server) -> str:
+    return server.address.split("://")[-1].split("/")[0].split(",")[0]
+
+
+def test_each_server_that_is_down_is_waited_for_by_name(scene, mongo, chroma, kafka):
+    """All are down at the start, and come one after another."""
+    scene.family()
+    scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(100)])
+    config = scene.config()
+    url = scene.serving(config)
+    port = scene.embedder.port
+    scene.embedder.stop()
+    for server in (mongo, chroma, kafka):
+        server.kill()
+    agent = scene.agent(config)
+    try:
+        agent.start()
+        print("no MongoDB:", wait_until_unready(url, address(mongo)))
+        status = agent.command("status")
+        assert (status.code, status.stdout) == (1, "")
+        assert address(mongo) in status.stderr
+        stop_in_time(agent, "while MongoDB is down")
+
+        agent.start()
+        wait_until_unready(url, address(mongo))
+        mongo.restart()
+        print("no Kafka:", wait_until_unready(url, kafka.address, "work log"))
+        stop_in_time(agent, "while Kafka is down")
+
+        agent.start()
+        wait_until_unready(url, kafka.address, "work log")
+    finally:
+        for server in (mongo, kafka):
+            server.restart()
+    try:
+        print("no embedder:", wait_until_unready(url, "embedder double"))
+        stop_in_time(agent, "while the embedder is down")
+        agent.start()
+        wait_until_unready(url, "embedder double")
+        scene.embedder = Embedder(DIMS, port)
+        print("no Chroma:", wait_until_unready(url, address(chroma), "version v1"))
+        stop_in_time(agent, "while Chroma is down")
+        agent.start()
+        wait_until_unready(url, address(chroma), "version v1")
+    finally:
+        chroma.restart()
+    wait_until_ready(url)
+    assert scene.wait_until_equal(agent, deadline_s=90).documents == 100
+    assert scene.bought() == {f"document {n}": 1 for n in range(100)}
+    stop_in_time(agent, "in step")
+
+
+def test_what_goes_down_later_is_waited_for_too(scene, mongo, chroma, kafka):
+    scene.family()
+    scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(100)])
+    config = scene.config()
+    config["stores"]["main"]["timeout"] = "5s"
+    url = scene.serving(config)
+    agent = scene.agent(config).start()
+    scene.wait_until_equal(agent)
+    wait_until_ready(url)
+    for name, server in (("Chroma", chroma), ("Kafka", kafka), ("MongoDB", mongo)):
+        server.kill()
+        try:
+            if server is not mongo:
+                scene.database.docs.update_many({}, {"$set": {"text": f"{name} is down"}})
+            mark = agent.mark()
+            agent.wait_for_event(
+                "lane.standing" if server is chroma else "health.waiting", 60, since=mark
+            )
+        finally:
+            server.restart()
+        began = time.monotonic()
+        scene.wait_until_equal(agent, deadline_s=90)
+        print(f"{name} was down: equal {time.monotonic() - began:.1f} s after it came back")
+    wait_until_ready(url)
+    stop_in_time(agent, "in step")
+
+
+@pytest.mark.parametrize("worklog", ["kafka", "memory"])
+def test_a_fill_that_was_stopped_goes_on_without_buying_twice(worklog, scene):
+    count = 600
+    scene.family()
+    scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(count)])
+    scene.embedder.base_delay_s = 0.3
+    config = scene.config(worklog, work={"threads": 2, "batch_documents": 32})
+    agent = scene.agent(config)
+    for part in (1, 2, 3):
+        agent.start()
+        goal = part * count // 4
+        wait_until(lambda: scene.embedder.answered_count > goal, 60, "a part of the fill", 0.01)  # noqa: B023
+        stop_in_time(agent, f"in the middle of the fill, {scene.embedder.answered_count} bought")
+    agent.start()
+    report = scene.wait_until_equal(agent)
+    twice = {text for text, times in scene.bought().items() if times > 1}
+    print(f"{worklog}: {report.chunks} chunks, {len(twice)} bought twice over three stops")
+    assert not twice
+    assert scene.embedder.count_of(PROBE) == 1
