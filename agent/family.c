@@ -149,32 +149,57 @@ cJSON *family_embed_json(const struct config_family *family, const struct config
     return embed_config_json(&embed);
 }
 
-/* What stores accept in a name; never two dots in a row, never other than alphanumeric at the end. */
-static void append_slug(struct buf *out, const char *text)
+/* What stores accept in a name: never two dots in a row. False when anything had to be replaced. */
+static bool append_slug(struct buf *out, const char *text)
 {
+    bool same = true;
     for (; *text; text++) {
         bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
                      (*text >= '0' && *text <= '9') || *text == '_' || *text == '-';
         bool dot = *text == '.' && out->size > 0 && out->data[out->size - 1] != '.';
         buf_putc(out, plain || dot ? *text : '-');
+        same = same && (plain || dot);
     }
-    while (out->size > 0 && strchr("._-", out->data[out->size - 1]))
+    return same;
+}
+
+/* A name ends in a letter or digit. */
+static void trim_slug(struct buf *out, size_t start)
+{
+    while (out->size > start && strchr("._-", out->data[out->size - 1]))
         out->data[--out->size] = '\0';
+}
+
+/* Do family and label stand in the name as they are, and apart? */
+static bool append_parts(struct buf *name, const char *family, const char *label)
+{
+    bool apart = !strstr(family, "__") && !strstr(label, "__");
+    bool same = append_slug(name, family);
+    buf_puts(name, "__");
+    same = append_slug(name, label) && same;
+    buf_puts(name, "__");
+    return apart && same;
 }
 
 void family_collection_name(const struct config_family *family, const struct version *version,
                             const char *model, char *out)
 {
     CLEANUP(buf_fini) struct buf name = BUF_INIT(4 * KIB);
-    buf_printf(&name, "%s__%s__", family->name, version->label);
+    CLEANUP(buf_fini) struct buf whole = BUF_INIT(4 * KIB);
+    bool unique = append_parts(&name, family->name, version->label);
+    size_t start = name.size;
     append_slug(&name, model);
+    trim_slug(&name, start);
+    unique = unique && name.size > start;
     if (version->build > 1)
         buf_printf(&name, "__b%d", version->build);
-    if (name.size <= LIMIT_COLLECTION_NAME) {
+    if (unique && !name.overflow && name.size <= LIMIT_COLLECTION_NAME) {
         snprintf(out, LIMIT_COLLECTION_NAME + 1, "%s", buf_str(&name));
         return;
     }
-    struct sha256 digest = sha256_of(name.data, name.size);
+    /* no part but the last may hold a slash */
+    buf_printf(&whole, "%s/%s/%d/%s", family->name, version->label, version->build, model);
+    struct sha256 digest = sha256_of(whole.data, whole.size);
     snprintf(out, LIMIT_COLLECTION_NAME + 1, "%.*s-%02x%02x%02x%02x", LIMIT_COLLECTION_NAME - 9,
-             name.data, digest.bytes[0], digest.bytes[1], digest.bytes[2], digest.bytes[3]);
+             buf_str(&name), digest.bytes[0], digest.bytes[1], digest.bytes[2], digest.bytes[3]);
 }

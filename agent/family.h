@@ -28,8 +28,8 @@ DEFINE_FREEP(struct family, family_free)
 cJSON *family_embed_json(const struct config_family *family, const struct config_embedder *embedder,
                          const char *digest) MUST_USE;
 
-/* <family>__<label>__<model>, cut with a hash where it would be too long; a second build of a label
- * has "__b2" behind it. `out` holds LIMIT_COLLECTION_NAME + 1. */
+/* <family>__<label>__<model>; a second build of a label has "__b2" behind it. Cut, with a hash at the
+ * end, where it would be too long, or could be another's name too. `out` holds LIMIT_COLLECTION_NAME + 1. */
 void family_collection_name(const struct config_family *family, const struct version *version,
                             const char *model, char *out);
 
