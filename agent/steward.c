@@ -16,6 +16,7 @@
 #define LOOK_MS 1000
 /* While a version is being brought forward the next step is not kept waiting. */
 #define STEP_MS 100
+#define FAILED_MS 300
 /* Counting a ledger may take a twentieth of the time, at most. */
 #define COUNT_SHARE 20
 #define COUNT_EVERY_MS 1000
@@ -336,18 +337,30 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     return advanced;
 }
 
+/* Until the next look: soon while there is something to bring forward, also after the first failures,
+ * which are mostly servers that have just started. */
+static int64_t pause_after(const struct steward *steward, bool ok, bool moved, int *failures)
+{
+    *failures = ok ? 0 : *failures + 1;
+    if (!ok)
+        return *failures < 5 ? FAILED_MS : LOOK_MS;
+    bool begins = steward->registry.version_count == 0;
+    return moved || begins ? STEP_MS : LOOK_MS;
+}
+
 static void *run(void *argument)
 {
     struct steward *steward = argument;
     char component[128];
     snprintf(component, sizeof component, "family %s", steward->family->name);
     log_set_thread(component);
+    int failures = 0;
     while (!agent_stopping(steward->agent)) {
         struct err err;
         bool moved = false;
         bool ok = look(steward, &moved, &err);
         health_set(steward->agent->health, component, ok ? NULL : err.text);
-        agent_sleep(steward->agent, moved ? STEP_MS : LOOK_MS);
+        agent_sleep(steward->agent, pause_after(steward, ok, moved, &failures));
     }
     for (size_t i = 0; i < steward->lane_count; i++)
         lane_request_stop(steward->lanes[i]);
