@@ -53,6 +53,8 @@ struct task {
     bool
         clearing; /* WRITE: only erases what interrupted writes may have left; decided again then */
     struct ledger_write write;
+    const char *const *leftover_keys; /* metadata that an interrupted write may have left */
+    size_t leftover_key_count;
     const char **stale_ids; /* records to erase */
     size_t stale_count;
     bool done;

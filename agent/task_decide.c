@@ -256,6 +256,7 @@ void task_decide(const struct lane *lane, const char *owner, struct arena *arena
     task->write = (struct ledger_write){.was = &task->row};
     task->stale_count = 0;
     task->clearing = false;
+    task->leftover_key_count = 0;
     if (row->has_intent && strcmp(row->intent.owner, owner) != 0 && row->intent.wait_ms > 0) {
         task->step = TASK_WAIT;
         return;

@@ -15,14 +15,86 @@ static bool is_mapped(const struct task *task, const char *name)
     return false;
 }
 
+static bool is_among(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Stores merge metadata: a key that is gone has to be removed by name. */
 static size_t append_removed(const struct task *task, struct field *fields, size_t count)
 {
-    for (size_t i = 0; i < task->row.meta_key_count; i++) {
-        if (!is_mapped(task, task->row.meta_keys[i]))
-            fields[count++] = (struct field){task->row.meta_keys[i], value_null()};
+    const struct ledger_row *row = &task->row;
+    for (size_t i = 0; i < row->meta_key_count; i++) {
+        if (!is_mapped(task, row->meta_keys[i]))
+            fields[count++] = (struct field){row->meta_keys[i], value_null()};
+    }
+    for (size_t i = 0; i < task->leftover_key_count; i++) {
+        const char *key = task->leftover_keys[i];
+        if (!is_mapped(task, key) && !is_among(row->meta_keys, row->meta_key_count, key))
+            fields[count++] = (struct field){key, value_null()};
     }
     return count;
+}
+
+struct name_list {
+    const char **items;
+    size_t count;
+};
+
+static void note_keys(struct arena *arena, const struct sink_record *record, struct name_list *list)
+{
+    static const char *const fixed[] = {"source_id", "chunk_id",  "family",
+                                        "version",   "config_fp", "content_fp"};
+    for (size_t i = 0; i < record->metadata_count; i++) {
+        const char *name = record->metadata[i].name;
+        if (is_among(fixed, FIXED_FIELDS, name) || is_among(list->items, list->count, name))
+            continue;
+        const char **items = arena_alloc_array(arena, list->count + 1, sizeof *items);
+        if (list->count > 0)
+            memcpy(items, list->items, list->count * sizeof *items);
+        items[list->count++] = name;
+        list->items = items;
+    }
+}
+
+/* Is it written over what an interrupted write may have left? */
+static bool is_rewritten(const struct task *task)
+{
+    return task->row.has_intent && !task->clearing;
+}
+
+/* An intent does not say which metadata it was about to write: the records do. */
+static bool find_leftover_keys(struct worker *worker, struct task **tasks, size_t count,
+                               struct err *err)
+{
+    size_t most = 0, ids = 0, found = 0;
+    for (size_t i = 0; i < count; i++)
+        most += is_rewritten(tasks[i]) ? tasks[i]->chunk_count : 0;
+    if (most == 0)
+        return true;
+    const char **list = arena_alloc_array(worker->arena, most, sizeof *list);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t c = 0; is_rewritten(tasks[i]) && c < tasks[i]->chunk_count; c++)
+            list[ids++] = tasks[i]->chunks[c].id;
+    }
+    struct sink_record *records;
+    if (!sink_fetch(worker->sink, worker->lane->collection_id, list, ids, SINK_METADATA,
+                    worker->arena, &records, &found, err))
+        return false;
+    struct name_list names = {0};
+    for (size_t i = 0; i < found; i++)
+        note_keys(worker->arena, &records[i], &names);
+    for (size_t i = 0; i < count; i++) {
+        if (is_rewritten(tasks[i])) {
+            tasks[i]->leftover_keys = names.items;
+            tasks[i]->leftover_key_count = names.count;
+        }
+    }
+    return true;
 }
 
 static void label_record(struct worker *worker, const struct task *task,
@@ -31,9 +103,9 @@ static void label_record(struct worker *worker, const struct task *task,
     const struct lane *lane = worker->lane;
     char fp[SHA256_TEXT_SIZE];
     sha256_format(&chunk->fp, fp);
-    struct field *fields = arena_alloc_array(
-        worker->arena, FIXED_FIELDS + task->metadata_count + task->row.meta_key_count,
-        sizeof *fields);
+    size_t most =
+        FIXED_FIELDS + task->metadata_count + task->row.meta_key_count + task->leftover_key_count;
+    struct field *fields = arena_alloc_array(worker->arena, most, sizeof *fields);
     size_t count = 0;
     fields[count++] = (struct field){"source_id", value_string(task->source_id)};
     fields[count++] = (struct field){"chunk_id", value_string(chunk->id)};
@@ -97,6 +169,8 @@ static bool erase_stale(struct worker *worker, struct task **tasks, size_t count
 bool worker_store(struct worker *worker, struct task **tasks, size_t count, struct err *err)
 {
     const char *collection = worker->lane->collection_id;
+    if (!find_leftover_keys(worker, tasks, count, err))
+        return false;
     struct record_list written = records_of(worker, tasks, count, true);
     struct record_list labelled = records_of(worker, tasks, count, false);
     if (written.count > 0 &&
