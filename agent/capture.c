@@ -213,6 +213,11 @@ void capture_request_stop(struct capture *capture)
     atomic_store(&capture->stop, true);
 }
 
+void capture_abandon(struct capture *capture)
+{
+    atomic_store(&capture->abandoned, true);
+}
+
 void capture_join(struct capture *capture)
 {
     pthread_join(capture->thread, NULL);

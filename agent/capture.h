@@ -30,6 +30,8 @@ struct capture *capture_start(const struct capture_options *options);
 /* Asks it to stop (flush, checkpoint, give the lease back), from any thread; and waits for it. */
 void capture_request_stop(struct capture *capture);
 void capture_join(struct capture *capture); /* frees */
+/* Any thread: nobody reads the work log any more, so what is in flight is not waited for. */
+void capture_abandon(struct capture *capture);
 /* Any thread: this process leads. */
 bool capture_is_leader(const struct capture *capture);
 

@@ -146,7 +146,8 @@ bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err)
 bool capture_flush(struct capture *capture, int64_t timeout_ms, struct err *err)
 {
     int64_t until = clock_mono_ms() + timeout_ms;
-    while (ring_records(capture->ring) > 0 && clock_mono_ms() < until) {
+    while (ring_records(capture->ring) > 0 && clock_mono_ms() < until &&
+           !atomic_load(&capture->abandoned)) {
         if (capture_stopping(capture) && timeout_ms > STOP_FLUSH_MS)
             break; /* the stop itself flushes once more, under its own deadline */
         if (!capture_tick(capture, 50, err))

@@ -26,6 +26,7 @@ struct capture {
     size_t feed_count;
     pthread_t thread;
     _Atomic bool stop;
+    _Atomic bool abandoned; /* what is in flight will not be delivered */
     _Atomic bool leads;
 
     struct leader *leader;

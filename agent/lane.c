@@ -259,8 +259,10 @@ void lane_join(struct lane *lane)
         int64_t left_ms = until - clock_mono_ms();
         worker_join(lane->workers[i], left_ms > 0 ? left_ms : 0);
     }
-    if (lane->capture)
+    if (lane->capture) {
+        capture_abandon(lane->capture); /* its readers are gone */
         capture_join(lane->capture);
+    }
     log_info("lane.stopped", LOG_STR("family", lane->family->name),
              LOG_STR("version", lane->label));
     lane_free(lane);

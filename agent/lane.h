@@ -53,6 +53,7 @@ struct lane {
     struct version_stats noted; /* the part of `stats` that is written down; steward only */
     _Atomic int64_t gen;        /* the generation that is applied */
     _Atomic bool stop;
+    _Atomic bool cut; /* the grace of a stop is over: nothing is waited for any more */
     _Atomic bool paused;
 
     pthread_mutex_t lock; /* of reason */

@@ -283,6 +283,7 @@ void worker_join(struct worker *worker, int64_t grace_ms)
     clock_gettime(CLOCK_REALTIME, &until); /* what pthread_timedjoin_np() counts by */
     until.tv_sec += grace_ms / 1000;
     if (pthread_timedjoin_np(worker->thread, NULL, &until) != 0) {
+        atomic_store(&worker->lane->cut, true);
         interrupt(worker);
         pthread_join(worker->thread, NULL);
     }

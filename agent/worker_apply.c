@@ -178,7 +178,8 @@ static bool embed(struct worker *worker, struct round *round, struct err *err)
 static bool begin_in_line(struct worker *worker, struct round *round, struct err *err)
 {
     struct gate *gate = worker->lane->gate;
-    if (!gate_line_up(gate, &worker->lane->stop))
+    /* what is bought is written even when stopping, as long as the grace lasts */
+    if (!gate_line_up(gate, &worker->lane->cut))
         return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
     bool lost = worklog_is_lost(worker->reader);
     if (lost)
@@ -187,7 +188,7 @@ static bool begin_in_line(struct worker *worker, struct round *round, struct err
         gate_step_back(gate);
         return false;
     }
-    return gate_enter(gate, &worker->lane->stop) ||
+    return gate_enter(gate, &worker->lane->cut) ||
            err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
 }
 
@@ -238,6 +239,8 @@ bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *er
                 return worker_append_rereads(worker, tasks, err);
             if (!wait_for_owner(worker, &round, err))
                 return false;
+        } else if (rounds > 0 && lane_stopping(worker->lane)) {
+            return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping"); /* nothing more is bought */
         } else if (!run_round(worker, &round, err)) {
             return false;
         }
