@@ -29,7 +29,9 @@ struct filter {
 
 static struct node *node_new(enum node_kind kind)
 {
-    struct node *node = calloc(1, sizeof *node);
+    /* libbson aligns its iterators more than calloc() does */
+    struct node *node = aligned_alloc(_Alignof(struct node), sizeof *node);
+    memset(node, 0, sizeof *node);
     node->kind = kind;
     return node;
 }

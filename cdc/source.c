@@ -375,6 +375,19 @@ static bool read_event(const struct source *source, const bson_t *event, struct 
     return true;
 }
 
+/* libbson aligns its iterators more than realloc() does. */
+static void grow(struct source *source, size_t used)
+{
+    size_t capacity = source->capacity ? source->capacity * 2 : BATCH_EVENTS;
+    struct source_event *events =
+        aligned_alloc(_Alignof(struct source_event), capacity * sizeof *events);
+    if (used > 0)
+        memcpy(events, source->events, used * sizeof *events);
+    free(source->events);
+    source->events = events;
+    source->capacity = capacity;
+}
+
 static bool read_events(struct source *source, const bson_iter_t *list, struct source_batch *batch,
                         struct err *err)
 {
@@ -383,10 +396,8 @@ static bool read_events(struct source *source, const bson_iter_t *list, struct s
         return true;
     while (bson_iter_next(&element)) {
         /* room for two: a rename of one source onto another is both */
-        if (batch->count + 2 > source->capacity) {
-            source->capacity = source->capacity ? source->capacity * 2 : BATCH_EVENTS;
-            source->events = realloc(source->events, source->capacity * sizeof *source->events);
-        }
+        if (batch->count + 2 > source->capacity)
+            grow(source, batch->count);
         const uint8_t *data;
         uint32_t size;
         bson_t event;
