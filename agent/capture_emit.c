@@ -104,9 +104,10 @@ static bool save_is_due(const struct capture *capture)
     int64_t age_ms = clock_mono_ms() - capture->saved_ms;
     if (capture->unsaved_items >= SAVE_EVERY_ITEMS)
         return age_ms >= 500; /* at full speed 1000 items pass many times a second */
-    if (capture->unsaved_items > 0)
-        return age_ms >= SAVE_EVERY_MS;
-    return capture->unsaved_token && age_ms >= capture->agent->quiet_save_ms;
+    if (capture->unsaved_items > 0 && age_ms >= SAVE_EVERY_MS)
+        return true;
+    return (capture->unsaved_token || capture->unsaved_items > 0) &&
+           age_ms >= capture->agent->quiet_save_ms;
 }
 
 /* Statistics only: a failure is of no consequence. */
