@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from scene import DIMS, PROBE
-from support import Embedder, wait_until
+from support import Embedder, servers, wait_until
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -114,14 +114,14 @@ def test_what_goes_down_later_is_waited_for_too(scene, mongo, chroma, kafka):
     scene.wait_until_equal(agent)
     wait_until_ready(url)
     for name, server in (("Chroma", chroma), ("Kafka", kafka), ("MongoDB", mongo)):
+        mark = agent.mark()
         server.kill()
         try:
             if server is not mongo:
                 scene.database.docs.update_many({}, {"$set": {"text": f"{name} is down"}})
-            mark = agent.mark()
-            agent.wait_for_event(
-                "lane.standing" if server is chroma else "health.waiting", 60, since=mark
-            )
+            if server is not kafka:  # librdkafka gives a broker 20 s before it says so
+                said = "lane.standing" if server is chroma else "health.waiting"
+                agent.wait_for_event(said, 60, since=mark)
         finally:
             server.restart()
         began = time.monotonic()
@@ -129,6 +129,22 @@ def test_what_goes_down_later_is_waited_for_too(scene, mongo, chroma, kafka):
         print(f"{name} was down: equal {time.monotonic() - began:.1f} s after it came back")
     wait_until_ready(url)
     stop_in_time(agent, "in step")
+
+
+def test_a_store_that_hangs_does_not_hold_up_a_stop(scene, chroma):
+    scene.family()
+    scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(600)])
+    scene.embedder.base_delay_s = 0.3
+    config = scene.config("memory", work={"threads": 4, "batch_documents": 16})
+    agent = scene.agent(config).start()
+    wait_until(lambda: scene.embedder.answered_count > 100, 60, "a part of the fill", 0.01)
+    servers.freeze(chroma)
+    try:
+        goal = scene.embedder.answered_count + 16  # a thread more that has a batch to write
+        wait_until(lambda: scene.embedder.answered_count >= goal, 10, "a batch", 0.01)
+        stop_in_time(agent, "while Chroma hangs")
+    finally:
+        servers.thaw(chroma)
 
 
 @pytest.mark.parametrize("worklog", ["kafka", "memory"])
