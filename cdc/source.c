@@ -375,17 +375,20 @@ static bool read_event(const struct source *source, const bson_t *event, struct 
     return true;
 }
 
-/* libbson aligns its iterators more than realloc() does. */
-static void grow(struct source *source, size_t used)
+/* Room for the events of a list, made before any is read: a document's view points into itself and
+ * cannot be moved. libbson aligns its iterators more than malloc() does. */
+static void make_room(struct source *source, const bson_iter_t *list)
 {
-    size_t capacity = source->capacity ? source->capacity * 2 : BATCH_EVENTS;
-    struct source_event *events =
-        aligned_alloc(_Alignof(struct source_event), capacity * sizeof *events);
-    if (used > 0)
-        memcpy(events, source->events, used * sizeof *events);
+    bson_iter_t element = *list;
+    size_t count = 0;
+    while (bson_iter_next(&element))
+        count++;
+    count *= 2; /* a rename of one source onto another is two */
+    if (count <= source->capacity)
+        return;
     free(source->events);
-    source->events = events;
-    source->capacity = capacity;
+    source->events = aligned_alloc(_Alignof(struct source_event), count * sizeof *source->events);
+    source->capacity = count;
 }
 
 static bool read_events(struct source *source, const bson_iter_t *list, struct source_batch *batch,
@@ -394,10 +397,8 @@ static bool read_events(struct source *source, const bson_iter_t *list, struct s
     bson_iter_t element;
     if (!bson_iter_recurse(list, &element))
         return true;
+    make_room(source, &element);
     while (bson_iter_next(&element)) {
-        /* room for two: a rename of one source onto another is both */
-        if (batch->count + 2 > source->capacity)
-            grow(source, batch->count);
         const uint8_t *data;
         uint32_t size;
         bson_t event;
@@ -407,12 +408,11 @@ static bool read_events(struct source *source, const bson_iter_t *list, struct s
             return false;
         const struct source_event *read = &source->events[batch->count++];
         const char *away = collection_of(&event, "ns");
-        if (read->kind == SOURCE_REPLACED && is_source(source, away)) {
-            struct source_event dropped = *read;
-            dropped.kind = SOURCE_DROPPED;
-            dropped.collection = away;
-            source->events[batch->count++] = dropped;
-        }
+        if (read->kind == SOURCE_REPLACED && is_source(source, away))
+            source->events[batch->count++] = (struct source_event){.kind = SOURCE_DROPPED,
+                                                                   .collection = away,
+                                                                   .ver = read->ver,
+                                                                   .time_ms = read->time_ms};
     }
     batch->events = source->events;
     return true;

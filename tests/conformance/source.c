@@ -271,7 +271,7 @@ static void opening_after_a_token_gives_exactly_what_follows(void **state)
     watch_end(&watch);
 }
 
-static void more_events_than_a_batch_all_come_once(void **state)
+static void more_events_than_a_batch_all_come_once_and_whole(void **state)
 {
     (void)state;
     struct watch watch;
@@ -282,7 +282,7 @@ static void more_events_than_a_batch_all_come_once(void **state)
     CLEANUP(bson_destroyp) bson_t *opts = BCON_NEW("ordered", BCON_BOOL(true));
     mongoc_bulk_operation_t *bulk = mongoc_collection_create_bulk_operation_with_opts(to, opts);
     for (int32_t i = 0; i < 5000; i++) {
-        CLEANUP(bson_destroyp) bson_t *doc = BCON_NEW("_id", BCON_INT32(i));
+        CLEANUP(bson_destroyp) bson_t *doc = BCON_NEW("_id", BCON_INT32(i), "v", BCON_INT32(-i));
         mongoc_bulk_operation_insert(bulk, doc);
     }
     bson_error_t error;
@@ -295,8 +295,11 @@ static void more_events_than_a_batch_all_come_once(void **state)
         assert_true(clock_mono_ms() < deadline);
         if (!source_next(watch.source, 200, &batch, &err))
             fail_msg("%s", err.text);
-        for (size_t i = 0; i < batch.count; i++)
-            assert_int_equal(bson_iter_as_int64(&batch.events[i].id), next++);
+        for (size_t i = 0; i < batch.count; i++) {
+            assert_int_equal(bson_iter_as_int64(&batch.events[i].id), next);
+            assert_int_equal(int_field(&batch.events[i].full_document, "v"), -next);
+            next++;
+        }
     }
     watch_end(&watch);
 }
@@ -542,7 +545,7 @@ int main(void)
         cmocka_unit_test(an_update_of_a_document_that_is_gone_has_no_document),
         cmocka_unit_test(a_quiet_stream_still_gives_tokens),
         cmocka_unit_test(opening_after_a_token_gives_exactly_what_follows),
-        cmocka_unit_test(more_events_than_a_batch_all_come_once),
+        cmocka_unit_test(more_events_than_a_batch_all_come_once_and_whole),
         cmocka_unit_test(a_skinny_stream_has_keys_without_documents),
         cmocka_unit_test(what_happens_to_a_whole_collection_has_its_kind),
         cmocka_unit_test(a_source_renamed_onto_another_is_both_dropped_and_a_replacement),
