@@ -52,10 +52,12 @@ void capture_set_position(struct capture *capture, const char *token)
     ring_mark(capture->ring, &(struct mark){.kind = MARK_TOKEN, .token = strdup(token)});
 }
 
+/* NULL: the mark is of a snapshot that has been given up for a new generation. */
 static struct snapshot_range *range_of(struct capture *capture, const struct mark *mark)
 {
     struct checkpoint_family *state = capture_state(capture, &capture->feeds[mark->feed]);
-    return state && state->range_count > 0 ? &state->ranges[0] : NULL;
+    bool is_current = state && state->gen == mark->gen && state->range_count > 0;
+    return is_current ? &state->ranges[0] : NULL;
 }
 
 static void apply_mark(struct capture *capture, struct mark *mark)

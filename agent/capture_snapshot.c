@@ -39,7 +39,9 @@ bool capture_snapshot_due(struct capture *capture)
 static void mark_cursor(struct capture *capture, size_t feed, const bson_t *doc, int64_t rows)
 {
     bson_iter_t id;
-    struct mark mark = {.kind = MARK_CURSOR, .feed = feed, .rows = rows, .cursor = bson_new()};
+    const struct checkpoint_family *state = capture_state(capture, &capture->feeds[feed]);
+    struct mark mark = {
+        .kind = MARK_CURSOR, .feed = feed, .gen = state->gen, .rows = rows, .cursor = bson_new()};
     if (bson_iter_init_find(&id, doc, "_id"))
         bson_append_iter(mark.cursor, "_id", 3, &id);
     ring_mark(capture->ring, &mark);
@@ -77,7 +79,9 @@ static bool read_rows(struct capture *capture, size_t index, struct scan *scan, 
             return false;
         if (!doc) {
             *ended = true;
-            ring_mark(capture->ring, &(struct mark){.kind = MARK_END, .feed = index, .rows = rows});
+            int64_t gen = capture_state(capture, feed)->gen;
+            ring_mark(capture->ring,
+                      &(struct mark){.kind = MARK_END, .feed = index, .gen = gen, .rows = rows});
             return true;
         }
         if (!emit_row(capture, feed, doc, err))

@@ -57,7 +57,8 @@ static bool take_event(struct capture *capture, const struct source_event *event
         } else if (event->kind == SOURCE_REPLACED) {
             log_warn("capture.gap", LOG_STR("family", feed->family->name),
                      LOG_STR("reason", "the source collection was replaced"));
-            if (!capture_begin_generation(capture, feed, event->ver, err))
+            if (!capture_begin_generation(capture, feed, event->ver, err) ||
+                !capture_save(capture, err))
                 return false;
         } else if ((event->kind == SOURCE_UPSERT || event->kind == SOURCE_DELETE) &&
                    !emit_event(capture, event, feed, err)) {

@@ -22,6 +22,7 @@ struct mark {
     char *token;    /* owned */
     bson_t *cursor; /* owned */
     size_t feed;
+    int64_t gen;  /* CURSOR, END: the generation whose rows were read */
     int64_t rows; /* read since the last mark of this feed */
 };
 
