@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 import math
 import re
@@ -61,9 +62,15 @@ def _number(value: int | float | Decimal128) -> dict[str, str]:
     if isinstance(value, Decimal128):
         decimal = value.to_decimal()
         if not _is_double(decimal):
-            return {"$numberDecimal": str(value)}
+            return {"$numberDecimal": _decimal_text(value)}
         value = float(decimal)
     return {"$numberDouble": _double_text(float(value))}
+
+
+def _decimal_text(value: Decimal128) -> str:
+    """0.1 and 0.10 are one number to MongoDB: the digits without trailing zeros."""
+    context = decimal.Context(prec=34, Emin=-6143, Emax=6144)
+    return str(value.to_decimal().normalize(context))
 
 
 def _as_int64(value: int | float | Decimal128) -> int | None:
