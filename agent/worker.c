@@ -143,12 +143,19 @@ static void wait_with_batch(struct worker *worker, int64_t ms)
     wait_ms(worker, ms);
 }
 
+void worker_say(struct worker *worker, const char *reason)
+{
+    if (reason || worker->stands)
+        lane_set_reason(worker->lane, reason);
+    worker->stands = reason != NULL;
+}
+
 /* Says why the lane stands and waits before the next attempt. */
 static void stand(struct worker *worker, const struct err *err, unsigned attempt)
 {
     if (err->action == ERR_CANCEL)
         return;
-    lane_set_reason(worker->lane, err->text);
+    worker_say(worker, err->text);
     int64_t pause_ms =
         err->action == ERR_FATAL ? STANDING_MS : backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS);
     if (err->retry_after_ms > pause_ms)
@@ -164,7 +171,7 @@ static bool apply_until_done(struct worker *worker, struct task_list *tasks)
     for (unsigned attempt = 0; !lane_stopping(worker->lane); attempt++) {
         struct err err;
         if (worker_apply(worker, tasks, &err)) {
-            lane_set_reason(worker->lane, NULL);
+            worker_say(worker, NULL);
             return true;
         }
         /* what was sent may still be executed: the next attempt waits for it like for a stranger's */
@@ -229,7 +236,7 @@ static bool read_once(struct worker *worker, struct err *err)
         return err_set(err, ERR_FATAL, ERR_STATE, 0,
                        "the work log no longer holds the records that this version reads next");
     case READ_IDLE:
-        lane_set_reason(worker->lane, NULL);
+        worker_say(worker, NULL);
         return true;
     case READ_LOST:
         begin_stretch(worker);

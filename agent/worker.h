@@ -20,12 +20,16 @@ struct worker {
     struct sink *sink;
     struct embedder *embedder;
     struct ledger *ledger;
+    bool stands;           /* the lane's reason is this worker's */
     int64_t send_until_ms; /* monotonic: requests to the store may begin until then */
 };
 
 struct worker *worker_start(struct lane *lane, size_t index);
 /* Waits for the thread, which has been told to stop; after `grace_ms` its requests are cut. Frees. */
 void worker_join(struct worker *worker, int64_t grace_ms);
+
+/* The lane's reason: NULL takes back what this worker has said, and nobody else's. */
+void worker_say(struct worker *worker, const char *reason);
 
 /* Carries out a batch: true when each of its records is applied, dropped or set aside. May be called
  * again with the same batch after a failure. */

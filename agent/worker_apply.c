@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The order of effects: vectors are bought, then intents written, then the store changed, then the
  * ledger finished. Whatever dies in between, the open intent says what the store may hold. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/worker.h"
@@ -218,6 +220,12 @@ static bool wait_for_owner(struct worker *worker, const struct round *round, str
     log_info("lane.intent.waiting", LOG_STR("family", worker->lane->family->name),
              LOG_STR("version", worker->lane->label), LOG_INT("documents", (int64_t)round->waiting),
              LOG_INT("wait_ms", round->wait_ms));
+    char reason[160];
+    snprintf(reason, sizeof reason,
+             "%zu documents wait for at most %" PRId64
+             " s: a worker that has ended may still have a request in the store",
+             round->waiting, round->wait_ms / 1000 + 1);
+    worker_say(worker, reason);
     int64_t until = clock_mono_ms() + round->wait_ms;
     while (clock_mono_ms() < until) {
         if (lane_stopping(worker->lane))
