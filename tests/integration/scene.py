@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an integration test plays in: databases of its own, a counting embedder, agents, an oracle."""
+"""What an integration test plays in: databases of its own, a counting embedder, agents."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 from bson import Int64, ObjectId
@@ -14,12 +14,13 @@ from support import Record, oracle
 
 pytestmark = pytest.mark.timeout(60)
 
+DAY = datetime(2025, 8, 12)
 LONG = "\n\n".join(f"Paragraph {n} says {n * n} things about ducks, and no more." for n in range(9))
 MAX, OVERLAP = 100, 20
 DOCUMENTS = [
     {"_id": "apt", "title": "apt", "text": LONG, "n": 1, "keep": True},
     {"_id": 7, "title": "dpkg", "text": ["a", "b"], "n": Int64(2), "keep": True},
-    {"_id": ObjectId(), "text": " e\u0301\r\nx\x00\x07 ", "at": datetime(2025, 8, 12), "keep": True},
+    {"_id": ObjectId(), "text": " e\u0301\r\nx\x00\x07 ", "keep": True, "at": DAY},
     {"_id": "empty", "text": " \n ", "keep": True},
     {"_id": "outside", "text": "never embedded", "keep": False},
 ]

@@ -52,6 +52,13 @@ def stop_in_time(agent, what: str) -> None:
     assert time.monotonic() - began < STOP_S
 
 
+def wait_until_bought(scene, more_than: int) -> None:
+    def enough() -> bool:
+        return scene.embedder.answered_count > more_than
+
+    wait_until(enough, 60, f"{more_than} texts to be bought", 0.01)
+
+
 def address(server) -> str:
     return server.address.split("://")[-1].split("/")[0].split(",")[0]
 
@@ -137,11 +144,10 @@ def test_a_store_that_hangs_does_not_hold_up_a_stop(scene, chroma):
     scene.embedder.base_delay_s = 0.3
     config = scene.config("memory", work={"threads": 4, "batch_documents": 16})
     agent = scene.agent(config).start()
-    wait_until(lambda: scene.embedder.answered_count > 100, 60, "a part of the fill", 0.01)
+    wait_until_bought(scene, 100)
     servers.freeze(chroma)
     try:
-        goal = scene.embedder.answered_count + 16  # a thread more that has a batch to write
-        wait_until(lambda: scene.embedder.answered_count >= goal, 10, "a batch", 0.01)
+        wait_until_bought(scene, scene.embedder.answered_count + 15)  # one batch more to write
         stop_in_time(agent, "while Chroma hangs")
     finally:
         servers.thaw(chroma)
@@ -157,8 +163,7 @@ def test_a_fill_that_was_stopped_goes_on_without_buying_twice(worklog, scene):
     agent = scene.agent(config)
     for part in (1, 2, 3):
         agent.start()
-        goal = part * count // 4
-        wait_until(lambda: scene.embedder.answered_count > goal, 60, "a part of the fill", 0.01)  # noqa: B023
+        wait_until_bought(scene, part * count // 4)
         stop_in_time(agent, f"in the middle of the fill, {scene.embedder.answered_count} bought")
     agent.start()
     report = scene.wait_until_equal(agent)

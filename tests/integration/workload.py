@@ -111,7 +111,8 @@ class Workload:
 
     def _append(self) -> str:
         id = self._any()
-        return self._set(id, description=f"{self._documents[id]['description']}\n\n{self._prose(12)}")
+        text = self._documents[id]["description"]
+        return self._set(id, description=f"{text}\n\n{self._prose(12)}")
 
     def _shrink(self) -> str:
         id = self._any()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a vector collection must hold, worked out from the source alone, and compared with it.
 
-Knows MongoDB, the family's configuration and Chroma's HTTP API; shares no code with the agent. Which
-spans a text is cut into is the agent's choice, so the oracle asks of chunks only what readers rely
-on: laid together with their overlaps removed they give back the normalised text.
+Knows MongoDB, the family's configuration and Chroma's HTTP API; shares no code with the agent.
+Which spans a text is cut into is the agent's choice, so the oracle asks of chunks only what readers
+rely on: laid together with their overlaps removed they give back the normalised text.
 
     report = oracle.compare(source, family, target, reader)
     assert not report.differences, report
