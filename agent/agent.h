@@ -22,6 +22,7 @@ struct agent {
     char *state_id;
     struct family **families; /* in the order of the configuration */
     size_t family_count;
+    bool once;             /* to end when everything is in step */
     int64_t quiet_save_ms; /* how often the token of a quiet stream is saved */
     _Atomic bool stopping;
 };

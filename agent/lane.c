@@ -12,9 +12,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-/* How long a batch in progress may take after a stop; then its requests are cut. */
-#define STOP_GRACE_MS 4000
-
 char *lane_group(const struct config *config, const char *family, const struct version *version)
 {
     char *group = NULL;
@@ -192,7 +189,7 @@ static void start_capture(struct lane *lane)
     free(id);
 }
 
-static void lane_free(struct lane *lane)
+void lane_free(struct lane *lane)
 {
     if (!lane)
         return;
@@ -209,8 +206,6 @@ static void lane_free(struct lane *lane)
     free(lane->workers);
     free(lane);
 }
-DEFINE_FREEP(struct lane, lane_free)
-
 bool lane_start(const struct lane_options *options, struct lane **out, struct err *err)
 {
     const struct config *config = options->agent->config;
@@ -252,11 +247,10 @@ void lane_request_stop(struct lane *lane)
         capture_request_stop(lane->capture);
 }
 
-void lane_join(struct lane *lane)
+void lane_join(struct lane *lane, int64_t until_ms)
 {
-    int64_t until = clock_mono_ms() + STOP_GRACE_MS;
     for (size_t i = 0; i < lane->worker_count; i++) {
-        int64_t left_ms = until - clock_mono_ms();
+        int64_t left_ms = until_ms - clock_mono_ms();
         worker_join(lane->workers[i], left_ms > 0 ? left_ms : 0);
     }
     if (lane->capture) {
@@ -265,5 +259,4 @@ void lane_join(struct lane *lane)
     }
     log_info("lane.stopped", LOG_STR("family", lane->family->name),
              LOG_STR("version", lane->label));
-    lane_free(lane);
 }

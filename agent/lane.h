@@ -75,7 +75,12 @@ struct lane_options {
 /* FATAL when the version needs a store or embedder that the file does not have any more. */
 bool lane_start(const struct lane_options *options, struct lane **out, struct err *err) MUST_USE;
 void lane_request_stop(struct lane *lane);
-void lane_join(struct lane *lane); /* frees */
+/* Waits for its threads; what is still under way when the monotonic clock says `until_ms` is cut. */
+void lane_join(struct lane *lane, int64_t until_ms);
+void lane_free(struct lane *lane); /* after lane_join() */
+DEFINE_FREEP(struct lane, lane_free)
+/* How long a batch in progress may take after a stop. */
+#define LANE_GRACE_MS 4000
 static inline bool lane_stopping(struct lane *lane)
 {
     return atomic_load_explicit(&lane->stop, memory_order_relaxed) || agent_stopping(lane->agent);

@@ -195,19 +195,35 @@ static void begin_stop(struct parts *parts, sigset_t *signals)
         pthread_detach(thread);
 }
 
-static void supervise(struct parts *parts, const sigset_t *signals, bool once)
+/* With --once: a family that cannot get there without a person ends the run. */
+static const char *hopeless_family(const struct parts *parts)
 {
+    for (size_t i = 0; i < parts->agent->family_count; i++) {
+        if (steward_is_refused(parts->stewards[i]))
+            return parts->agent->families[i]->name;
+    }
+    return NULL;
+}
+
+/* Until it is time to stop. An exit code. */
+static int supervise(struct parts *parts, const sigset_t *signals)
+{
+    bool once = parts->agent->once;
     while (true) {
         int number = wait_signal(signals, once ? 200 : 3600000);
         if (number == SIGHUP) {
             config_reload(parts->agent->config);
         } else if (number != 0) {
             log_info("agent.stopping", LOG_STR("signal", strsignal(number)));
-            return;
+            return 0;
+        }
+        if (once && hopeless_family(parts)) {
+            log_error("agent.once.refused", LOG_STR("family", hopeless_family(parts)));
+            return 1;
         }
         if (once && all_in_step(parts)) {
             log_info("agent.in_step", LOG_INT("families", (int64_t)parts->agent->family_count));
-            return;
+            return 0;
         }
     }
 }
@@ -241,11 +257,11 @@ static bool open_or_stop(struct parts *parts, sigset_t *signals)
     return opening.ok;
 }
 
-static int run_parts(struct parts *parts, sigset_t *signals, bool once)
+static int run_parts(struct parts *parts, sigset_t *signals)
 {
     struct err err;
     const struct config *config = parts->agent->config;
-    if ((config->roles & ROLE_SERVE) && !once) {
+    if ((config->roles & ROLE_SERVE) && !parts->agent->once) {
         parts->serve = serve_start(parts->agent, &err);
         if (!parts->serve) {
             log_error("serve.failed", LOG_ERR(&err));
@@ -258,9 +274,9 @@ static int run_parts(struct parts *parts, sigset_t *signals, bool once)
     log_info("agent.started", LOG_STR("name", config->name),
              LOG_STR("holder", parts->agent->holder), LOG_STR("version", VECTAIL_VERSION),
              LOG_INT("families", (int64_t)config->family_count));
-    supervise(parts, signals, once);
+    int code = supervise(parts, signals);
     begin_stop(parts, signals);
-    return 0;
+    return code;
 }
 
 int agent_run(const struct config *config, bool once)
@@ -276,9 +292,10 @@ int agent_run(const struct config *config, bool once)
     struct err err;
     int code = 1;
     if (agent_open(&agent, config, &err)) {
+        agent.once = once;
         if (once)
             agent.quiet_save_ms = QUIET_SAVE_ONCE_MS;
-        code = run_parts(&parts, &signals, once);
+        code = run_parts(&parts, &signals);
         stop_parts(&parts);
     } else {
         log_error("agent.refused", LOG_ERR(&err));

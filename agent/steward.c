@@ -15,7 +15,7 @@
 
 #define LOOK_MS 1000
 /* While a version is being brought forward the next step is not kept waiting. */
-#define STEP_MS 100
+#define STEP_MS 10
 #define FAILED_MS 300
 /* Counting a ledger may take a twentieth of the time, at most. */
 #define COUNT_SHARE 20
@@ -228,11 +228,15 @@ static void note_gauges(struct steward *steward, const struct version *version,
 static bool is_in_step(const struct steward *steward, const struct version *version,
                        const struct feed_view *view)
 {
-    return version->state > VERSION_BACKFILLING && view->snapshot_done && view->lag_items == 0 &&
-           view->token_ms > steward->started_ms + 1000;
+    /* with the work log memory a token is durable only once what lies before it is applied; another
+     * process' log cannot be looked into */
+    bool memory = steward->agent->config->worklog.driver == WORKLOG_MEMORY;
+    bool applied = view->lag_items == 0 || (memory && view->lag_items < 0);
+    return version->state > VERSION_BACKFILLING && view->snapshot_done && applied &&
+           steward->started_ms > 0 && view->token_ms > steward->started_ms + 1000;
 }
 
-static bool look_at_versions(struct steward *steward, struct err *err)
+static bool look_at_versions(struct steward *steward, bool leads, struct err *err)
 {
     /* a family's first version becomes active by itself; one that is not made yet is not in step */
     bool in_step = registry_in_state(&steward->registry, VERSION_ACTIVE) != NULL;
@@ -242,9 +246,12 @@ static bool look_at_versions(struct steward *steward, struct err *err)
         in_step = in_step && version->state >= VERSION_BACKFILLING;
         if (!version_is_fed(version->state))
             continue;
-        if (!steward_view(steward, version, &view, err) || !refresh_counts(steward, version, err))
+        if (!steward_view(steward, version, &view, err))
             return false;
-        note_gauges(steward, version, &view);
+        if (leads && !refresh_counts(steward, version, err))
+            return false;
+        if (leads)
+            note_gauges(steward, version, &view);
         in_step = in_step && is_in_step(steward, version, &view);
     }
     atomic_store(&steward->in_step, in_step);
@@ -266,12 +273,13 @@ static const struct version *version_of(const struct steward *steward, const str
     return NULL;
 }
 
-static void stop_lane(struct steward *steward, size_t index)
+static void stop_lane(struct steward *steward, size_t index, int64_t until_ms)
 {
     struct lane *lane = steward->lanes[index];
     lane_request_stop(lane);
+    lane_join(lane, until_ms);
     note_sums(steward, lane);
-    lane_join(lane);
+    lane_free(lane);
     steward->lanes[index] = steward->lanes[--steward->lane_count];
 }
 
@@ -298,7 +306,7 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
     for (size_t i = steward->lane_count; i-- > 0;) {
         const struct version *version = version_of(steward, steward->lanes[i]);
         if (!version || !is_wanted(steward, version))
-            stop_lane(steward, i);
+            stop_lane(steward, i, clock_mono_ms() + LANE_GRACE_MS);
         else
             atomic_store(&steward->lanes[i]->paused, version->paused);
     }
@@ -311,6 +319,17 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
     return true;
 }
 
+/* What the source holds "as of the start" goes by MongoDB's clock, as the tokens do. */
+static bool read_start(struct steward *steward, struct err *err)
+{
+    struct doc_ref ref = {.collection = "families", .id = steward->family->name, .counter = "rev"};
+    bson_t *doc = NULL;
+    if (!docstore_load(steward->agent->docs, &ref, &doc, &steward->started_ms, err))
+        return false;
+    bson_destroy(doc);
+    return true;
+}
+
 /* One look. *moved: a version has entered another state. */
 static bool look(struct steward *steward, bool *moved, struct err *err)
 {
@@ -319,6 +338,8 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     registry_fini(&steward->registry);
     if (!registry_load(steward->agent->docs, config->name, steward->family->name,
                        &steward->registry, err))
+        return false;
+    if (steward->started_ms == 0 && !read_start(steward, err))
         return false;
     int64_t rev = steward->registry.rev;
     bool leads = steward_leads(steward);
@@ -330,7 +351,7 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
         return false;
     for (size_t i = 0; i < steward->lane_count; i++)
         note_sums(steward, steward->lanes[i]);
-    if (leads && !look_at_versions(steward, err))
+    if ((leads || steward->agent->once) && !look_at_versions(steward, leads, err))
         return false;
     if (!advanced)
         *err = refused;
@@ -359,13 +380,15 @@ static void *run(void *argument)
         struct err err;
         bool moved = false;
         bool ok = look(steward, &moved, &err);
+        atomic_store(&steward->refused, !ok && err.action == ERR_FATAL);
         health_set(steward->agent->health, component, ok ? NULL : err.text);
         agent_sleep(steward->agent, pause_after(steward, ok, moved, &failures));
     }
     for (size_t i = 0; i < steward->lane_count; i++)
         lane_request_stop(steward->lanes[i]);
+    int64_t until_ms = clock_mono_ms() + LANE_GRACE_MS; /* for all of them together */
     while (steward->lane_count > 0)
-        stop_lane(steward, steward->lane_count - 1);
+        stop_lane(steward, steward->lane_count - 1, until_ms);
     return NULL;
 }
 
@@ -378,10 +401,14 @@ struct steward *steward_start(const struct steward_options *options)
     steward->guard = options->guard;
     steward->gate_of = options->gate_of;
     steward->context = options->context;
-    steward->started_ms = clock_wall_ms();
     steward->arena = arena_new(64 * MIB);
     pthread_create(&steward->thread, NULL, run, steward);
     return steward;
+}
+
+bool steward_is_refused(const struct steward *steward)
+{
+    return atomic_load(&steward->refused);
 }
 
 bool steward_in_step(const struct steward *steward)

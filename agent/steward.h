@@ -25,5 +25,7 @@ struct steward_options {
 struct steward *steward_start(const struct steward_options *options);
 /* Every live version has applied what the source held at `since`, and the wanted one is served. */
 bool steward_in_step(const struct steward *steward);
+/* The last look was refused by something that only a person can change. */
+bool steward_is_refused(const struct steward *steward);
 /* Stops the lanes, within their own deadlines, once the agent is stopping; frees. */
 void steward_join(struct steward *steward);

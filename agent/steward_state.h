@@ -38,8 +38,9 @@ struct steward {
     struct registry registry;
     struct lane **lanes;
     size_t lane_count;
-    int64_t started_ms; /* wall */
+    int64_t started_ms; /* by MongoDB's clock; 0: not known yet */
     _Atomic bool in_step;
+    _Atomic bool refused;
     struct arena *arena;
     int64_t counted_ms; /* monotonic */
     int64_t count_took_ms;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/worker.h"
 
+#include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,6 +165,13 @@ static void stand(struct worker *worker, const struct err *err, unsigned attempt
         wait_with_batch(worker, pause_ms < KEEP_MS ? pause_ms : KEEP_MS);
 }
 
+/* Without a connection nothing has reached the store. */
+static bool may_be_executing(const struct err *err)
+{
+    return err->domain != ERR_CURL ||
+           (err->code != CURLE_COULDNT_CONNECT && err->code != CURLE_COULDNT_RESOLVE_HOST);
+}
+
 /* Tries until the batch is applied. False when it has to be given up: stopping, or its partitions
  * are another's. */
 static bool apply_until_done(struct worker *worker, struct task_list *tasks)
@@ -175,7 +183,8 @@ static bool apply_until_done(struct worker *worker, struct task_list *tasks)
             return true;
         }
         /* what was sent may still be executed: the next attempt waits for it like for a stranger's */
-        begin_stretch(worker);
+        if (may_be_executing(&err))
+            begin_stretch(worker);
         log_warn("lane.batch.retry", LOG_STR("family", worker->lane->family->name),
                  LOG_STR("version", worker->lane->label), LOG_INT("attempt", attempt),
                  LOG_STR("action", err_action_name(err.action)), LOG_ERR(&err));

@@ -21,7 +21,7 @@ struct worker {
     struct embedder *embedder;
     struct ledger *ledger;
     bool stands;           /* the lane's reason is this worker's */
-    int64_t send_until_ms; /* monotonic: requests to the store may begin until then */
+    int64_t send_until_ms; /* monotonic: writes under an intent may begin until then */
 };
 
 struct worker *worker_start(struct lane *lane, size_t index);
