@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Capture against a bare loop of libmongoc aggregate/getMore and librdkafka, on the same events.
 
-    scripts/bench capture [--events 100000] [--pairs 5]
+    scripts/bench capture [--events 200000] [--pairs 5]
 
 Both are timed from the start of the process until every record is in its topic.
 """
@@ -83,7 +83,7 @@ def run_ours(agent: Agent, mongo, checkpoint: dict, brokers: str, topic: str, co
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     with servers.mongodb() as mongod, servers.kafka() as kafka:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole path against replaying the very same request bodies into Chroma by a bare libcurl loop.
 
-    scripts/bench end_to_end [--documents 5000] [--pairs 5]
+    scripts/bench end_to_end [--documents 10000] [--pairs 3]
 
 Ours is timed from the start of the process (snapshot, Kafka, chunking, hash embedder, ledger) until
 Chroma holds every record; the bare loop from the start of its process to its last answer.
@@ -121,8 +121,8 @@ def fill(name: str, mongo, kafka, url: str, chroma: ChromaReader, records: int |
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=5000)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--documents", type=int, default=10_000)
+    parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     with servers.mongodb() as mongo, servers.kafka() as kafka, servers.chroma() as store:
         texts = data.load(options.documents)

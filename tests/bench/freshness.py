@@ -3,19 +3,25 @@
 
     scripts/bench freshness [--rate 50] [--seconds 60] [--work-log kafka|memory]
 
-One writer inserts with majority; a reader asks Chroma for the ids that are outstanding, without
-pause. Counted from the acknowledgement of the insert to the end of the first answer that has it.
+One writer inserts with majority; a reader asks Chroma for the ids that are outstanding, with a
+pause of 10 ms between two looks: one without a pause takes a third of the machine and Chroma's time
+from what it measures. Counted from the acknowledgement of the insert to the end of the first answer
+that has it, so each figure is up to one look too large.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
+import json
 import threading
 import time
 
 import common
 import pymongo
 from support import Agent, ChromaReader, servers
+
+PAUSE_S = 0.01
 
 
 def config(mongo: str, brokers: str, chroma: str, work_log: str) -> dict:
@@ -51,13 +57,16 @@ class Watch:
         self.thread.start()
 
     def _look(self) -> None:
+        connection = http.client.HTTPConnection(self.chroma.url.removeprefix("http://"))
         while not self.ended.is_set():
+            self.ended.wait(PAUSE_S)
             with self.lock:
                 ids = list(self.outstanding)
             if not ids:
-                time.sleep(0.001)
                 continue
-            found = self.chroma.call("POST", self.path, {"ids": ids, "include": []})["ids"]
+            body = json.dumps({"ids": ids, "include": []})
+            connection.request("POST", self.path, body, {"Content-Type": "application/json"})
+            found = json.loads(connection.getresponse().read())["ids"]
             now = time.monotonic()
             with self.lock:
                 for record in found:
