@@ -128,7 +128,7 @@ static void put_version(struct cmd_table *table, const struct picture *picture, 
     put_int(table, int_of(version, "chunks"));
     put_span(table, picture, int_of(version, "lag_ms"));
     put_progress(table, version, picture->bars);
-    put_span(table, picture, eta_s < 0 ? -1 : eta_s * 1000);
+    put_span(table, picture, eta_s <= 0 ? -1 : eta_s * 1000);
     cmd_table_put(table, text_of(version, "reason"), TONE_BAD);
 }
 

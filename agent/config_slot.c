@@ -441,11 +441,24 @@ bool config_slot_given(const struct config_option *option, const struct config_n
            strcmp(node->text, "null") == 0;
 }
 
+/* 72h and 3d are one duration, 1 and 1.0 one number. */
+static bool is_same_value(const struct config_option *option, const char *text)
+{
+    int64_t a_ms, b_ms;
+    double a, b;
+    if (option->type == CONFIG_DURATION)
+        return config_value_duration(option->built, &a_ms) && config_value_duration(text, &b_ms) &&
+               a_ms == b_ms;
+    return config_value_number(option->built, &a) && config_value_number(text, &b) && !(a < b) &&
+           !(a > b);
+}
+
 static void check_built(struct config_slot *slot)
 {
     const struct config_option *option = slot->option;
     if (!option->built || slot->node->type != NODE_SCALAR || slot->node->bad ||
-        config_choice_find(option->built, slot->node->text) >= 0)
+        config_choice_find(option->built, slot->node->text) >= 0 ||
+        is_same_value(option, slot->node->text))
         return;
     CLEANUP(buf_fini) struct buf built = BUF_INIT(KIB);
     config_choices_write(option->built, &built);

@@ -50,6 +50,7 @@ struct lane {
     struct arena *arena;
     struct embed_config embed;
     struct lane_stats stats;
+    int64_t lagging_since_ms;   /* wall time since when records wait; 0: none do; steward only */
     struct version_stats noted; /* the part of `stats` that is written down; steward only */
     _Atomic int64_t gen;        /* the generation that is applied */
     _Atomic bool stop;

@@ -245,7 +245,7 @@ static void judge(const cJSON *family, const cJSON *version, cJSON *out)
     else if (unknown)
         warn(warnings, "how far the index is behind is not known");
     if (lag_ms > BEHIND_MS)
-        warn(warnings, "the index is behind: see lag_ms");
+        warn(warnings, "the index is some seconds behind the source: see `vectail status`");
     if (filling)
         warn(warnings, "the version is still being filled");
     if (!whole)

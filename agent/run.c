@@ -215,7 +215,7 @@ static int supervise(struct parts *parts, const sigset_t *signals)
             config_reload(parts->agent->config);
         } else if (number != 0) {
             log_info("agent.stopping", LOG_STR("signal", strsignal(number)));
-            return 0;
+            return once ? 1 : 0; /* interrupted is not done */
         }
         if (once && hopeless_family(parts)) {
             log_error("agent.once.refused", LOG_STR("family", hopeless_family(parts)));

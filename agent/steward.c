@@ -186,14 +186,21 @@ static double progress_of(const struct version *version, const struct feed_view 
     return part < 1.0 ? part : 0.999;
 }
 
-static int64_t lag_ms_of(const struct lane *lane, const struct feed_view *view)
+/* Age of what is not applied yet: no older than what was applied last, and not longer than anything
+ * has been waiting. */
+static int64_t lag_ms_of(struct lane *lane, const struct feed_view *view)
 {
-    if (view->lag_items < 0)
-        return -1;
-    if (view->lag_items == 0 || !lane)
+    int64_t now_ms = clock_wall_ms();
+    if (lane && view->lag_items <= 0)
+        lane->lagging_since_ms = 0;
+    if (view->lag_items <= 0 || !lane)
         return view->lag_items == 0 ? 0 : -1;
+    if (lane->lagging_since_ms == 0)
+        lane->lagging_since_ms = now_ms;
+    int64_t waiting_ms = now_ms - lane->lagging_since_ms;
     int64_t applied_ms = atomic_load(&lane->stats.applied_ms);
-    return applied_ms > 0 ? clock_wall_ms() - applied_ms : -1;
+    int64_t behind_ms = applied_ms > 0 ? now_ms - applied_ms : waiting_ms;
+    return behind_ms < waiting_ms ? behind_ms : waiting_ms;
 }
 
 static void note_gauges(struct steward *steward, const struct version *version,

@@ -17,8 +17,8 @@ static void forward_log(mongoc_log_level_t level, const char *domain, const char
 
 static void start(void)
 {
+    mongoc_log_set_handler(forward_log, NULL); /* first: the start has something to say, too */
     mongoc_init();
-    mongoc_log_set_handler(forward_log, NULL);
 }
 
 void mongo_global_init(void)

@@ -72,7 +72,9 @@ bool kafka_committed(struct kafka_log *log, const char *topic, const char *group
     for (int p = 0; p < count; p++)
         rd_kafka_topic_partition_list_add(list, topic, p);
     rd_kafka_resp_err_t code = rd_kafka_committed(client, list, TIMEOUT_MS);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_err(err, code, "kafka committed offsets");
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        kafka_err(err, code, "committed offsets");
+        return err_prefix(err, "kafka at %s", log->brokers);
+    }
     return kafka_take_committed(list, positions, count, err);
 }

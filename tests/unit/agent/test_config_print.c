@@ -68,8 +68,8 @@ static const char odd_values[] = CONFIG_BEGIN CONFIG_STORES
     "    timeout: 1500ms, price_per_million_tokens: 0.1}\n" CONFIG_FAMILY
     "    metadata: {\"*\": meta, \"a b\": [x, y.z], \"12\": n}\n"
     "    normalize: {stopwords: [the, \"no\", \"1\", \"\"]}\n"
-    "    verify: {lag_for: 90s, min_cosine: 1}\n"
-    "    rollback_window: 0\n";
+    "    verify: {lag_for: 60s, max_lag_items: 7}\n"
+    "    rollback_window: 72h\n";
 
 static void what_is_printed_reads_back_the_same(void **state)
 {
@@ -85,7 +85,7 @@ static void what_is_printed_reads_back_the_same(void **state)
     assert_string_equal(config->embedders[0].document_prefix, "null");
     assert_int_equal(config->embedders[0].timeout_ms, 1500);
     assert_int_equal(config->families[0].normalize.stopwords.count, 4);
-    assert_int_equal(config->families[0].rollback_window_ms, 0);
+    assert_int_equal(config->families[0].rollback_window_ms, 72LL * 3600 * 1000);
 }
 
 static void the_json_reads_back_the_same(void **state)
