@@ -366,12 +366,33 @@ static bool is_first(const struct steward *steward, const struct version *versio
     return true;
 }
 
+/* Documents that were set aside are missing from the index: how many may be is said in the file. */
+static bool quarantine_allows(struct steward *steward, struct version *version, bool *allowed,
+                              struct err *err)
+{
+    struct ledger_counts counts;
+    int64_t most = steward->family->config->verify.max_quarantined;
+    if (!steward_count(steward, version, &counts, err))
+        return false;
+    *allowed = counts.quarantined <= most;
+    if (!*allowed) {
+        char reason[200];
+        snprintf(reason, sizeof reason,
+                 "%lld documents are quarantined, verify.max_quarantined allows %lld: correct them "
+                 "in the source, or allow them",
+                 (long long)counts.quarantined, (long long)most);
+        note_reason(steward, version, reason);
+    }
+    return true;
+}
+
 static bool verify(struct steward *steward, struct version *version, struct err *err)
 {
-    bool agree;
-    if (!counts_agree(steward, version, &agree, err))
+    bool agree, allowed;
+    if (!counts_agree(steward, version, &agree, err) ||
+        !quarantine_allows(steward, version, &allowed, err))
         return false;
-    if (!agree)
+    if (!agree || !allowed)
         return true;
     version->verified_epoch = 0;
     return enter(steward, version, VERSION_READY, err);
