@@ -15,6 +15,7 @@
 /* Between two slices of a snapshot the stream is only to catch up. */
 #define AWAIT_SNAPSHOT_MS 50
 #define SLICE_FILLING_MS 60000
+#define SLICE_SERVING_MS 1000
 #define BACKOFF_MS 100
 #define BACKOFF_MAX_MS 30000
 #define REFUSED_MS 30000
@@ -50,6 +51,17 @@ static void pause_for(struct capture *capture, int64_t ms)
         clock_sleep_ms(50);
 }
 
+/* Changes wait while rows are read: not for long where a version may be served from them. */
+static int64_t slice_ms(struct capture *capture)
+{
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        const struct checkpoint_family *state = capture_state(capture, &capture->feeds[i]);
+        if (state && (state->state == FAMILY_STREAMING || state->gen > 1))
+            return SLICE_SERVING_MS;
+    }
+    return SLICE_FILLING_MS;
+}
+
 /* One round of the snapshot: the stream up to now, then a slice. Rows and newer events are never
  * interleaved, and the token never ages out. */
 static bool snapshot_round(struct capture *capture, struct err *err)
@@ -67,7 +79,7 @@ static bool snapshot_round(struct capture *capture, struct err *err)
         if (batch.closed)
             return err_set(err, ERR_RETRY, ERR_STATE, 0, "the server closed the stream");
     }
-    return capture_slice(capture, SLICE_FILLING_MS, err) && capture_finish_snapshots(capture, err);
+    return capture_slice(capture, slice_ms(capture), err) && capture_finish_snapshots(capture, err);
 }
 
 static bool stream_round(struct capture *capture, struct err *err)
