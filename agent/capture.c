@@ -76,8 +76,6 @@ static bool snapshot_round(struct capture *capture, struct err *err)
         if (!source_next(capture->source, AWAIT_SNAPSHOT_MS, &batch, err) ||
             !capture_take_batch(capture, &batch, err) || !capture_tick(capture, 0, err))
             return false;
-        if (batch.closed)
-            return err_set(err, ERR_RETRY, ERR_STATE, 0, "the server closed the stream");
     }
     return capture_slice(capture, slice_ms(capture), err) && capture_finish_snapshots(capture, err);
 }
@@ -90,8 +88,6 @@ static bool stream_round(struct capture *capture, struct err *err)
     if (!source_next(capture->source, await_ms, &batch, err) ||
         !capture_take_batch(capture, &batch, err))
         return false;
-    if (batch.closed)
-        return err_set(err, ERR_RETRY, ERR_STATE, 0, "the server closed the stream");
     if (capture->skinny && batch.count > 0) {
         capture->skinny = false; /* the large event lies behind: documents again */
         return capture_flush(capture, AWAIT_MS, err) &&

@@ -84,7 +84,7 @@ void capture_set_position(struct capture *capture, const char *token);
 
 /* Opens the stream at the durable token (or now), and begins the generations that are due. */
 bool capture_open_stream(struct capture *capture, struct err *err) MUST_USE;
-/* Emits a batch and marks its position. */
+/* Emits a batch and marks its position. Fails behind the last batch of a stream: it is closed. */
 bool capture_take_batch(struct capture *capture, const struct source_batch *batch, struct err *err)
     MUST_USE;
 /* Begins a new generation for every feed, or for one: its history is not complete any more. */

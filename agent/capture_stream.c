@@ -8,6 +8,7 @@
 
 /* Of the events of one batch: how many may pass before their position is marked. */
 #define MARK_EVERY 100
+#define CLOSED_FLUSH_MS 30000
 
 static bool emit_event(struct capture *capture, const struct source_event *event,
                        const struct feed *feed, struct err *err)
@@ -81,7 +82,11 @@ bool capture_take_batch(struct capture *capture, const struct source_batch *batc
     }
     capture_set_position(capture, batch->token);
     capture->seen = batch->cluster_time;
-    return true;
+    if (!batch->closed)
+        return true;
+    /* the next opening is to begin behind this batch, or it would be closed again */
+    return capture_flush(capture, CLOSED_FLUSH_MS, err) &&
+           err_set(err, ERR_RETRY, ERR_STATE, 0, "the server closed the stream");
 }
 
 static void reset_ranges(struct checkpoint_family *state)
