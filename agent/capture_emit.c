@@ -126,6 +126,12 @@ static void note_lag(struct capture *capture)
         log_debug("stats.failed", LOG_ERR(&err));
 }
 
+static bool check_lease(const struct capture *capture, struct err *err)
+{
+    return leader_is_held(capture->leader) ||
+           err_set(err, ERR_CANCEL, ERR_STATE, 0, "the lease '%s' has run out", capture->id);
+}
+
 bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err)
 {
     size_t before = ring_records(capture->ring);
@@ -141,8 +147,8 @@ bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err)
     while (ring_take(capture->ring, &mark))
         apply_mark(capture, &mark);
     note_lag(capture);
-    if (!leader_is_held(capture->leader))
-        return err_set(err, ERR_CANCEL, ERR_STATE, 0, "the lease '%s' has run out", capture->id);
+    if (!check_lease(capture, err))
+        return false;
     return !save_is_due(capture) || capture_save(capture, err);
 }
 
@@ -187,6 +193,9 @@ static bool encode(struct capture *capture, const struct emission *emission, str
 static bool append(struct capture *capture, const struct emission *emission, struct record *record,
                    struct err *err)
 {
+    /* after a long call another may lead */
+    if (!check_lease(capture, err))
+        return false;
     int partition = record_partition(record->key, record->key_size, emission->feed->partitions);
     while (ring_is_full(capture->ring)) {
         if (capture_stopping(capture))
