@@ -60,15 +60,26 @@ static struct snapshot_range *range_of(struct capture *capture, const struct mar
     return is_current ? &state->ranges[0] : NULL;
 }
 
+void capture_set_token(struct capture *capture, char *token)
+{
+    struct checkpoint *checkpoint = &capture->checkpoint;
+    const char *hash = source_pipeline_hash(capture->source);
+    struct cluster_time time;
+    free(checkpoint->token);
+    checkpoint->token = token;
+    checkpoint->token_time = token_time(token, &time) ? time.seconds : 0;
+    if (checkpoint->pipeline_hash && strcmp(checkpoint->pipeline_hash, hash) == 0)
+        return;
+    free(checkpoint->pipeline_hash);
+    checkpoint->pipeline_hash = strdup(hash);
+}
+
 static void apply_mark(struct capture *capture, struct mark *mark)
 {
     struct snapshot_range *range = NULL;
-    struct cluster_time time;
     switch (mark->kind) {
     case MARK_TOKEN:
-        free(capture->checkpoint.token);
-        capture->checkpoint.token = mark->token;
-        capture->checkpoint.token_time = token_time(mark->token, &time) ? time.seconds : 0;
+        capture_set_token(capture, mark->token);
         capture->unsaved_token = true;
         return;
     case MARK_CURSOR:

@@ -79,6 +79,8 @@ bool capture_save(struct capture *capture, struct err *err) MUST_USE;
 /* Waits until everything appended is delivered, then saves. */
 bool capture_flush(struct capture *capture, int64_t timeout_ms, struct err *err) MUST_USE;
 void capture_set_position(struct capture *capture, const char *token);
+/* The durable token, with the pipeline that it is of. Takes it. */
+void capture_set_token(struct capture *capture, char *token);
 
 /* --- capture_stream.c --- */
 

@@ -197,10 +197,7 @@ static bool forget_history(struct capture *capture, const struct err *cause, str
         if (!capture_begin_generation(capture, &capture->feeds[i], batch.token, err))
             return false;
     }
-    free(capture->checkpoint.token);
-    capture->checkpoint.token = strdup(batch.token);
-    free(capture->checkpoint.pipeline_hash);
-    capture->checkpoint.pipeline_hash = strdup(source_pipeline_hash(capture->source));
+    capture_set_token(capture, strdup(batch.token));
     return capture_save(capture, err) && capture_take_batch(capture, &batch, err);
 }
 
@@ -239,13 +236,7 @@ bool capture_open_stream(struct capture *capture, struct err *err)
         return false;
     }
     if (is_first)
-        capture->checkpoint.token = strdup(batch.token);
-    if (is_first || start.time) {
-        free(capture->checkpoint.pipeline_hash);
-        capture->checkpoint.pipeline_hash = strdup(source_pipeline_hash(capture->source));
-        if (!is_first && !capture_save(capture, err))
-            return false;
-    }
+        capture_set_token(capture, strdup(batch.token));
     if (!begin_due_generations(capture, capture->checkpoint.token, err))
         return false;
     log_info("capture.stream.open", LOG_STR("database", capture->database),
