@@ -146,6 +146,31 @@ bool capture_begin_generation(struct capture *capture, struct feed *feed, const 
     return true;
 }
 
+static bool is_fed(const struct capture *capture, const char *family)
+{
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        if (strcmp(capture->feeds[i].family->name, family) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The token passes the events of families that this process does not know: it is saved together with
+ * that, and who knows them again reads their sources anew. */
+static void stop_unknown(struct capture *capture)
+{
+    for (size_t i = 0; i < capture->checkpoint.family_count; i++) {
+        struct checkpoint_family *state = &capture->checkpoint.families[i];
+        bool is_over = state->state == FAMILY_STOPPED || state->state == FAMILY_SOURCE_DROPPED;
+        if (state->gen == 0 || is_over || is_fed(capture, state->family))
+            continue;
+        state->state = FAMILY_STOPPED;
+        free(state->reason);
+        state->reason = strdup("not in the configuration of the process that reads its database");
+        log_warn("capture.family.unknown", LOG_STR("family", state->family));
+    }
+}
+
 /* Why the stored state of a feed cannot simply go on; NULL: it can. */
 static const char *generation_reason(struct capture *capture, struct feed *feed, int partitions)
 {
@@ -156,6 +181,8 @@ static const char *generation_reason(struct capture *capture, struct feed *feed,
         return "the family's source, filter, metadata or fields have changed";
     if (state->partitions != partitions)
         return "the topic has another number of partitions";
+    if (state->state == FAMILY_STOPPED)
+        return "its changes were not read for a while";
     return NULL;
 }
 
@@ -222,6 +249,7 @@ bool capture_open_stream(struct capture *capture, struct err *err)
     struct source_batch batch;
     struct source_start start;
     struct cluster_time time;
+    stop_unknown(capture);
     choose_start(capture, &time, &start);
     bool is_first = !capture->checkpoint.token;
     bool same_pipeline = start.token != NULL;
