@@ -144,6 +144,7 @@ static void lead_while_held(struct capture *capture)
 {
     atomic_store(&capture->leads, true);
     capture->saved_ms = clock_mono_ms();
+    capture->unsaved_generation = false;
     while (!capture_stopping(capture) && leader_is_held(capture->leader)) {
         struct err err;
         if (!lead(capture, &err) && !capture_stopping(capture))

@@ -109,7 +109,9 @@ bool capture_save(struct capture *capture, struct err *err)
     capture->saved_ms = clock_mono_ms();
     capture->unsaved_items = 0;
     capture->unsaved_token = false;
-    return lease_save(leader_lease(capture->leader), &capture->checkpoint, err);
+    bool ok = lease_save(leader_lease(capture->leader), &capture->checkpoint, err);
+    capture->unsaved_generation = capture->unsaved_generation && !ok;
+    return ok;
 }
 
 static bool save_is_due(const struct capture *capture)

@@ -42,8 +42,9 @@ struct capture {
     int64_t lag_noted_ms;
     int64_t unsaved_items;
     bool unsaved_token;
-    unsigned openings; /* failed in a row */
-    bool skinny;       /* passing an event that is too large */
+    bool unsaved_generation; /* begun, and not yet written down */
+    unsigned openings;       /* failed in a row */
+    bool skinny;             /* passing an event that is too large */
     struct buf key;
     struct buf value;
 };

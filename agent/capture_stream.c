@@ -140,6 +140,7 @@ bool capture_begin_generation(struct capture *capture, struct feed *feed, const 
     free(topic);
     reset_ranges(state);
     estimate_rows(capture, feed, state);
+    capture->unsaved_generation = true;
     log_info("capture.generation", LOG_STR("family", feed->family->name),
              LOG_INT("gen", state->gen), LOG_INT("partitions", state->partitions),
              LOG_INT("documents", state->total_rows));
@@ -188,7 +189,6 @@ static const char *generation_reason(struct capture *capture, struct feed *feed,
 
 static bool begin_due_generations(struct capture *capture, const char *t0, struct err *err)
 {
-    bool begun = false;
     for (size_t i = 0; i < capture->feed_count; i++) {
         struct feed *feed = &capture->feeds[i];
         struct worklog_topic *topic = calloc(1, sizeof *topic);
@@ -205,10 +205,10 @@ static bool begin_due_generations(struct capture *capture, const char *t0, struc
                  LOG_STR("reason", reason));
         if (!capture_begin_generation(capture, feed, t0, err))
             return false;
-        begun = true;
     }
-    /* gen, T0 and start offsets stand with a majority before the first row is read */
-    return !begun || capture_save(capture, err);
+    /* gen, T0 and start offsets stand with a majority before the first row is read, also when an
+     * earlier attempt to write them down has failed */
+    return !capture->unsaved_generation || capture_save(capture, err);
 }
 
 /* The history between the durable token and now is gone: what happened in it is unknown. */
