@@ -12,6 +12,8 @@
 #define SAVE_EVERY_MS 5000
 #define SAVE_EVERY_ITEMS 1000
 #define LAG_EVERY_MS 2000
+/* Of a record: its headers' names and numbers, and those of the batch that it travels in. */
+#define RECORD_OVERHEAD 512
 
 static void delivered(void *context, uint64_t ticket, const struct err *failed)
 {
@@ -178,6 +180,16 @@ bool capture_flush(struct capture *capture, int64_t timeout_ms, struct err *err)
     return capture_tick(capture, 0, err) && capture_save(capture, err);
 }
 
+/* The broker would refuse it, though only in its report (what it takes after compression is not
+ * known before). */
+static bool is_too_large(const struct capture *capture, const struct emission *emission,
+                         const struct record *record)
+{
+    size_t size = record->key_size + strlen(record->ver) + capture->value.size + RECORD_OVERHEAD;
+    int64_t limit = emission->feed->max_size;
+    return limit > 0 && size > (size_t)limit;
+}
+
 /* The item's value; an item that has grown too large to carry is to be read again instead. */
 static bool encode(struct capture *capture, const struct emission *emission, struct record *record,
                    struct err *err)
@@ -193,8 +205,10 @@ static bool encode(struct capture *capture, const struct emission *emission, str
     shape_project(emission->feed->family->shape, emission->doc, &kept);
     bool ok = item_encode_doc(&kept, &capture->value, err);
     bson_destroy(&kept);
-    /* too large for an item, or nothing that JSON can carry: the workers read it themselves */
-    if (capture->value.overflow || (!ok && err->action == ERR_REJECT)) {
+    /* too large for an item or for the topic, or nothing that JSON can carry: the workers read it
+     * themselves */
+    if (capture->value.overflow || (!ok && err->action == ERR_REJECT) ||
+        is_too_large(capture, emission, record)) {
         record->op = ITEM_REREAD;
         return true;
     }

@@ -15,7 +15,8 @@
 struct feed {
     const struct family *family;
     char *topic;
-    int partitions; /* of the generation */
+    int partitions;   /* of the generation */
+    int64_t max_size; /* of a record in its topic; 0: not known */
 };
 
 struct capture {

@@ -194,6 +194,7 @@ static bool begin_due_generations(struct capture *capture, const char *t0, struc
         struct worklog_topic *topic = calloc(1, sizeof *topic);
         bool ok = worklog_ensure(capture->agent->log, feed->topic, topic, err);
         int partitions = topic->partitions;
+        feed->max_size = topic->max_size;
         free(topic);
         if (!ok)
             return false;

@@ -42,6 +42,7 @@ struct worklog_topic {
     int partitions;
     int64_t low[1024];
     int64_t high[1024];
+    int64_t max_size; /* of a record with its headers, as the log takes it; 0: not known */
 };
 #define WORKLOG_MAX_PARTITIONS 1024
 

@@ -221,6 +221,7 @@ bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic 
         return kafka_ask_for_topic(log, topic, err);
     if (!settings.found && !kafka_create(log, topic, err))
         return false;
+    out->max_size = settings.found ? settings.max_message_bytes : MAX_MESSAGE_BYTES;
     int64_t deadline_ms = clock_mono_ms() + APPEAR_TIMEOUT_MS;
     struct err why = {0};
     while (!kafka_look(log, topic, out, &why)) {
