@@ -28,7 +28,7 @@ static const struct kafka_setting WRITER_DEFAULTS[] = {
     {"compression.type", "lz4"},
     {"message.max.bytes", "20000000"},
     {"queue.buffering.max.messages", "100000"},
-    {"queue.buffering.max.kbytes", "65536"},
+    {"queue.buffering.max.kbytes", "32768"},
     {"reconnect.backoff.max.ms", "2000"},
     {"socket.keepalive.enable", "true"},
     {NULL, NULL},
