@@ -8,10 +8,10 @@
 /* A MongoDB document is at most 16 MiB; canonical extended JSON of it can be several times that.
  * An item that grows beyond this travels as a re-read item. */
 #define LIMIT_ITEM_SIZE (32 * MIB)
-/* A resume token is as long as twice its _id plus about 100 characters; an index key of a 16 MiB
- * document cannot pass this. */
-#define LIMIT_TOKEN_SIZE (64 * KIB)
+/* A document with a larger key is not carried. */
 #define LIMIT_KEY_SIZE (64 * KIB)
+/* A resume token is as long as twice its _id plus about 100 characters. */
+#define LIMIT_TOKEN_SIZE (2 * LIMIT_KEY_SIZE + 4 * KIB)
 /* Of what one family's in-flight ring may hold. */
 #define LIMIT_RING_ENTRIES ((size_t)100000)
 #define LIMIT_HTTP_REPLY_SIZE (256 * MIB)
