@@ -35,11 +35,12 @@ enum task_step {
 struct task {
     const struct worklog_record *record;
     const char *key;
-    enum item_op op;    /* UPSERT or DELETE once re-reads are resolved */
-    bson_t *doc;        /* owned; UPSERT */
-    bool fenced;        /* of a generation that is over: never applied */
-    bool reread;        /* `doc`, or that there is none, is the source's present state */
-    const char *reject; /* why it has to be set aside; NULL: it need not */
+    enum item_op op;     /* UPSERT or DELETE once re-reads are resolved */
+    bson_t *doc;         /* owned; UPSERT */
+    bool fenced;         /* of a generation that is over: never applied */
+    int64_t last_offset; /* of the batch's last record of the key: `record` or an older state */
+    bool reread;         /* `doc`, or that there is none, is the source's present state */
+    const char *reject;  /* why it has to be set aside; NULL: it need not */
     const char *source_id;
     struct field *metadata;
     size_t metadata_count;

@@ -77,9 +77,13 @@ static void select_newest(struct lane *lane, const struct worklog_batch *batch, 
             struct task *task = &out->items[out->count++];
             task->key = arena_memdup(arena, record->record.key, record->record.key_size);
             task->record = record;
+            task->last_offset = record->offset;
             task->fenced = fenced;
             *slot = (uint32_t)out->count;
-        } else if (is_newer(&record->record, &out->items[*slot - 1].record->record)) {
+            continue;
+        }
+        out->items[*slot - 1].last_offset = record->offset;
+        if (is_newer(&record->record, &out->items[*slot - 1].record->record)) {
             out->items[*slot - 1].record = record;
             out->items[*slot - 1].fenced = fenced;
         }

@@ -37,8 +37,8 @@ bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *er
 
 /* --- worker_reread.c --- */
 
-/* The log's last word on a key must not be an old state, or compaction would keep just that: for each
- * stale task whose record stands behind the one that is applied, a re-read is appended. */
+/* The log's last word on a key must not be an old state, or compaction would keep just that: where one
+ * stands behind the record that is applied, in this batch or an earlier one, a re-read is appended. */
 bool worker_append_rereads(struct worker *worker, const struct task_list *tasks, struct err *err)
     MUST_USE;
 void worker_close_rereads(struct worker *worker);

@@ -19,23 +19,31 @@ void worker_close_rereads(struct worker *worker)
     worker->writer = NULL;
 }
 
-static bool is_due(const struct task *task)
+static bool is_behind_row(const struct task *task)
 {
     const struct record *record = &task->record->record;
-    return task->step == TASK_STALE && task->row.exists &&
-           task->record->offset > task->row.offset &&
+    return task->row.exists &&
            ledger_compare(record->gen, record->ver, task->row.gen, task->row.ver) < 0;
+}
+
+static bool is_due(const struct task *task)
+{
+    if (task->step == TASK_STALE)
+        return is_behind_row(task) && task->last_offset > task->row.offset;
+    return task->last_offset > task->record->offset;
 }
 
 static bool append(struct worker *worker, const struct task *task, struct err *err)
 {
+    const struct record *applied = &task->record->record;
+    bool stale = task->step == TASK_STALE;
     struct record record = {.key = task->key,
                             .key_size = strlen(task->key),
                             .value = "{}",
                             .value_size = 2,
                             .op = ITEM_REREAD,
-                            .gen = task->row.gen,
-                            .ver = task->row.ver};
+                            .gen = stale ? task->row.gen : applied->gen,
+                            .ver = stale ? task->row.ver : applied->ver};
     enum worklog_append outcome;
     do {
         if (!worklog_append(worker->writer, worker->lane->topic, task->record->partition, &record,
