@@ -228,7 +228,13 @@ static bool take_batch(struct worker *worker, const struct worklog_batch *batch,
     struct task_list tasks = {0};
     bool ok = read_tasks(worker, batch, &tasks) && apply_until_done(worker, &tasks);
     tasks_fini(&tasks);
-    return !ok || store_offsets(worker, batch, err);
+    if (ok)
+        return store_offsets(worker, batch, err);
+    /* given up: this reader must never store an offset behind it, whatever it thinks of its
+     * partitions by now */
+    worklog_close_reader(worker->reader);
+    worker->reader = NULL;
+    return true;
 }
 
 static bool read_once(struct worker *worker, struct err *err)
