@@ -34,6 +34,10 @@ void worker_say(struct worker *worker, const char *reason);
 /* Carries out a batch: true when each of its records is applied, dropped or set aside. May be called
  * again with the same batch after a failure. */
 bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *err) MUST_USE;
+/* To be called before each request to the store: begins the tasks' intents anew when the time in
+ * which requests may begin is nearly over, so that a slow store or a long document comes to its end. */
+bool worker_go_on(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+    MUST_USE;
 
 /* --- worker_reread.c --- */
 

@@ -111,20 +111,60 @@ static struct ledger_write *writes_of(struct worker *worker, struct task **tasks
     return writes;
 }
 
+/* How long after an intent requests to the store may begin; each ends by its own time-out. */
+static int64_t slack_ms(const struct worker *worker)
+{
+    int64_t timeout_ms = worker->lane->store->timeout_ms;
+    return timeout_ms / 2 > 5000 ? timeout_ms / 2 : 5000;
+}
+
+/* Each intent gets another id: one who has waited for the old one then loses, or we do. */
+static void prepare_renewals(struct worker *worker, struct ledger_write *writes, size_t count)
+{
+    struct ledger_row *held = arena_alloc_array(worker->arena, count + 1, sizeof *held);
+    for (size_t i = 0; i < count; i++) {
+        held[i] = *writes[i].was;
+        held[i].has_intent = true;
+        held[i].intent = writes[i].row.intent;
+        writes[i].was = &held[i];
+        random_hex(writes[i].row.intent.id, 16);
+    }
+}
+
+bool worker_go_on(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+{
+    int64_t slack = slack_ms(worker);
+    int64_t now_ms = clock_mono_ms();
+    if (now_ms + slack / 2 < worker->send_until_ms)
+        return true;
+    struct ledger_begin begin = {.intents = writes_of(worker, tasks, count),
+                                 .intent_count = count,
+                                 .valid_ms = worker->lane->store->timeout_ms + slack};
+    prepare_renewals(worker, begin.intents, count);
+    if (!ledger_begin(worker->ledger, &begin, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (begin.intents[i].lost)
+            return err_set(err, ERR_RETRY, ERR_STATE, 0, "an intent was taken over by another");
+        tasks[i]->write.row.intent = begin.intents[i].row.intent;
+    }
+    worker->send_until_ms = now_ms + slack;
+    return true;
+}
+
 /* Begins the intents; `round` keeps those that were won. */
 static bool begin(struct worker *worker, struct round *round, struct err *err)
 {
-    int64_t timeout_ms = worker->lane->store->timeout_ms;
-    int64_t slack_ms = timeout_ms / 2 > 5000 ? timeout_ms / 2 : 5000;
+    int64_t slack = slack_ms(worker);
     struct ledger_begin begin = {
         .intents = writes_of(worker, round->writes, round->write_count),
         .intent_count = round->write_count,
-        .valid_ms = timeout_ms + slack_ms,
+        .valid_ms = worker->lane->store->timeout_ms + slack,
         .raises = writes_of(worker, round->raises, round->raise_count),
         .raise_count = round->raise_count,
     };
     /* counted from before the write: the server's clock starts later */
-    worker->send_until_ms = clock_mono_ms() + slack_ms;
+    worker->send_until_ms = clock_mono_ms() + slack;
     if (!ledger_begin(worker->ledger, &begin, err))
         return false;
     size_t won = 0;

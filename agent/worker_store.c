@@ -67,6 +67,13 @@ static bool is_rewritten(const struct task *task)
     return task->row.has_intent && !task->clearing;
 }
 
+/* Of ids: what makes one request. */
+static size_t ids_part(const struct worker *worker, size_t count)
+{
+    size_t most = worker->sink->limits.max_ids;
+    return count < most ? count : most;
+}
+
 /* An intent does not say which metadata it was about to write: the records do. */
 static bool find_leftover_keys(struct worker *worker, struct task **tasks, size_t count,
                                struct err *err)
@@ -81,13 +88,17 @@ static bool find_leftover_keys(struct worker *worker, struct task **tasks, size_
         for (size_t c = 0; is_rewritten(tasks[i]) && c < tasks[i]->chunk_count; c++)
             list[ids++] = tasks[i]->chunks[c].id;
     }
-    struct sink_record *records;
-    if (!sink_fetch(worker->sink, worker->lane->collection_id, list, ids, SINK_METADATA,
-                    worker->arena, &records, &found, err))
-        return false;
     struct name_list names = {0};
-    for (size_t i = 0; i < found; i++)
-        note_keys(worker->arena, &records[i], &names);
+    for (size_t at = 0, part; at < ids; at += part) {
+        struct sink_record *records;
+        part = ids_part(worker, ids - at);
+        if (!worker_go_on(worker, tasks, count, err) ||
+            !sink_fetch(worker->sink, worker->lane->collection_id, list + at, part, SINK_METADATA,
+                        worker->arena, &records, &found, err))
+            return false;
+        for (size_t i = 0; i < found; i++)
+            note_keys(worker->arena, &records[i], &names);
+    }
     for (size_t i = 0; i < count; i++) {
         if (is_rewritten(tasks[i])) {
             tasks[i]->leftover_keys = names.items;
@@ -160,24 +171,34 @@ static bool erase_stale(struct worker *worker, struct task **tasks, size_t count
         for (size_t s = 0; s < tasks[i]->stale_count; s++)
             list[ids++] = tasks[i]->stale_ids[s];
     }
-    if (!sink_erase(worker->sink, worker->lane->collection_id, list, ids, err))
-        return false;
+    for (size_t at = 0, part; at < ids; at += part) {
+        part = ids_part(worker, ids - at);
+        if (!worker_go_on(worker, tasks, count, err) ||
+            !sink_erase(worker->sink, worker->lane->collection_id, list + at, part, err))
+            return false;
+    }
     atomic_fetch_add(&worker->lane->stats.erased, (int64_t)ids);
     return true;
 }
 
 bool worker_store(struct worker *worker, struct task **tasks, size_t count, struct err *err)
 {
-    const char *collection = worker->lane->collection_id;
     if (!find_leftover_keys(worker, tasks, count, err))
         return false;
     struct record_list written = records_of(worker, tasks, count, true);
     struct record_list labelled = records_of(worker, tasks, count, false);
-    if (written.count > 0 &&
-        !sink_upsert(worker->sink, collection, written.items, written.count, err))
-        return false;
-    if (labelled.count > 0 &&
-        !sink_update(worker->sink, collection, labelled.items, labelled.count, err))
-        return false;
+    const char *collection = worker->lane->collection_id;
+    for (size_t at = 0, part; at < written.count; at += part) {
+        part = sink_part(worker->sink, written.items + at, written.count - at);
+        if (!worker_go_on(worker, tasks, count, err) ||
+            !sink_upsert(worker->sink, collection, written.items + at, part, err))
+            return false;
+    }
+    for (size_t at = 0, part; at < labelled.count; at += part) {
+        part = sink_part(worker->sink, labelled.items + at, labelled.count - at);
+        if (!worker_go_on(worker, tasks, count, err) ||
+            !sink_update(worker->sink, collection, labelled.items + at, part, err))
+            return false;
+    }
     return erase_stale(worker, tasks, count, err);
 }

@@ -168,8 +168,7 @@ static size_t record_size(const struct sink_record *record)
     return size;
 }
 
-/* How many of the records make one request: at least one. */
-static size_t part_of(const struct sink *sink, const struct sink_record *records, size_t count)
+size_t sink_part(const struct sink *sink, const struct sink_record *records, size_t count)
 {
     size_t size = 1024;
     size_t part = 0;
@@ -188,7 +187,7 @@ bool sink_upsert(struct sink *sink, const char *collection, const struct sink_re
     for (size_t i = 0; i < count; i++)
         assert(records[i].id && records[i].id[0] && records[i].vector && records[i].dims > 0);
     while (count > 0) {
-        size_t part = part_of(sink, records, count);
+        size_t part = sink_part(sink, records, count);
         if (!sink->ops->upsert(sink, collection, records, part, err))
             return false;
         records += part;
@@ -203,7 +202,7 @@ bool sink_update(struct sink *sink, const char *collection, const struct sink_re
     for (size_t i = 0; i < count; i++)
         assert(records[i].id && records[i].id[0]);
     while (count > 0) {
-        size_t part = part_of(sink, records, count);
+        size_t part = sink_part(sink, records, count);
         if (!sink->ops->update(sink, collection, records, part, err))
             return false;
         records += part;

@@ -146,6 +146,8 @@ bool sink_scan(struct sink *sink, const char *collection, size_t offset, unsigne
 bool sink_fetch(struct sink *sink, const char *collection, const char *const *ids, size_t id_count,
                 unsigned include, struct arena *arena, struct sink_record **out, size_t *count,
                 struct err *err) MUST_USE;
+/* How many of the records sink_upsert() or sink_update() sends in one request: at least one. */
+size_t sink_part(const struct sink *sink, const struct sink_record *records, size_t count);
 struct sink_query {
     const float *vector;
     size_t dims;
