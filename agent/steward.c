@@ -129,21 +129,28 @@ bool steward_count(struct steward *steward, const struct version *version,
     return ledger_open(&options, &ledger, err) && ledger_count(ledger, out, err);
 }
 
-static bool counts_are_fresh(const struct steward *steward, const struct version *version)
+/* What is shown with a lag of nothing has been counted since there was none. */
+static bool counts_are_fresh(const struct steward *steward, const struct version *version,
+                             const struct feed_view *view)
 {
     int64_t every_ms = steward->count_took_ms * COUNT_SHARE;
+    bool is_cheap = steward->count_took_ms < COUNT_EVERY_MS;
+    if (is_cheap && view->lag_items == 0 && steward->counted_lag != 0)
+        return false;
     return strcmp(steward->counted_build, version->build_id) == 0 &&
            clock_mono_ms() - steward->counted_ms <
                (every_ms > COUNT_EVERY_MS ? every_ms : COUNT_EVERY_MS);
 }
 
-static bool refresh_counts(struct steward *steward, const struct version *version, struct err *err)
+static bool refresh_counts(struct steward *steward, const struct version *version,
+                           const struct feed_view *view, struct err *err)
 {
-    if (counts_are_fresh(steward, version))
+    if (counts_are_fresh(steward, version, view))
         return true;
     int64_t before = clock_mono_ms();
     if (!steward_count(steward, version, &steward->counts, err))
         return false;
+    steward->counted_lag = view->lag_items;
     steward->counted_ms = clock_mono_ms();
     steward->count_took_ms = steward->counted_ms - before;
     snprintf(steward->counted_build, sizeof steward->counted_build, "%s", version->build_id);
@@ -255,7 +262,7 @@ static bool look_at_versions(struct steward *steward, bool leads, struct err *er
             continue;
         if (!steward_view(steward, version, &view, err))
             return false;
-        if (leads && !refresh_counts(steward, version, err))
+        if (leads && !refresh_counts(steward, version, &view, err))
             return false;
         if (leads)
             note_gauges(steward, version, &view);

@@ -44,6 +44,7 @@ struct steward {
     struct arena *arena;
     int64_t counted_ms; /* monotonic */
     int64_t count_took_ms;
+    int64_t counted_lag; /* items that were not applied when it was counted */
     struct ledger_counts counts;
     char counted_build[64];
 };
