@@ -99,6 +99,8 @@ static bool stream_round(struct capture *capture, struct err *err)
 static bool lead_rounds(struct capture *capture, struct err *err)
 {
     while (!capture_stopping(capture)) {
+        if (!capture_begin_wanted(capture, err))
+            return false;
         bool ok = capture_snapshot_due(capture) ? snapshot_round(capture, err)
                                                 : stream_round(capture, err);
         if (!ok)
@@ -213,8 +215,22 @@ struct capture *capture_start(const struct capture_options *options)
     capture->ring = ring_new();
     capture->key = BUF_INIT(LIMIT_KEY_SIZE);
     capture->value = BUF_INIT(LIMIT_ITEM_SIZE);
+    pthread_mutex_init(&capture->lock, NULL);
     pthread_create(&capture->thread, NULL, run, capture);
     return capture;
+}
+
+void capture_request_generation(struct capture *capture, const char *family, const char *reason)
+{
+    if (!capture_is_leader(capture))
+        return;
+    pthread_mutex_lock(&capture->lock);
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        struct feed *feed = &capture->feeds[i];
+        if (strcmp(feed->family->name, family) == 0 && !feed->wanted)
+            feed->wanted = strdup(reason);
+    }
+    pthread_mutex_unlock(&capture->lock);
 }
 
 void capture_request_stop(struct capture *capture)
@@ -235,9 +251,12 @@ void capture_join(struct capture *capture)
     ring_free(capture->ring);
     buf_fini(&capture->key);
     buf_fini(&capture->value);
-    for (size_t i = 0; i < capture->feed_count; i++)
+    for (size_t i = 0; i < capture->feed_count; i++) {
         free(capture->feeds[i].topic);
+        free(capture->feeds[i].wanted);
+    }
     free(capture->feeds);
+    pthread_mutex_destroy(&capture->lock);
     free(capture->database);
     free(capture->id);
     free(capture);

@@ -17,6 +17,7 @@ struct feed {
     char *topic;
     int partitions;   /* of the generation */
     int64_t max_size; /* of a record in its topic; 0: not known */
+    char *wanted;     /* why a new generation was asked for; NULL: none was. Under the lock */
 };
 
 struct capture {
@@ -29,6 +30,7 @@ struct capture {
     _Atomic bool stop;
     _Atomic bool abandoned; /* what is in flight will not be delivered */
     _Atomic bool leads;
+    pthread_mutex_t lock; /* of the feeds' `wanted` */
 
     struct leader *leader;
     struct checkpoint checkpoint; /* durable state, saved every few seconds */
@@ -94,6 +96,8 @@ bool capture_take_batch(struct capture *capture, const struct source_batch *batc
 /* Begins a new generation for every feed, or for one: its history is not complete any more. */
 bool capture_begin_generation(struct capture *capture, struct feed *feed, const char *t0,
                               struct err *err) MUST_USE;
+/* Begins and saves those that were asked for, at the present position. */
+bool capture_begin_wanted(struct capture *capture, struct err *err) MUST_USE;
 
 /* --- capture_snapshot.c --- */
 

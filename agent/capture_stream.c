@@ -147,6 +147,32 @@ bool capture_begin_generation(struct capture *capture, struct feed *feed, const 
     return true;
 }
 
+static char *take_wanted(struct capture *capture, struct feed *feed)
+{
+    pthread_mutex_lock(&capture->lock);
+    char *reason = feed->wanted;
+    feed->wanted = NULL;
+    pthread_mutex_unlock(&capture->lock);
+    return reason;
+}
+
+bool capture_begin_wanted(struct capture *capture, struct err *err)
+{
+    bool begun = false;
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        struct feed *feed = &capture->feeds[i];
+        char *reason = take_wanted(capture, feed);
+        if (!reason)
+            continue;
+        log_warn("capture.gap", LOG_STR("family", feed->family->name), LOG_STR("reason", reason));
+        free(reason);
+        if (!capture_begin_generation(capture, feed, capture->position, err))
+            return false;
+        begun = true;
+    }
+    return !begun || capture_save(capture, err);
+}
+
 static bool is_fed(const struct capture *capture, const char *family)
 {
     for (size_t i = 0; i < capture->feed_count; i++) {
