@@ -179,7 +179,12 @@ static void *run(void *argument)
     return NULL;
 }
 
-static struct source *make_source(const struct capture_options *options)
+static bool is_cancelled(void *context)
+{
+    return capture_stopping(context);
+}
+
+static struct source *make_source(struct capture *capture, const struct capture_options *options)
 {
     const char **collections = calloc(options->feed_count + 1, sizeof *collections);
     size_t count = 0;
@@ -194,7 +199,9 @@ static struct source *make_source(const struct capture_options *options)
     struct source_options source = {.pool = options->agent->pool,
                                     .database = options->database,
                                     .collections = collections,
-                                    .collection_count = count};
+                                    .collection_count = count,
+                                    .cancelled = is_cancelled,
+                                    .context = capture};
     struct source *made = source_new(&source);
     free(collections);
     return made;
@@ -211,7 +218,7 @@ struct capture *capture_start(const struct capture_options *options)
     for (size_t i = 0; i < options->feed_count; i++)
         capture->feeds[i] = (struct feed){.family = options->feeds[i].family,
                                           .topic = strdup(options->feeds[i].topic)};
-    capture->source = make_source(options);
+    capture->source = make_source(capture, options);
     capture->ring = ring_new();
     capture->key = BUF_INIT(LIMIT_KEY_SIZE);
     capture->value = BUF_INIT(LIMIT_ITEM_SIZE);

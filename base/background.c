@@ -2,8 +2,10 @@
 #include "base/background.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct background {
     pthread_t thread;
@@ -13,7 +15,16 @@ struct background {
     void *context;
     bool pending; /* a job was begun and not yet waited for */
     bool stop;
+    void (*after)(void *context); /* not NULL: nobody waits any more */
+    void *after_context;
 };
+
+static void destroy(struct background *background)
+{
+    pthread_cond_destroy(&background->changed);
+    pthread_mutex_destroy(&background->lock);
+    free(background);
+}
 
 static void *work(void *argument)
 {
@@ -31,7 +42,12 @@ static void *work(void *argument)
         background->job = NULL;
         pthread_cond_broadcast(&background->changed);
     }
+    bool abandoned = background->after != NULL;
     pthread_mutex_unlock(&background->lock);
+    if (abandoned) {
+        background->after(background->after_context);
+        destroy(background);
+    }
     return NULL;
 }
 
@@ -41,7 +57,11 @@ struct background *background_new(void)
     if (!background)
         abort();
     pthread_mutex_init(&background->lock, NULL);
-    pthread_cond_init(&background->changed, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&background->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
     if (pthread_create(&background->thread, NULL, work, background) != 0)
         abort();
     return background;
@@ -56,9 +76,7 @@ void background_free(struct background *background)
     pthread_cond_broadcast(&background->changed);
     pthread_mutex_unlock(&background->lock);
     pthread_join(background->thread, NULL);
-    pthread_cond_destroy(&background->changed);
-    pthread_mutex_destroy(&background->lock);
-    free(background);
+    destroy(background);
 }
 
 void background_begin(struct background *background, void (*job)(void *context), void *context)
@@ -81,4 +99,34 @@ bool background_wait(struct background *background)
     background->pending = false;
     pthread_mutex_unlock(&background->lock);
     return pending;
+}
+
+bool background_wait_ms(struct background *background, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (ms % 1000) * 1000000;
+    until.tv_sec += ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    pthread_mutex_lock(&background->lock);
+    bool late = false;
+    while (background->job && !late)
+        late = pthread_cond_timedwait(&background->changed, &background->lock, &until) == ETIMEDOUT;
+    bool done = !background->job;
+    if (done)
+        background->pending = false;
+    pthread_mutex_unlock(&background->lock);
+    return done;
+}
+
+void background_abandon(struct background *background, void (*after)(void *context), void *context)
+{
+    pthread_t thread = background->thread;
+    pthread_mutex_lock(&background->lock);
+    background->stop = true;
+    background->after = after;
+    background->after_context = context;
+    pthread_cond_broadcast(&background->changed);
+    pthread_mutex_unlock(&background->lock); /* not touched any more: it may be gone by now */
+    pthread_detach(thread);
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 
@@ -21,3 +22,8 @@ DEFINE_FREEP(struct background, background_free)
 void background_begin(struct background *background, void (*job)(void *context), void *context);
 /* Blocks until the job has ended; false when there was none. */
 bool background_wait(struct background *background);
+/* The same for at most `ms`; false when the job is still running. True without one. */
+bool background_wait_ms(struct background *background, int64_t ms) MUST_USE;
+/* Leaves a job that does not end to its thread, which calls after(context) when it has ended and frees
+ * the background. Does not block. */
+void background_abandon(struct background *background, void (*after)(void *context), void *context);

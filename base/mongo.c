@@ -80,22 +80,28 @@ bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *er
     return opened;
 }
 
+/* Over all pools: only the end of a process asks. */
+static _Atomic int64_t clients_out;
+
 void mongo_pool_close(mongoc_client_pool_t *pool)
 {
-    if (pool)
+    if (pool && clients_out == 0)
         mongoc_client_pool_destroy(pool);
 }
 
 struct mongo_client mongo_client_of(mongoc_client_pool_t *pool)
 {
+    clients_out++;
     return (struct mongo_client){.pool = pool, .client = mongoc_client_pool_pop(pool)};
 }
 
 void mongo_client_release(struct mongo_client *client)
 {
-    if (client->client)
-        mongoc_client_pool_push(client->pool, client->client);
+    if (!client->client)
+        return;
+    mongoc_client_pool_push(client->pool, client->client);
     client->client = NULL;
+    clients_out--;
 }
 
 static bool needs_a_person(const bson_error_t *error)

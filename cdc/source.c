@@ -4,16 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/background.h"
 #include "base/clock.h"
 #include "base/mongo.h"
+#include "cdc/oplog.h"
 #include "cdc/scan.h"
+#include "cdc/source_line.h"
 
 #define BATCH_EVENTS 1000
 #define FUTURE_TOLERANCE_S 10
 /* A batch of so many events means that there is more: the next one is asked for at once, while this
  * one is worked on. */
 #define AHEAD_EVENTS 200
+/* How long the server may take over its own time to answer: to open a stream it reads the oplog from
+ * the token on, about 100 000 entries a second; then only what is new. */
+#define OPEN_MS 3600000
+#define NEXT_MS 30000
+#define QUIET_MS 1000
 
 struct source {
     mongoc_client_pool_t *pool;
@@ -22,21 +28,13 @@ struct source {
     size_t collection_count;
     char hash[SHA256_TEXT_SIZE];
 
-    mongoc_client_t *client; /* held while the stream is open: the cursor lives in its session */
-    mongoc_client_session_t *session;
-    uint32_t server_id;
+    line_cancelled *cancelled;
+    void *context;
+    struct source_line *line; /* while the stream is open: the cursor lives in its session */
     int64_t cursor_id;
     bson_t reply;
     struct source_event *events;
     size_t capacity;
-
-    /* what is asked for ahead; the background thread's own until it is waited for */
-    struct background *background;
-    bool asked_ahead;
-    bool ahead_ok;
-    bson_t ahead;
-    struct err ahead_err;
-    int64_t await_ms;
 };
 
 /* Only source collections, but also what replaces or removes one: a rename onto a source carries it
@@ -150,7 +148,8 @@ struct source *source_new(const struct source_options *options)
     qsort(source->collections, source->collection_count, sizeof *source->collections,
           compare_strings);
     bson_init(&source->reply);
-    source->background = background_new();
+    source->cancelled = options->cancelled;
+    source->context = options->context;
     hash_pipeline(source);
     return source;
 }
@@ -166,7 +165,6 @@ void source_free(struct source *source)
     free(source->database);
     free(source->events);
     bson_destroy(&source->reply);
-    background_free(source->background);
     free(source);
 }
 
@@ -175,107 +173,58 @@ const char *source_pipeline_hash(const struct source *source)
     return source->hash;
 }
 
-static void release_client(struct source *source)
+static void begin_next(struct source *source, int64_t await_ms)
 {
-    if (source->session)
-        mongoc_client_session_destroy(source->session);
-    if (source->client)
-        mongoc_client_pool_push(source->pool, source->client);
-    source->session = NULL;
-    source->client = NULL;
-    source->cursor_id = 0;
-}
-
-/* Runs a command on the stream's own server and session; `reply` is initialised in any case. */
-static bool run_into(struct source *source, const bson_t *command, bson_t *reply, struct err *err)
-{
-    bson_t opts = BSON_INITIALIZER;
-    bson_error_t error;
-    bool ok = mongoc_client_session_append(source->session, &opts, &error);
-    if (ok && source->server_id)
-        bson_append_int32(&opts, "serverId", -1, (int32_t)source->server_id);
-    if (ok)
-        ok = mongoc_client_command_with_opts(source->client, source->database, command, NULL, &opts,
-                                             reply, &error);
-    else
-        bson_init(reply);
-    bson_destroy(&opts);
-    return ok || mongo_err(err, &error, "change stream");
-}
-
-/* The reply replaces the previous one. */
-static bool run(struct source *source, const bson_t *command, struct err *err)
-{
-    bson_destroy(&source->reply);
-    return run_into(source, command, &source->reply, err);
-}
-
-static void get_more(void *context)
-{
-    struct source *source = context;
     bson_t command = BSON_INITIALIZER;
     bson_append_int64(&command, "getMore", -1, source->cursor_id);
     bson_append_utf8(&command, "collection", -1, "$cmd.aggregate", -1);
     bson_append_int32(&command, "batchSize", -1, BATCH_EVENTS);
-    bson_append_int64(&command, "maxTimeMS", -1, source->await_ms);
-    source->ahead_ok = run_into(source, &command, &source->ahead, &source->ahead_err);
-    bson_destroy(&command);
+    bson_append_int64(&command, "maxTimeMS", -1, await_ms);
+    line_begin(source->line, &command);
 }
 
-static void ask_ahead(struct source *source, int64_t await_ms)
+/* The reply of the call under way replaces the previous one. */
+static bool end_call(struct source *source, int64_t ms, int64_t quiet_ms, struct err *err)
 {
-    source->await_ms = await_ms;
-    source->asked_ahead = true;
-    background_begin(source->background, get_more, source);
-}
-
-/* Waits for what was asked ahead and throws it away. */
-static void forget_ahead(struct source *source)
-{
-    if (!source->asked_ahead)
-        return;
-    background_wait(source->background);
-    bson_destroy(&source->ahead);
-    source->asked_ahead = false;
+    struct line_wait wait = {
+        .ms = ms, .quiet_ms = quiet_ms, .cancelled = source->cancelled, .context = source->context};
+    bson_destroy(&source->reply);
+    return line_end(source->line, &wait, &source->reply, err);
 }
 
 void source_stop(struct source *source)
 {
-    forget_ahead(source);
-    if (source->client && source->cursor_id != 0) {
-        bson_t command = BSON_INITIALIZER, cursors;
-        struct err ignored;
-        bson_append_utf8(&command, "killCursors", -1, "$cmd.aggregate", -1);
-        bson_append_array_begin(&command, "cursors", -1, &cursors);
-        bson_append_int64(&cursors, "0", 1, source->cursor_id);
-        bson_append_array_end(&command, &cursors);
-        if (!run(source, &command, &ignored))
-            source->cursor_id = 0; /* the server's session time-out takes care of it */
-        bson_destroy(&command);
+    bson_t reply;
+    struct err ignored;
+    /* what was asked for ahead comes soon, if at all; without it the cursor could not be ended */
+    if (source->line && line_is_calling(source->line)) {
+        (void)!line_end(source->line, &(struct line_wait){.ms = QUIET_MS}, &reply, &ignored);
+        bson_destroy(&reply);
     }
-    release_client(source);
-}
-
-static bool open_session(struct source *source, struct err *err)
-{
-    bson_error_t error;
-    source_stop(source);
-    source->client = mongoc_client_pool_pop(source->pool);
-    source->session = mongoc_client_start_session(source->client, NULL, &error);
-    if (!source->session)
-        return mongo_err(err, &error, "change stream");
-    mongoc_server_description_t *server =
-        mongoc_client_select_server(source->client, false, NULL, &error);
-    if (!server)
-        return mongo_err(err, &error, "change stream");
-    source->server_id = mongoc_server_description_id(server);
-    mongoc_server_description_destroy(server);
-    return true;
+    line_close(source->line, source->cursor_id);
+    source->line = NULL;
+    source->cursor_id = 0;
 }
 
 bool source_cluster_time(struct source *source, struct cluster_time *out, struct err *err)
 {
     return scan_cluster_time(source->pool, source->database, out, err);
+}
+
+/* A history that is another's is nothing the server complains of: it goes on from that time. */
+static bool check_history(struct source *source, struct cluster_time time, struct err *err)
+{
+    enum oplog_answer answer;
+    if (!oplog_ask(source->pool, time, &answer, err))
+        return false;
+    if (answer == OPLOG_LOST)
+        return err_set(err, ERR_RETRY, ERR_STATE, 286,
+                       "the stored resume token is older than the oplog");
+    if (answer == OPLOG_OTHER)
+        return err_set(err, ERR_RETRY, ERR_STATE, 286,
+                       "the oplog reaches back to the stored resume token's time, but has nothing "
+                       "of that time: another cluster, or a restored backup");
+    return true;
 }
 
 static bool check_token(struct source *source, const char *token, struct err *err)
@@ -291,7 +240,7 @@ static bool check_token(struct source *source, const char *token, struct err *er
                        "the stored resume token lies %u s ahead of the cluster's time: "
                        "another cluster, or a restored backup",
                        time.seconds - now.seconds);
-    return true;
+    return check_history(source, time, err);
 }
 
 /* ns.coll or to.coll */
@@ -454,13 +403,8 @@ static bool read_reply(struct source *source, struct source_batch *batch, struct
     return true;
 }
 
-bool source_open(struct source *source, const struct source_start *start,
-                 struct source_batch *batch, struct err *err)
+static void begin_open(struct source *source, const struct source_start *start)
 {
-    if (start->token && !check_token(source, start->token, err))
-        return false;
-    if (!open_session(source, err))
-        return false;
     bson_t command = BSON_INITIALIZER, child;
     bson_append_int32(&command, "aggregate", -1, 1);
     append_pipeline(source, start, &command);
@@ -470,33 +414,40 @@ bool source_open(struct source *source, const struct source_start *start,
     bson_append_document_begin(&command, "readConcern", -1, &child);
     bson_append_utf8(&child, "level", -1, "majority", -1);
     bson_append_document_end(&command, &child);
-    bool ok = run(source, &command, err) && read_reply(source, batch, err);
-    bson_destroy(&command);
+    line_begin(source->line, &command);
+}
+
+bool source_open(struct source *source, const struct source_start *start,
+                 struct source_batch *batch, struct err *err)
+{
+    source_stop(source);
+    if (start->token && !check_token(source, start->token, err))
+        return false;
+    if (!line_open(source->pool, source->database, &source->line, err))
+        return false;
+    begin_open(source, start);
+    bool ok = end_call(source, OPEN_MS, 0, err) && read_reply(source, batch, err);
     if (!ok)
-        release_client(source);
+        source_stop(source);
     return ok;
 }
 
 bool source_next(struct source *source, int64_t await_ms, struct source_batch *batch,
                  struct err *err)
 {
-    if (!source->client || source->cursor_id == 0)
+    if (!source->line || source->cursor_id == 0)
         return err_set(err, ERR_RETRY, ERR_STATE, 0, "change stream: not open");
-    if (!source->asked_ahead)
-        ask_ahead(source, await_ms);
-    background_wait(source->background);
-    source->asked_ahead = false;
-    bson_destroy(&source->reply);
-    bson_steal(&source->reply, &source->ahead);
-    bool ok = source->ahead_ok;
-    if (!ok && err)
-        *err = source->ahead_err;
-    if (!ok || !read_reply(source, batch, err)) {
-        release_client(source);
+    if (!line_is_calling(source->line))
+        begin_next(source, await_ms);
+    if (!end_call(source, await_ms + NEXT_MS, await_ms + QUIET_MS, err) ||
+        !read_reply(source, batch, err)) {
+        line_close(source->line, 0);
+        source->line = NULL;
+        source->cursor_id = 0;
         return false;
     }
     if (batch->count >= AHEAD_EVENTS && !batch->closed)
-        ask_ahead(source, await_ms);
+        begin_next(source, await_ms);
     return true;
 }
 

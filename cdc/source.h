@@ -3,8 +3,9 @@
  *
  * The driver's change stream object was seen not to return for as long as a fault lasts, and hides
  * the post-batch resume token of empty batches; aggregate and getMore with a session pinned to one
- * server give each error and each token. A source belongs to one thread; each call blocks for at
- * most the driver's deadlines.
+ * server give each error and each token. A source belongs to one thread; a call that the server does
+ * not answer is given up: opening when it is cancelled or the driver's socketTimeoutMS is over, the
+ * next batch half a minute after it was due.
  */
 #pragma once
 
@@ -22,6 +23,9 @@ struct source_options {
     const char *database;
     const char *const *collections;
     size_t collection_count;
+    bool (*cancelled)(
+        void *context); /* asked while a call lasts; true: it is given up. May be NULL */
+    void *context;
 };
 
 /* Where to begin: after `token` (the first choice), at `time` (inclusive), or now. */
@@ -79,7 +83,7 @@ DEFINE_FREEP(struct source, source_free)
 
 /* Opens (or opens again) the stream; the first batch comes with it. A token that lies more than ten
  * seconds ahead of the cluster is refused as HISTORY_LOST: the server would silently drop every
- * event until then. */
+ * event until then. So is one whose time the oplog, where it may be read, knows nothing of. */
 bool source_open(struct source *source, const struct source_start *start,
                  struct source_batch *batch, struct err *err) MUST_USE;
 /* The next batch; empty after `await_ms` without an event. */

@@ -173,6 +173,114 @@ static void assert_resumable(struct scan_options options, size_t expected)
     rows_fini(&all);
 }
 
+/* For all pairs of rows: those behind the first up to the second. */
+static void assert_ranges(struct scan_options options)
+{
+    struct rows all, part;
+    read_all(&options, &all);
+    for (size_t i = 0; i <= all.count; i++) {
+        CLEANUP(bson_destroyp) bson_t *after = i > 0 ? id_of(all.docs[i - 1]) : NULL;
+        for (size_t k = i > 0 ? i - 1 : 0; k < all.count; k++) {
+            CLEANUP(bson_destroyp) bson_t *upto = id_of(all.docs[k]);
+            options.after = after;
+            options.upto = upto;
+            read_all(&options, &part);
+            if (part.count != k + 1 - i)
+                fail_msg("rows %zu to %zu: %zu come", i, k, part.count);
+            for (size_t n = 0; n < part.count; n++)
+                assert_true(bson_equal(part.docs[n], all.docs[i + n]));
+            rows_fini(&part);
+        }
+    }
+    rows_fini(&all);
+}
+
+static void a_range_ends_with_its_bound(void **state)
+{
+    (void)state;
+    struct scan_options options = options_of("kinds");
+    fill_with_all_kinds("kinds");
+    assert_ranges(options);
+}
+
+/* A range must cost what it holds, not what the collection holds. */
+static void a_range_is_read_from_the_index_alone(void **state)
+{
+    (void)state;
+    bson_t reply;
+    bson_iter_t iter, examined;
+    for (int i = 0; i < 100; i++) {
+        char json[64];
+        snprintf(json, sizeof json, "{\"_id\":%d}", i);
+        insert_json("hundred", json);
+    }
+    CLEANUP(bson_destroyp)
+    bson_t *explain = bson_new_from_json(
+        (const uint8_t *)"{\"explain\":{\"find\":\"hundred\",\"filter\":{\"$expr\":{\"$and\":["
+                         "{\"$gt\":[\"$_id\",{\"$literal\":40}]},"
+                         "{\"$lte\":[\"$_id\",{\"$literal\":50}]}]}},"
+                         "\"hint\":{\"_id\":1},\"sort\":{\"_id\":1}}}",
+        -1, NULL);
+    assert_non_null(explain);
+    assert_true(mongod_run(&server, server.database, explain, &reply));
+    assert_true(bson_iter_init(&iter, &reply) &&
+                bson_iter_find_descendant(&iter, "executionStats.totalKeysExamined", &examined));
+    assert_true(bson_iter_as_int64(&examined) <= 11);
+    bson_destroy(&reply);
+}
+
+static void a_collection_is_cut_into_parts_of_about_one_size(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        char json[64];
+        snprintf(json, sizeof json, "{\"_id\":%d}", i);
+        insert_json("cut", json);
+    }
+    struct scan_options options = options_of("cut");
+    struct err err;
+    bson_t **bounds;
+    size_t count, rows = 0;
+    assert_true(scan_split(&options, 4, &bounds, &count, &err));
+    assert_int_equal(count, 3);
+    for (size_t i = 0; i <= count; i++) {
+        struct scan *scan;
+        const bson_t *doc;
+        size_t part = 0;
+        options.after = i > 0 ? bounds[i - 1] : NULL;
+        options.upto = i < count ? bounds[i] : NULL;
+        assert_true(scan_open(&options, &scan, &err));
+        while (scan_next(scan, &doc, &err) && doc)
+            part++;
+        scan_close(scan);
+        assert_true(part > 150 && part < 900);
+        rows += part;
+    }
+    assert_int_equal(rows, 2000);
+    for (size_t i = 0; i < count; i++)
+        bson_destroy(bounds[i]);
+    free(bounds);
+}
+
+static void whether_a_collection_exists_is_known(void **state)
+{
+    (void)state;
+    bool exists = false;
+    struct err err;
+    insert_json("here", "{}");
+    struct scan_options here = options_of("here"), gone = options_of("nowhere");
+    assert_true(scan_exists(&here, &exists, &err) && exists);
+    assert_true(scan_exists(&gone, &exists, &err) && !exists);
+    bool clustered = true;
+    assert_true(scan_is_clustered(&here, &clustered, &err) && !clustered);
+    assert_true(scan_is_clustered(&gone, &clustered, &err) && !clustered);
+    bson_t **bounds;
+    size_t count = 9;
+    assert_true(scan_split(&gone, 4, &bounds, &count, &err));
+    assert_int_equal(count, 0);
+    free(bounds);
+}
+
 static void ids_of_all_types_come_in_order_and_each_can_be_gone_on_after(void **state)
 {
     (void)state;
@@ -217,7 +325,14 @@ static void a_clustered_collection_is_read_in_the_same_way(void **state)
     command("{\"create\":\"clustered\",\"clusteredIndex\":{\"key\":{\"_id\":1},\"unique\":true,"
             "\"name\":\"other name\"}}");
     fill_with_all_kinds("clustered");
-    assert_resumable(options_of("clustered"), ARRAY_LEN(kinds));
+    struct scan_options options = options_of("clustered");
+    struct err err;
+    assert_true(scan_is_clustered(&options, &options.clustered, &err));
+    assert_true(options.clustered);
+    assert_resumable(options, ARRAY_LEN(kinds));
+    assert_ranges(options);
+    options.clustered = false; /* slower, and as right */
+    assert_resumable(options, ARRAY_LEN(kinds));
 }
 
 static void a_collection_with_a_collation_is_read_completely(void **state)
@@ -420,6 +535,10 @@ int main(void)
         cmocka_unit_test(ids_of_all_types_come_in_order_and_each_can_be_gone_on_after),
         cmocka_unit_test(random_ids_can_be_gone_on_after),
         cmocka_unit_test(a_clustered_collection_is_read_in_the_same_way),
+        cmocka_unit_test(a_range_ends_with_its_bound),
+        cmocka_unit_test(a_range_is_read_from_the_index_alone),
+        cmocka_unit_test(a_collection_is_cut_into_parts_of_about_one_size),
+        cmocka_unit_test(whether_a_collection_exists_is_known),
         cmocka_unit_test(a_collection_with_a_collation_is_read_completely),
         cmocka_unit_test(a_projection_keeps_its_fields_and_a_match_its_rows),
         cmocka_unit_test(a_collection_that_is_not_there_is_empty),
