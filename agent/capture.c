@@ -47,8 +47,10 @@ char *capture_id(const struct config *config, const char *database, const char *
 static void pause_for(struct capture *capture, int64_t ms)
 {
     int64_t until = clock_mono_ms() + ms;
-    while (!capture_stopping(capture) && clock_mono_ms() < until)
+    while (!capture_stopping(capture) && clock_mono_ms() < until) {
+        watch_tick(capture->watch, capture);
         clock_sleep_ms(50);
+    }
 }
 
 /* Changes wait while rows are read: not for long where a version may be served from them. */
@@ -88,18 +90,13 @@ static bool stream_round(struct capture *capture, struct err *err)
     if (!source_next(capture->source, await_ms, &batch, err) ||
         !capture_take_batch(capture, &batch, err))
         return false;
-    if (capture->skinny && batch.count > 0) {
-        capture->skinny = false; /* the large event lies behind: documents again */
-        return capture_flush(capture, AWAIT_MS, err) &&
-               err_set(err, ERR_RETRY, ERR_STATE, 0, "passed an event that is too large");
-    }
     return capture_tick(capture, 0, err) && capture_finish_snapshots(capture, err);
 }
 
 static bool lead_rounds(struct capture *capture, struct err *err)
 {
     while (!capture_stopping(capture)) {
-        if (!capture_begin_wanted(capture, err))
+        if (!capture_begin_wanted(capture, err) || !capture_check_topics(capture, err))
             return false;
         bool ok = capture_snapshot_due(capture) ? snapshot_round(capture, err)
                                                 : stream_round(capture, err);
@@ -114,6 +111,14 @@ static bool lead_rounds(struct capture *capture, struct err *err)
 static int64_t judge(struct capture *capture, const struct err *err)
 {
     enum source_fault fault = source_fault(err);
+    bool same_pipeline = capture->checkpoint.token && capture_same_pipeline(capture);
+    if (fault == SOURCE_FAULT_HISTORY_LOST ||
+        (fault == SOURCE_FAULT_UNKNOWN_TOKEN && same_pipeline)) {
+        /* that token is never tried again; the next opening begins anew */
+        capture->lost = true;
+        capture->loss = *err;
+        return 0;
+    }
     if (fault == SOURCE_FAULT_TOO_LARGE) {
         log_warn("capture.event.too_large", LOG_STR("database", capture->database), LOG_ERR(err));
         capture->skinny = true;
@@ -147,6 +152,7 @@ static void lead_while_held(struct capture *capture)
     atomic_store(&capture->leads, true);
     capture->saved_ms = clock_mono_ms();
     capture->unsaved_generation = false;
+    capture->lost = false;
     while (!capture_stopping(capture) && leader_is_held(capture->leader)) {
         struct err err;
         if (!lead(capture, &err) && !capture_stopping(capture))
@@ -220,8 +226,8 @@ struct capture *capture_start(const struct capture_options *options)
                                           .topic = strdup(options->feeds[i].topic)};
     capture->source = make_source(capture, options);
     capture->ring = ring_new();
-    capture->key = BUF_INIT(LIMIT_KEY_SIZE);
-    capture->value = BUF_INIT(LIMIT_ITEM_SIZE);
+    encoding_init(&capture->encoding);
+    capture->watch = watch_new(capture);
     pthread_mutex_init(&capture->lock, NULL);
     pthread_create(&capture->thread, NULL, run, capture);
     return capture;
@@ -256,8 +262,8 @@ void capture_join(struct capture *capture)
     checkpoint_fini(&capture->checkpoint);
     source_free(capture->source);
     ring_free(capture->ring);
-    buf_fini(&capture->key);
-    buf_fini(&capture->value);
+    encoding_fini(&capture->encoding);
+    watch_free(capture->watch);
     for (size_t i = 0; i < capture->feed_count; i++) {
         free(capture->feeds[i].topic);
         free(capture->feeds[i].wanted);

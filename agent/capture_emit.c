@@ -3,18 +3,12 @@
 #include <string.h>
 
 #include "agent/capture_state.h"
-#include "agent/stats.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "cdc/key.h"
 
 #define SAVE_EVERY_MS 5000
 #define SAVE_EVERY_ITEMS 1000
-#define LAG_EVERY_MS 2000
-/* Of a record: its headers' names and numbers, and those of the batch that it travels in. */
-#define RECORD_OVERHEAD 512
-
 static void delivered(void *context, uint64_t ticket, const struct err *failed)
 {
     struct capture *capture = context;
@@ -58,8 +52,8 @@ void capture_set_position(struct capture *capture, const char *token)
 static struct snapshot_range *range_of(struct capture *capture, const struct mark *mark)
 {
     struct checkpoint_family *state = capture_state(capture, &capture->feeds[mark->feed]);
-    bool is_current = state && state->gen == mark->gen && state->range_count > 0;
-    return is_current ? &state->ranges[0] : NULL;
+    bool is_current = state && state->gen == mark->gen && mark->range < state->range_count;
+    return is_current ? &state->ranges[mark->range] : NULL;
 }
 
 void capture_set_token(struct capture *capture, char *token)
@@ -127,20 +121,6 @@ static bool save_is_due(const struct capture *capture)
            age_ms >= capture->agent->quiet_save_ms;
 }
 
-/* Statistics only: a failure is of no consequence. */
-static void note_lag(struct capture *capture)
-{
-    struct cluster_time at;
-    struct err err;
-    if (clock_mono_ms() - capture->lag_noted_ms < LAG_EVERY_MS || !capture->position ||
-        !token_time(capture->position, &at))
-        return;
-    capture->lag_noted_ms = clock_mono_ms();
-    int64_t lag_ms = ((int64_t)capture->seen.seconds - (int64_t)at.seconds) * 1000;
-    if (!stats_set_lag(capture->agent->docs, capture->id, lag_ms > 0 ? lag_ms : 0, &err))
-        log_debug("stats.failed", LOG_ERR(&err));
-}
-
 static bool check_lease(const struct capture *capture, struct err *err)
 {
     return leader_is_held(capture->leader) ||
@@ -161,7 +141,7 @@ bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err)
     struct mark mark;
     while (ring_take(capture->ring, &mark))
         apply_mark(capture, &mark);
-    note_lag(capture);
+    watch_tick(capture->watch, capture);
     if (!check_lease(capture, err))
         return false;
     return !save_is_due(capture) || capture_save(capture, err);
@@ -180,50 +160,13 @@ bool capture_flush(struct capture *capture, int64_t timeout_ms, struct err *err)
     return capture_tick(capture, 0, err) && capture_save(capture, err);
 }
 
-/* The broker would refuse it, though only in its report (what it takes after compression is not
- * known before). */
-static bool is_too_large(const struct capture *capture, const struct emission *emission,
-                         const struct record *record)
-{
-    size_t size = record->key_size + strlen(record->ver) + capture->value.size + RECORD_OVERHEAD;
-    int64_t limit = emission->feed->max_size;
-    return limit > 0 && size > (size_t)limit;
-}
-
-/* The item's value; an item that has grown too large to carry is to be read again instead. */
-static bool encode(struct capture *capture, const struct emission *emission, struct record *record,
-                   struct err *err)
-{
-    buf_clear(&capture->value);
-    record->value = "{}";
-    record->value_size = 2;
-    if (record->op == ITEM_DELETE)
-        record->value = NULL;
-    if (record->op != ITEM_UPSERT)
-        return true;
-    bson_t kept = BSON_INITIALIZER;
-    shape_project(emission->feed->family->shape, emission->doc, &kept);
-    bool ok = item_encode_doc(&kept, &capture->value, err);
-    bson_destroy(&kept);
-    /* too large for an item or for the topic, or nothing that JSON can carry: the workers read it
-     * themselves */
-    if (capture->value.overflow || (!ok && err->action == ERR_REJECT) ||
-        is_too_large(capture, emission, record)) {
-        record->op = ITEM_REREAD;
-        return true;
-    }
-    record->value = capture->value.data;
-    record->value_size = capture->value.size;
-    return ok;
-}
-
-static bool append(struct capture *capture, const struct emission *emission, struct record *record,
-                   struct err *err)
+bool capture_append(struct capture *capture, const struct feed *feed, struct record *record,
+                    struct err *err)
 {
     /* after a long call another may lead */
     if (!check_lease(capture, err))
         return false;
-    int partition = record_partition(record->key, record->key_size, emission->feed->partitions);
+    int partition = record_partition(record->key, record->key_size, feed->partitions);
     while (ring_is_full(capture->ring)) {
         if (capture_stopping(capture))
             return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
@@ -233,15 +176,14 @@ static bool append(struct capture *capture, const struct emission *emission, str
     uint64_t ticket = ring_record(capture->ring);
     while (true) {
         enum worklog_append outcome;
-        if (!worklog_append(capture->writer, emission->feed->topic, partition, record, ticket,
-                            &outcome, err))
+        if (!worklog_append(capture->writer, feed->topic, partition, record, ticket, &outcome, err))
             return false;
         if (outcome == APPEND_OK)
             return true;
         if (outcome == APPEND_TOO_LARGE) {
             record->op = ITEM_REREAD;
-            record->value = "{}";
-            record->value_size = 2;
+            record->value = REREAD_VALUE;
+            record->value_size = sizeof REREAD_VALUE - 1;
             continue;
         }
         if (capture_stopping(capture))
@@ -253,19 +195,23 @@ static bool append(struct capture *capture, const struct emission *emission, str
 
 bool capture_emit(struct capture *capture, const struct emission *emission, struct err *err)
 {
-    struct record record = {.op = emission->op,
-                            .gen = emission->gen,
-                            .ver = emission->ver,
-                            .time_ms = emission->time_ms};
-    buf_clear(&capture->key);
-    key_encode(emission->id, &capture->key);
-    if (capture->key.overflow) {
+    const struct feed *feed = emission->feed;
+    struct record record = {
+        .gen = emission->gen, .ver = emission->ver, .time_ms = emission->time_ms};
+    struct encoding_input input = {.family = feed->family,
+                                   .op = emission->op,
+                                   .id = emission->id,
+                                   .doc = emission->doc,
+                                   .ver_size = strlen(emission->ver),
+                                   .max_size = feed->max_size};
+    if (!encoding_make(&capture->encoding, &input, err))
+        return false;
+    if (capture->encoding.key_too_large) {
         /* one such document must not stop the others; it is named, and never embedded */
-        log_error("capture.key.too_large", LOG_STR("family", emission->feed->family->name),
+        log_error("capture.key.too_large", LOG_STR("family", feed->family->name),
                   LOG_INT("limit", (int64_t)LIMIT_KEY_SIZE));
         return true;
     }
-    record.key = capture->key.data;
-    record.key_size = capture->key.size;
-    return encode(capture, emission, &record, err) && append(capture, emission, &record, err);
+    encoding_put(&capture->encoding, &record);
+    return capture_append(capture, feed, &record, err);
 }

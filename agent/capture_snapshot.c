@@ -1,137 +1,272 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A slice of the snapshot: ranges are read side by side, by threads; what they have read is appended
+ * here, and no event meanwhile. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/capture_state.h"
+#include "agent/snapshot_reader.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
-#include "base/mongo.h"
-#include "cdc/scan.h"
 
-/* Rows between two marks of the cursor. */
-#define MARK_EVERY 100
+#define TAKE_MS 20
+#define PACKET_ROWS 500
+/* How long a slice may be over before a reader that does not come back is left behind. */
+#define OVERDUE_MS 30000
+/* Of a speed limit: how much may be made up for, in seconds, and how fine packets are. */
+#define CREDIT_S 1.0
+#define PACKETS_PER_S 20
+#define RATE_EVERY_MS 2000
 
 static bool is_being_read(const struct checkpoint_family *state)
 {
     return state && state->state == FAMILY_SNAPSHOT && !state->end_offsets;
 }
 
-/* Rows were all read in this process, though they may not be delivered yet: `done` is durable, the
- * end mark in the ring is not. Each feed's reading position is therefore kept apart. */
-static struct feed *feed_due(struct capture *capture, size_t *index)
+static bool is_due(struct capture *capture, const struct feed *feed)
 {
-    for (size_t i = 0; i < capture->feed_count; i++) {
-        struct checkpoint_family *state = capture_state(capture, &capture->feeds[i]);
-        if (is_being_read(state) && state->range_count > 0 && !state->ranges[0].done) {
-            *index = i;
-            return &capture->feeds[i];
-        }
+    struct checkpoint_family *state = capture_state(capture, feed);
+    if (!is_being_read(state))
+        return false;
+    for (size_t i = 0; i < state->range_count; i++) {
+        if (!state->ranges[i].done)
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 bool capture_snapshot_due(struct capture *capture)
 {
-    size_t index;
-    return feed_due(capture, &index) != NULL;
-}
-
-static void mark_cursor(struct capture *capture, size_t feed, const bson_t *doc, int64_t rows)
-{
-    bson_iter_t id;
-    const struct checkpoint_family *state = capture_state(capture, &capture->feeds[feed]);
-    struct mark mark = {
-        .kind = MARK_CURSOR, .feed = feed, .gen = state->gen, .rows = rows, .cursor = bson_new()};
-    if (bson_iter_init_find(&id, doc, "_id"))
-        bson_append_iter(mark.cursor, "_id", 3, &id);
-    ring_mark(capture->ring, &mark);
-}
-
-static bool emit_row(struct capture *capture, const struct feed *feed, const bson_t *doc,
-                     struct err *err)
-{
-    const struct checkpoint_family *state = capture_state(capture, feed);
-    bson_iter_t id;
-    bool belongs = shape_matches(feed->family->shape, doc);
-    /* in the first generation nobody has ever heard of what is outside the filter; later it may be
-     * the filter that has changed */
-    if (!bson_iter_init_find(&id, doc, "_id") || (!belongs && state->gen == 1))
-        return true;
-    struct emission emission = {.feed = feed,
-                                .op = belongs ? ITEM_UPSERT : ITEM_DELETE,
-                                .id = &id,
-                                .doc = doc,
-                                .ver = state->t0,
-                                .gen = state->gen};
-    return capture_emit(capture, &emission, err);
-}
-
-/* *ended: the collection was read to its end. */
-static bool read_rows(struct capture *capture, size_t index, struct scan *scan, int64_t until_ms,
-                      bool *ended, struct err *err)
-{
-    const struct feed *feed = &capture->feeds[index];
-    CLEANUP(bson_destroyp) bson_t *last = NULL;
-    int64_t rows = 0;
-    for (*ended = false; clock_mono_ms() < until_ms && !capture_stopping(capture);) {
-        const bson_t *doc;
-        if (!scan_next(scan, &doc, err))
-            return false;
-        if (!doc) {
-            *ended = true;
-            int64_t gen = capture_state(capture, feed)->gen;
-            ring_mark(capture->ring,
-                      &(struct mark){.kind = MARK_END, .feed = index, .gen = gen, .rows = rows});
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        if (is_due(capture, &capture->feeds[i]))
             return true;
-        }
-        if (!emit_row(capture, feed, doc, err))
-            return false;
-        rows++;
-        if (rows % MARK_EVERY == 0) {
-            mark_cursor(capture, index, doc, rows);
-            rows = 0;
-            if (!capture_tick(capture, 0, err))
-                return false;
-        } else {
-            bson_destroy(last);
-            last = bson_new();
-            bson_iter_t id;
-            if (bson_iter_init_find(&id, doc, "_id"))
-                bson_append_iter(last, "_id", 3, &id);
-        }
     }
-    if (rows > 0 && last)
-        mark_cursor(capture, index, last, rows);
-    return true;
+    return false;
 }
 
-bool capture_slice(struct capture *capture, int64_t slice_ms, struct err *err)
+/* --- Speed limits --- */
+
+static double limit_of(int64_t limit, double unit)
 {
-    size_t index;
-    struct feed *feed = feed_due(capture, &index);
-    if (!feed)
-        return true;
-    struct checkpoint_family *state = capture_state(capture, feed);
+    return limit > 0 ? (double)limit * unit : 0;
+}
+
+static void refill(struct feed *feed)
+{
+    const struct config_family *config = feed->family->config;
+    double rows = limit_of(config->snapshot.max_documents_per_second, 1);
+    double bytes = limit_of(config->snapshot.max_mib_per_second, (double)MIB);
+    int64_t now_ms = clock_mono_ms();
+    double passed_s = (double)(now_ms - feed->credit_ms) / 1000;
+    feed->credit_ms = now_ms;
+    feed->row_credit += rows * passed_s;
+    feed->byte_credit += bytes * passed_s;
+    if (feed->row_credit > rows * CREDIT_S)
+        feed->row_credit = rows * CREDIT_S;
+    if (feed->byte_credit > bytes * CREDIT_S)
+        feed->byte_credit = bytes * CREDIT_S;
+}
+
+/* What goes beyond the credit is paid back before the next. */
+static bool has_credit(size_t index, void *context)
+{
+    struct capture *capture = context;
+    struct feed *feed = &capture->feeds[index];
+    const struct config_family *config = feed->family->config;
+    refill(feed);
+    return (config->snapshot.max_documents_per_second <= 0 || feed->row_credit > 0) &&
+           (config->snapshot.max_mib_per_second <= 0 || feed->byte_credit > 0);
+}
+
+/* Of a slow snapshot packets are small, or it would go by fits and starts. */
+static size_t packet_rows(const struct feed *feed)
+{
+    int64_t limit = feed->family->config->snapshot.max_documents_per_second;
+    if (limit <= 0 || limit / PACKETS_PER_S >= PACKET_ROWS)
+        return PACKET_ROWS;
+    return limit < PACKETS_PER_S ? 1 : (size_t)(limit / PACKETS_PER_S);
+}
+
+static void note_rate(struct capture *capture, struct feed *feed, int64_t rows)
+{
+    int64_t now_ms = clock_mono_ms();
+    feed->rate_rows += rows;
+    if (feed->rate_ms == 0)
+        feed->rate_ms = now_ms;
+    if (now_ms - feed->rate_ms < RATE_EVERY_MS)
+        return;
+    capture_state(capture, feed)->rows_per_second =
+        feed->rate_rows * 1000 / (now_ms - feed->rate_ms);
+    feed->rate_ms = now_ms;
+    feed->rate_rows = 0;
+}
+
+/* --- Reading --- */
+
+static void start_reader(struct capture *capture, struct slice *slice, size_t index, size_t range)
+{
+    struct feed *feed = &capture->feeds[index];
+    const struct checkpoint_family *state = capture_state(capture, feed);
+    const struct snapshot_range *part = &state->ranges[range];
     struct cluster_time since;
     /* the position is an opening token's time at the earliest, which lies one ordinal ahead of an
      * idle cluster; the stream delivers everything from there on */
     if (!token_time(capture->position, &since))
         since = (struct cluster_time){1, 0};
-    struct scan_options options = {
-        .pool = capture->agent->pool,
-        .database = capture->database,
-        .collection = feed->family->config->source.collection,
-        .projection = shape_projection(feed->family->shape),
-        .after = state->ranges[0].cursor,
-        .since = cluster_time_before(since),
+    struct reader_options options = {
+        .scan = {.pool = capture->agent->pool,
+                 .database = capture->database,
+                 .collection = feed->family->config->source.collection,
+                 .projection = shape_projection(feed->family->shape),
+                 .after = part->cursor ? part->cursor : part->min,
+                 .upto = part->max,
+                 .clustered = feed->clustered,
+                 .since = cluster_time_before(since)},
+        .family = feed->family,
+        .feed = index,
+        .range = range,
+        .ver_size = strlen(state->t0),
+        .max_size = feed->max_size,
+        .until_ms = slice->until_ms,
+        .packet_rows = packet_rows(feed),
     };
-    CLEANUP(scan_closep) struct scan *scan = NULL;
-    bool ended;
-    if (!scan_open(&options, &scan, err) ||
-        !read_rows(capture, index, scan, clock_mono_ms() + slice_ms, &ended, err))
+    feed->taken[range] = true;
+    slice->readers++;
+    reader_team_add(slice->team, &options);
+}
+
+/* Starts readers for ranges that nobody has begun in this slice. */
+static void start_readers(struct capture *capture, struct slice *slice, size_t index)
+{
+    struct feed *feed = &capture->feeds[index];
+    const struct checkpoint_family *state = capture_state(capture, feed);
+    if (!is_due(capture, feed) || clock_mono_ms() >= slice->until_ms)
+        return;
+    size_t active = reader_team_active(slice->team, index);
+    size_t most = (size_t)feed->family->config->snapshot.parallelism;
+    for (size_t i = 0; i < state->range_count && active < most; i++) {
+        if (state->ranges[i].done || feed->taken[i] || slice->readers >= LIMIT_SNAPSHOT_READERS)
+            continue;
+        start_reader(capture, slice, index, i);
+        active++;
+    }
+}
+
+static size_t count_active(struct capture *capture, struct slice *slice)
+{
+    size_t active = 0;
+    for (size_t i = 0; i < capture->feed_count; i++)
+        active += reader_team_active(slice->team, i);
+    slice->readers = active;
+    return active;
+}
+
+static bool append_rows(struct capture *capture, const struct packet *packet, struct err *err)
+{
+    const struct feed *feed = &capture->feeds[packet->feed];
+    const struct checkpoint_family *state = capture_state(capture, feed);
+    const char *at = packet->data;
+    for (size_t i = 0; i < packet->row_count; i++) {
+        const struct packet_row *row = &packet->rows[i];
+        struct record record = {.key = at,
+                                .key_size = row->key_size,
+                                .value = row->op == ITEM_DELETE ? NULL : at + row->key_size,
+                                .value_size = row->value_size,
+                                .op = row->op,
+                                .gen = state->gen,
+                                .ver = state->t0};
+        if (!capture_append(capture, feed, &record, err))
+            return false;
+        at += row->key_size + row->value_size;
+    }
+    return true;
+}
+
+static void mark(struct capture *capture, const struct packet *packet, enum mark_kind kind)
+{
+    const struct feed *feed = &capture->feeds[packet->feed];
+    bool carries = kind == MARK_CURSOR || !packet->cursor;
+    ring_mark(capture->ring,
+              &(struct mark){.kind = kind,
+                             .feed = packet->feed,
+                             .range = packet->range,
+                             .gen = capture_state(capture, feed)->gen,
+                             .rows = carries ? packet->read_rows : 0,
+                             .cursor = kind == MARK_CURSOR ? bson_copy(packet->cursor) : NULL});
+}
+
+static bool take_packet(struct capture *capture, const struct packet *packet, struct err *err)
+{
+    struct feed *feed = &capture->feeds[packet->feed];
+    feed->row_credit -= (double)packet->read_rows;
+    feed->byte_credit -= (double)packet->read_bytes;
+    note_rate(capture, feed, packet->read_rows);
+    if (!append_rows(capture, packet, err))
         return false;
-    /* the next slice begins at the durable cursor: what is in flight must land first */
-    return capture_flush(capture, 600000, err);
+    if (packet->cursor)
+        mark(capture, packet, MARK_CURSOR);
+    if (packet->ended)
+        mark(capture, packet, MARK_END);
+    if (packet->failed)
+        *err = packet->err;
+    return !packet->failed;
+}
+
+static bool run_slice(struct capture *capture, struct slice *slice, struct err *err)
+{
+    while (!capture_stopping(capture)) {
+        for (size_t i = 0; i < capture->feed_count; i++)
+            start_readers(capture, slice, i);
+        struct packet *packet = reader_team_take(slice->team, TAKE_MS, has_credit, capture);
+        bool ok = !packet || take_packet(capture, packet, err);
+        bool taken = packet != NULL;
+        packet_free(packet);
+        if (!ok || !capture_tick(capture, 0, err))
+            return false;
+        size_t active = count_active(capture, slice);
+        int64_t over_ms = clock_mono_ms() - slice->until_ms;
+        /* what waits for its credit when the slice is over is read again in the next */
+        if (active == 0 || (over_ms >= 0 && !taken && capture_is_throttled(capture)))
+            return true;
+        if (over_ms >= OVERDUE_MS)
+            return err_set(err, ERR_RETRY, ERR_STATE, 0,
+                           "snapshot: the server has not answered for %" PRId64 " s",
+                           over_ms / 1000);
+    }
+    return true;
+}
+
+bool capture_is_throttled(struct capture *capture)
+{
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        if (!has_credit(i, capture))
+            return true;
+    }
+    return false;
+}
+
+bool capture_slice(struct capture *capture, int64_t slice_ms, struct err *err)
+{
+    struct slice slice = {.team = reader_team_new(), .until_ms = clock_mono_ms() + slice_ms};
+    for (size_t i = 0; i < capture->feed_count; i++)
+        memset(capture->feeds[i].taken, 0, sizeof capture->feeds[i].taken);
+    bool ok = run_slice(capture, &slice, err);
+    reader_team_end(slice.team);
+    /* the next slice begins at the durable cursors: what is in flight must land first */
+    return ok && capture_flush(capture, FLUSH_SLICE_MS, err);
+}
+
+/* --- The end --- */
+
+static bool is_read(const struct checkpoint_family *state)
+{
+    for (size_t i = 0; i < state->range_count; i++) {
+        if (!state->ranges[i].done)
+            return false;
+    }
+    return state->range_count > 0;
 }
 
 static bool finish(struct capture *capture, const struct feed *feed, struct err *err)
@@ -139,13 +274,20 @@ static bool finish(struct capture *capture, const struct feed *feed, struct err 
     struct checkpoint_family *state = capture_state(capture, feed);
     struct worklog_topic *topic = calloc(1, sizeof *topic);
     bool ok = worklog_ensure(capture->agent->log, feed->topic, topic, err);
+    int64_t rows = 0;
+    if (ok && topic->partitions != state->partitions)
+        ok = err_set(err, ERR_RETRY, ERR_STATE, 0, "topic %s has another number of partitions now",
+                     feed->topic);
     if (ok) {
+        size_t size = (size_t)state->partitions * sizeof *state->end_offsets;
         state->end_offsets = calloc((size_t)state->partitions, sizeof *state->end_offsets);
-        memcpy(state->end_offsets, topic->high,
-               (size_t)state->partitions * sizeof *state->end_offsets);
+        memcpy(state->end_offsets, topic->high, size);
         state->state = FAMILY_STREAMING;
+        state->gaps = 0;
+        for (size_t i = 0; i < state->range_count; i++)
+            rows += state->ranges[i].rows;
         log_info("capture.snapshot.done", LOG_STR("family", feed->family->name),
-                 LOG_INT("gen", state->gen), LOG_INT("documents", state->ranges[0].rows));
+                 LOG_INT("gen", state->gen), LOG_INT("documents", rows));
     }
     free(topic);
     return ok;
@@ -156,7 +298,7 @@ bool capture_finish_snapshots(struct capture *capture, struct err *err)
     bool finished = false;
     for (size_t i = 0; i < capture->feed_count; i++) {
         struct checkpoint_family *state = capture_state(capture, &capture->feeds[i]);
-        if (!is_being_read(state) || state->range_count == 0 || !state->ranges[0].done)
+        if (!is_being_read(state) || !is_read(state))
             continue;
         if (!finish(capture, &capture->feeds[i], err))
             return false;

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of capture share: capture.c (leadership, loop), capture_stream.c (opening, events),
- * capture_emit.c (items, ring, checkpoint), capture_snapshot.c (slices). The capture's own thread
- * only, but for the flags. */
+ * capture_generation.c (beginnings), capture_emit.c (items, ring, checkpoint), capture_snapshot.c
+ * (slices), capture_watch.c (what is measured beside). The capture's own thread only, but for the
+ * flags. */
 #pragma once
 
 #include <pthread.h>
 
 #include "agent/capture.h"
+#include "agent/encoding.h"
 #include "agent/leader.h"
 #include "agent/ring.h"
-#include "base/buf.h"
+#include "base/limits.h"
 #include "cdc/source.h"
+
+struct watch;
+struct reader_team;
 
 struct feed {
     const struct family *family;
@@ -18,6 +23,20 @@ struct feed {
     int partitions;   /* of the generation */
     int64_t max_size; /* of a record in its topic; 0: not known */
     char *wanted;     /* why a new generation was asked for; NULL: none was. Under the lock */
+    bool clustered;   /* the source collection is */
+    bool taken[LIMIT_SNAPSHOT_RANGES]; /* by a reader of this slice */
+    /* what its speed limits still allow; below zero it is paid back first */
+    double row_credit;
+    double byte_credit;
+    int64_t credit_ms;
+    int64_t rate_rows; /* since rate_ms, for display */
+    int64_t rate_ms;
+};
+
+struct slice {
+    struct reader_team *team;
+    int64_t until_ms; /* monotonic */
+    size_t readers;   /* that are at work */
 };
 
 struct capture {
@@ -41,19 +60,23 @@ struct capture {
     bool is_broken;
     char *position;           /* token up to which events were appended */
     struct cluster_time seen; /* the cluster's time when it last answered */
+    struct watch *watch;
     int64_t saved_ms;
-    int64_t lag_noted_ms;
+    int64_t topics_checked_ms;
     int64_t unsaved_items;
     bool unsaved_token;
     bool unsaved_generation; /* begun, and not yet written down */
     unsigned openings;       /* failed in a row */
     bool skinny;             /* passing an event that is too large */
-    struct buf key;
-    struct buf value;
+    bool lost;               /* the history behind the durable token is gone, because of `loss` */
+    struct err loss;
+    struct encoding encoding;
 };
 
 /* How long a stop waits for what is in flight. */
 #define STOP_FLUSH_MS 3000
+/* For the deliveries of a slice of the snapshot: as long as it takes, with the lease looked at. */
+#define FLUSH_SLICE_MS 600000
 
 bool capture_stopping(const struct capture *capture);
 /* The durable state of a feed. */
@@ -73,7 +96,10 @@ struct emission {
 
 bool capture_open_writer(struct capture *capture, struct err *err) MUST_USE;
 void capture_close_writer(struct capture *capture);
-/* Appends an item, waiting while the log is full. */
+/* Appends a record, waiting while the log is full. */
+bool capture_append(struct capture *capture, const struct feed *feed, struct record *record,
+                    struct err *err) MUST_USE;
+/* Makes an item and appends it. */
 bool capture_emit(struct capture *capture, const struct emission *emission, struct err *err)
     MUST_USE;
 /* Serves deliveries, moves the durable state, saves it when due, and fails when the lease or the
@@ -88,21 +114,54 @@ void capture_set_token(struct capture *capture, char *token);
 
 /* --- capture_stream.c --- */
 
+/* The durable token is of the pipeline that is used now. */
+bool capture_same_pipeline(const struct capture *capture);
 /* Opens the stream at the durable token (or now), and begins the generations that are due. */
 bool capture_open_stream(struct capture *capture, struct err *err) MUST_USE;
 /* Emits a batch and marks its position. Fails behind the last batch of a stream: it is closed. */
 bool capture_take_batch(struct capture *capture, const struct source_batch *batch, struct err *err)
     MUST_USE;
-/* Begins a new generation for every feed, or for one: its history is not complete any more. */
-bool capture_begin_generation(struct capture *capture, struct feed *feed, const char *t0,
-                              struct err *err) MUST_USE;
+
+/* --- capture_generation.c --- */
+
+struct beginning {
+    const char *t0; /* token at which it begins */
+    const char *reason;
+    bool is_gap; /* the history was lost: not without end, one after the other */
+};
+/* A new generation of one feed, not written down yet. Where its collection is gone, or one gap follows
+ * the other, the feed stands instead and says why. */
+bool capture_begin_generation(struct capture *capture, struct feed *feed,
+                              const struct beginning *beginning, struct err *err) MUST_USE;
+/* Looks at the feeds' topics and begins the generations that are due, written down. */
+bool capture_begin_due(struct capture *capture, const char *t0, struct err *err) MUST_USE;
+/* Begins them anew for all feeds: what happened since the durable token is not known. */
+bool capture_begin_all(struct capture *capture, const char *t0, const char *reason, struct err *err)
+    MUST_USE;
+/* The feed is not fed until someone says `resume`. */
+bool capture_stands(const struct checkpoint_family *state);
+void capture_stand(struct capture *capture, const struct feed *feed, enum family_state state,
+                   const char *reason);
+/* Every few seconds: fails when a topic is not what it was. */
+bool capture_check_topics(struct capture *capture, struct err *err) MUST_USE;
 /* Begins and saves those that were asked for, at the present position. */
 bool capture_begin_wanted(struct capture *capture, struct err *err) MUST_USE;
 
 /* --- capture_snapshot.c --- */
 
 bool capture_snapshot_due(struct capture *capture);
-/* Reads rows of one feed for at most slice_ms. */
+/* A speed limit keeps some feed from being read. */
+bool capture_is_throttled(struct capture *capture);
+/* Reads rows of all feeds that are due, for at most slice_ms. */
 bool capture_slice(struct capture *capture, int64_t slice_ms, struct err *err) MUST_USE;
 /* Writes GEN_SNAPSHOT_DONE for feeds whose rows are all delivered. */
 bool capture_finish_snapshots(struct capture *capture, struct err *err) MUST_USE;
+
+/* --- capture_watch.c --- */
+
+/* Measured beside, on a thread of its own: a server that does not answer holds nothing up. */
+struct watch *watch_new(struct capture *capture);
+void watch_free(struct watch *watch);
+/* To be called often: notes the lag every two seconds, looks at the oplog every ten, and warns before
+ * the durable token falls out of it. */
+void watch_tick(struct watch *watch, const struct capture *capture);

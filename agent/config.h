@@ -45,6 +45,7 @@ struct config_pairs {
 struct config_mongodb {
     char *uri;
     char *state_database;
+    double min_oplog_headroom; /* part of the oplog's window */
 };
 
 struct config_worklog {
@@ -149,6 +150,7 @@ struct config_family {
     struct {
         int64_t parallelism;
         int64_t max_documents_per_second; /* -1: none */
+        int64_t max_mib_per_second;       /* -1: none */
     } snapshot;
     int64_t quarantine_retry_every_ms;
     struct {

@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 struct leader {
@@ -20,14 +20,7 @@ struct leader {
 /* True when the leader is to stop. */
 static bool wait_or_stop(struct leader *leader, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_deadline(ms);
     pthread_mutex_lock(&leader->lock);
     while (!leader->stop && pthread_cond_timedwait(&leader->wake, &leader->lock, &until) == 0)
         ;

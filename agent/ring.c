@@ -6,8 +6,8 @@
 
 #include "base/limits.h"
 
-/* Room for the marks that follow the last record: a token, and two for each feed. */
-#define MARK_ROOM 2048
+/* Room for the marks that follow the last record: a token, and two for each range that is read. */
+#define MARK_ROOM 4096
 
 struct entry {
     bool done;
@@ -102,7 +102,8 @@ static struct mark *superseded(const struct ring *ring, const struct mark *mark)
         struct mark *before = entry_of(ring, ticket - 1)->mark;
         if (!before)
             return NULL;
-        if (before->kind == mark->kind && (mark->kind == MARK_TOKEN || before->feed == mark->feed))
+        bool same = before->feed == mark->feed && before->range == mark->range;
+        if (before->kind == mark->kind && (mark->kind == MARK_TOKEN || same))
             return before;
     }
     return NULL;

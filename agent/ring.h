@@ -13,8 +13,8 @@
 
 enum mark_kind {
     MARK_TOKEN,  /* the stream is durable up to `token` */
-    MARK_CURSOR, /* the snapshot of feed `feed` is durable up to `cursor` */
-    MARK_END,    /* the snapshot of feed `feed` has been read to its end */
+    MARK_CURSOR, /* range `range` of the snapshot of feed `feed` is durable up to `cursor` */
+    MARK_END,    /* that range has been read to its end */
 };
 
 struct mark {
@@ -22,6 +22,7 @@ struct mark {
     char *token;    /* owned */
     bson_t *cursor; /* owned */
     size_t feed;
+    size_t range;
     int64_t gen;  /* CURSOR, END: the generation whose rows were read */
     int64_t rows; /* read since the last mark of this feed */
 };
@@ -37,8 +38,9 @@ size_t ring_records(const struct ring *ring); /* not yet done */
 uint64_t ring_record(struct ring *ring);
 void ring_done(struct ring *ring, uint64_t ticket);
 /* Puts a mark behind everything so far; takes what it points to. Of the marks behind the last record,
- * one of the same kind and feed takes the place of the one before it, with the rows of both: however
- * many there are while deliveries stand still, they need no more room than one per kind and feed. */
+ * one of the same kind, feed and range takes the place of the one before it, with the rows of both:
+ * however many there are while deliveries stand still, they need no more room than one per kind, feed
+ * and range. */
 void ring_mark(struct ring *ring, const struct mark *mark);
 /* The next mark whose records are all done; the caller frees what it points to. */
 bool ring_take(struct ring *ring, struct mark *mark);

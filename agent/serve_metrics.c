@@ -194,18 +194,37 @@ static void version_states(const cJSON *status, struct buf *out)
     }
 }
 
+struct source_series {
+    struct metric metric;
+    const char *field;
+    int64_t unit_ms;
+};
+
 static void source_gauges(const cJSON *status, struct buf *out)
 {
-    static const struct metric lag = {"vectail_source_lag_seconds", "gauge", "seconds",
-                                      "How far the durable token is behind."};
+    static const struct source_series all[] = {
+        {{"vectail_source_lag_seconds", "gauge", "seconds",
+          "How far the stream is behind the cluster."},
+         "lag_ms",
+         1},
+        {{"vectail_oplog_window_seconds", "gauge", "seconds", "History that the oplog holds."},
+         "oplog_window_s",
+         1000},
+        {{"vectail_oplog_headroom_seconds", "gauge", "seconds",
+          "Of the oplog's window, what lies before the durable token: at 0 the history is lost."},
+         "headroom_s",
+         1000},
+    };
     const cJSON *family;
-    head(&lag, out);
-    cJSON_ArrayForEach(family, json_get(status, "families"))
-    {
-        int64_t ms;
-        struct labels labels = {.family = text_of(family, "family")};
-        if (json_get_int(json_get(family, "source"), "lag_ms", &ms))
-            sample_seconds("vectail_source_lag_seconds", &labels, ms, out);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        head(&all[i].metric, out);
+        cJSON_ArrayForEach(family, json_get(status, "families"))
+        {
+            int64_t number;
+            struct labels labels = {.family = text_of(family, "family")};
+            if (json_get_int(json_get(family, "source"), all[i].field, &number))
+                sample_seconds(all[i].metric.name, &labels, number * all[i].unit_ms, out);
+        }
     }
 }
 

@@ -115,29 +115,42 @@ bool stats_set(struct docstore *docs, const char *name, const char *build_id,
     return ok;
 }
 
-bool stats_set_lag(struct docstore *docs, const char *capture_id, int64_t lag_ms, struct err *err)
+bool stats_set_capture(struct docstore *docs, const char *capture_id,
+                       const struct capture_stats *stats, struct err *err)
 {
     struct doc_ref ref = {.collection = "stats", .id = capture_id, .counter = "rev"};
     bson_t set = BSON_INITIALIZER;
-    bson_append_int64(&set, "lag_ms", -1, lag_ms);
+    bson_append_int64(&set, "lag_ms", -1, stats->lag_ms);
+    bson_append_int64(&set, "oplog_window_s", -1, stats->oplog_window_s);
+    bson_append_int64(&set, "headroom_s", -1, stats->headroom_s);
+    bson_append_bool(&set, "headroom_low", -1, stats->headroom_low);
     bson_append_date_time(&set, "at", -1, clock_wall_ms());
     bool ok = docstore_note(docs, &ref, &set, NULL, err);
     bson_destroy(&set);
     return ok;
 }
 
-bool stats_lag(struct docstore *docs, const char *capture_id, int64_t *lag_ms, struct err *err)
+static int64_t int_in(const bson_t *doc, const char *name)
+{
+    bson_iter_t iter;
+    return bson_iter_init_find(&iter, doc, name) ? bson_iter_as_int64(&iter) : -1;
+}
+
+bool stats_load_capture(struct docstore *docs, const char *capture_id, struct capture_stats *out,
+                        struct err *err)
 {
     struct doc_ref ref = {.collection = "stats", .id = capture_id, .counter = "rev"};
     bson_t *doc = NULL;
     bson_iter_t iter;
-    *lag_ms = -1;
+    *out = CAPTURE_STATS_UNKNOWN;
     if (!docstore_load(docs, &ref, &doc, NULL, err))
         return false;
-    bool fresh = doc && bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter) &&
-                 clock_wall_ms() - bson_iter_date_time(&iter) < STATS_FRESH_MS;
-    if (fresh && bson_iter_init_find(&iter, doc, "lag_ms"))
-        *lag_ms = bson_iter_as_int64(&iter);
+    if (doc && bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter) &&
+        clock_wall_ms() - bson_iter_date_time(&iter) < STATS_FRESH_MS)
+        *out = (struct capture_stats){.lag_ms = int_in(doc, "lag_ms"),
+                                      .oplog_window_s = int_in(doc, "oplog_window_s"),
+                                      .headroom_s = int_in(doc, "headroom_s"),
+                                      .headroom_low = int_in(doc, "headroom_low") == 1};
     bson_destroy(doc);
     return true;
 }

@@ -44,12 +44,20 @@ bool stats_add(struct docstore *docs, const char *name, const char *build_id,
 /* Sets the other fields. */
 bool stats_set(struct docstore *docs, const char *name, const char *build_id,
                const struct version_stats *now, struct err *err) MUST_USE;
-/* How far a capture's stream is behind the cluster, as of now; written by its leader, about every two
- * seconds, under the checkpoint's id. */
-bool stats_set_lag(struct docstore *docs, const char *capture_id, int64_t lag_ms, struct err *err)
-    MUST_USE;
-/* *lag_ms is -1 when nobody has said so lately. */
-bool stats_lag(struct docstore *docs, const char *capture_id, int64_t *lag_ms, struct err *err)
-    MUST_USE;
+/* What the leader of a capture measures about its source, about every two seconds; under the
+ * checkpoint's id. -1: unknown. */
+struct capture_stats {
+    int64_t lag_ms;         /* of the stream behind the cluster */
+    int64_t oplog_window_s; /* what the oplog holds */
+    int64_t headroom_s;     /* of that, what lies before the durable token */
+    bool headroom_low;
+};
+#define CAPTURE_STATS_UNKNOWN                                                                      \
+    ((struct capture_stats){.lag_ms = -1, .oplog_window_s = -1, .headroom_s = -1})
+bool stats_set_capture(struct docstore *docs, const char *capture_id,
+                       const struct capture_stats *stats, struct err *err) MUST_USE;
+/* All unknown when nobody has said so lately. */
+bool stats_load_capture(struct docstore *docs, const char *capture_id, struct capture_stats *out,
+                        struct err *err) MUST_USE;
 
 void stats_fini(struct version_stats *stats);

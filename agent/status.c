@@ -51,7 +51,7 @@ static const char *speaking_build(const struct view *view)
 struct progress {
     struct checkpoint checkpoint;
     struct lease_info lease;
-    int64_t lag_ms; /* of the stream behind the cluster; -1: unknown */
+    struct capture_stats stats;
     bool found;
 };
 
@@ -66,13 +66,13 @@ static bool load_progress(const struct view *view, struct progress *out, struct 
     const struct config *config = view->request->config;
     bool memory = config->worklog.driver == WORKLOG_MEMORY;
     const char *build_id = memory ? speaking_build(view) : NULL;
-    *out = (struct progress){.lag_ms = -1};
+    *out = (struct progress){.stats = CAPTURE_STATS_UNKNOWN};
     if (!view->database || (memory && !build_id))
         return true;
     char *id = capture_id(config, view->database, build_id);
     bool ok =
         checkpoint_load(view->request->docs, id, &out->found, &out->checkpoint, &out->lease, err);
-    ok = ok && stats_lag(view->request->docs, id, &out->lag_ms, err);
+    ok = ok && stats_load_capture(view->request->docs, id, &out->stats, err);
     free(id);
     return ok;
 }
@@ -99,7 +99,11 @@ static cJSON *snapshot_entry(const struct checkpoint_family *state)
     json_add_int(entry, "done", rows);
     /* an estimate that the rows have outrun, or documents that came and went */
     int64_t total = begun ? state->total_rows : -1;
-    add_known(entry, "total", done || (total >= 0 && total < rows) ? rows : total);
+    total = done || (total >= 0 && total < rows) ? rows : total;
+    add_known(entry, "total", total);
+    int64_t rate = begun && !done ? state->rows_per_second : 0;
+    add_known(entry, "documents_per_second", done ? -1 : rate);
+    add_known(entry, "eta_s", done ? 0 : total >= 0 && rate > 0 ? (total - rows) / rate : -1);
     return entry;
 }
 
@@ -113,12 +117,13 @@ static cJSON *source_entry(const struct view *view, const struct progress *progr
     json_add_string(entry, "database", view->database);
     json_add_string(entry, "collection", view->collection);
     add_known(entry, "documents", estimate(view, state));
-    add_known(entry, "lag_ms", leads ? progress->lag_ms : -1);
+    add_known(entry, "lag_ms", leads ? progress->stats.lag_ms : -1);
     add_known(entry, "token_age_ms",
               !progress->found || lease->saved_ms == 0 ? -1
               : age_ms < 0                             ? 0
                                                        : age_ms);
-    json_add_null(entry, "oplog_window_s");
+    add_known(entry, "oplog_window_s", leads ? progress->stats.oplog_window_s : -1);
+    add_known(entry, "headroom_s", leads ? progress->stats.headroom_s : -1);
     json_add_string(entry, "leader", leads ? lease->holder : NULL);
     add_known(entry, "term", progress->found ? lease->term : -1);
     json_add(entry, "snapshot", snapshot_entry(state));
@@ -207,6 +212,17 @@ static bool alias_entry(const struct view *view, cJSON **out, struct err *err)
     return true;
 }
 
+/* Why the family does not get on, or soon will not. */
+static const char *reason_of(const struct view *view, const struct progress *progress,
+                             const struct checkpoint_family *state)
+{
+    if (state && state->reason)
+        return state->reason;
+    if (view->agent_running && progress->stats.headroom_low)
+        return "the stream is so far behind that its place may fall out of the oplog";
+    return NULL;
+}
+
 static bool add_family(struct view *view, const struct progress *progress, cJSON *families,
                        struct err *err)
 {
@@ -223,7 +239,7 @@ static bool add_family(struct view *view, const struct progress *progress, cJSON
     cJSON *entry = json_object();
     json_add_string(entry, "family", view->name);
     json_add_string(entry, "state", family_state_name(state ? state->state : FAMILY_STARTING));
-    json_add_string(entry, "reason", state ? state->reason : NULL);
+    json_add_string(entry, "reason", reason_of(view, progress, state));
     json_add_int(entry, "generation", state ? state->gen : 0);
     json_add_bool(entry, "agent_running", view->agent_running);
     json_add_bool(entry, "configured", view->config != NULL);

@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 struct background {
     pthread_t thread;
@@ -103,11 +104,7 @@ bool background_wait(struct background *background)
 
 bool background_wait_ms(struct background *background, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (ms % 1000) * 1000000;
-    until.tv_sec += ms / 1000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    struct timespec until = clock_deadline(ms);
     pthread_mutex_lock(&background->lock);
     bool late = false;
     while (background->job && !late)

@@ -143,3 +143,13 @@ int64_t backoff_ms(unsigned attempt, int64_t base_ms, int64_t max_ms)
     int64_t half = whole / 2;
     return half + (int64_t)(random_u64() % (uint64_t)(whole - half + 1));
 }
+
+struct timespec clock_deadline(int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (ms % 1000) * 1000000;
+    until.tv_sec += ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    return until;
+}

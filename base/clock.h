@@ -4,11 +4,15 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 int64_t clock_mono_ms(void); /* never goes back; only differences mean something */
 int64_t clock_mono_us(void);
 int64_t clock_wall_ms(void); /* since 1970-01-01 UTC */
 void clock_sleep_ms(int64_t ms);
+/* `ms` from now by the real monotonic clock: for pthread_cond_timedwait() on a condition that goes by
+ * CLOCK_MONOTONIC. */
+struct timespec clock_deadline(int64_t ms);
 
 /* "2025-08-12T09:30:00.123Z" of a wall time; `out` holds at least 25 bytes. */
 void clock_format(int64_t wall_ms, char out[static 32]);

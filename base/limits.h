@@ -14,6 +14,10 @@
 #define LIMIT_TOKEN_SIZE (2 * LIMIT_KEY_SIZE + 4 * KIB)
 /* Of what one family's in-flight ring may hold. */
 #define LIMIT_RING_ENTRIES ((size_t)100000)
+/* Threads that read a snapshot at the same time, over all families of a source database, and the
+ * ranges that one collection is cut into. */
+#define LIMIT_SNAPSHOT_READERS ((size_t)16)
+#define LIMIT_SNAPSHOT_RANGES ((size_t)64)
 #define LIMIT_HTTP_REPLY_SIZE (256 * MIB)
 #define LIMIT_HTTP_BODY_SIZE (64 * MIB)
 #define LIMIT_JSON_DEPTH 200

@@ -38,6 +38,14 @@ bool worklog_ensure(struct worklog *log, const char *topic, struct worklog_topic
     return log->ops->ensure(log, topic, out, err);
 }
 
+bool worklog_look(struct worklog *log, const char *topic, bool *found, struct worklog_topic *out,
+                  struct err *err)
+{
+    memset(out, 0, sizeof(*out));
+    *found = false;
+    return log->ops->look(log, topic, found, out, err);
+}
+
 bool worklog_remove(struct worklog *log, const char *topic, struct err *err)
 {
     return log->ops->remove(log, topic, err);

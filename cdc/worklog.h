@@ -106,6 +106,9 @@ DEFINE_FREEP(struct worklog, worklog_close)
  * are made beforehand and it is missing: RETRY, with the exact command in the text. */
 bool worklog_ensure(struct worklog *log, const char *topic, struct worklog_topic *out,
                     struct err *err) MUST_USE;
+/* What the topic is now, without making one: *found false when there is none. max_size stays 0. */
+bool worklog_look(struct worklog *log, const char *topic, bool *found, struct worklog_topic *out,
+                  struct err *err) MUST_USE;
 /* Removes the topic and what belongs to it. For tests and `remove`. */
 bool worklog_remove(struct worklog *log, const char *topic, struct err *err) MUST_USE;
 

@@ -259,6 +259,7 @@ const struct worklog_ops worklog_kafka_ops = {
     .open = kafka_open,
     .close = kafka_close,
     .ensure = kafka_ensure,
+    .look = kafka_look,
     .remove = kafka_remove,
     .positions = kafka_positions,
     .seed = kafka_seed,

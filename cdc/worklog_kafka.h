@@ -79,6 +79,8 @@ bool kafka_is_usable(rd_kafka_t *client, struct err *err) MUST_USE;
 /* Slots of the ops table, by file. */
 bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic *out,
                   struct err *err);
+bool kafka_look(struct worklog *base, const char *topic, bool *found, struct worklog_topic *out,
+                struct err *err);
 bool kafka_remove(struct worklog *base, const char *topic, struct err *err);
 bool kafka_positions(struct worklog *base, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err);

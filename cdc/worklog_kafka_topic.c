@@ -181,8 +181,8 @@ static bool kafka_count(const struct rd_kafka_metadata *metadata, const char *na
     return true;
 }
 
-static bool kafka_look(struct kafka_log *log, const char *topic, struct worklog_topic *out,
-                       struct err *err)
+static bool kafka_describe_topic(struct kafka_log *log, const char *topic,
+                                 struct worklog_topic *out, struct err *err)
 {
     CLEANUP(rd_kafka_topic_destroyp)
     rd_kafka_topic_t *handle = rd_kafka_topic_new(log->admin, topic, NULL);
@@ -198,14 +198,31 @@ static bool kafka_look(struct kafka_log *log, const char *topic, struct worklog_
     return counted && kafka_watermarks(log, topic, out->partitions, out->low, out->high, err);
 }
 
-/* A topic that was just made is not known everywhere at once. */
-static bool kafka_is_appearing(const struct err *err)
+static bool kafka_is_unknown(const struct err *err)
 {
     return err->domain == ERR_KAFKA && (err->code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
                                         err->code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
-                                        err->code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-                                        err->code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
-                                        err->code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
+                                        err->code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
+}
+
+bool kafka_look(struct worklog *base, const char *topic, bool *found, struct worklog_topic *out,
+                struct err *err)
+{
+    struct err why = {0};
+    *found = kafka_describe_topic((struct kafka_log *)base, topic, out, &why);
+    if (*found || kafka_is_unknown(&why))
+        return true;
+    if (err)
+        *err = why;
+    return false;
+}
+
+/* A topic that was just made is not known everywhere at once. */
+static bool kafka_is_appearing(const struct err *err)
+{
+    return kafka_is_unknown(err) ||
+           (err->domain == ERR_KAFKA && (err->code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+                                         err->code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION));
 }
 
 bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic *out,
@@ -224,7 +241,7 @@ bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic 
     out->max_size = settings.found ? settings.max_message_bytes : MAX_MESSAGE_BYTES;
     int64_t deadline_ms = clock_mono_ms() + APPEAR_TIMEOUT_MS;
     struct err why = {0};
-    while (!kafka_look(log, topic, out, &why)) {
+    while (!kafka_describe_topic(log, topic, out, &why)) {
         if (!kafka_is_appearing(&why) || clock_mono_ms() >= deadline_ms) {
             if (err)
                 *err = why;

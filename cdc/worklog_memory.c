@@ -99,6 +99,30 @@ struct memory_group *memory_group_of(struct memory_topic *topic, const char *nam
     return group;
 }
 
+/* Under the mutex. */
+static void memory_describe(const struct memory_topic *topic, struct worklog_topic *out)
+{
+    out->partitions = topic->count;
+    for (int p = 0; p < topic->count; p++) {
+        out->low[p] = topic->partitions[p].low;
+        out->high[p] = topic->partitions[p].high;
+    }
+}
+
+static bool memory_look(struct worklog *base, const char *name, bool *found,
+                        struct worklog_topic *out, struct err *err)
+{
+    (void)err;
+    struct memory_log *log = (struct memory_log *)base;
+    pthread_mutex_lock(&log->mutex);
+    const struct memory_topic *topic = memory_topic_any(log, name);
+    *found = topic && !topic->removed;
+    if (*found)
+        memory_describe(topic, out);
+    pthread_mutex_unlock(&log->mutex);
+    return true;
+}
+
 static bool memory_ensure(struct worklog *base, const char *name, struct worklog_topic *out,
                           struct err *err)
 {
@@ -109,11 +133,7 @@ static bool memory_ensure(struct worklog *base, const char *name, struct worklog
     if (!topic)
         topic = memory_topic_add(log, name);
     topic->removed = false;
-    out->partitions = topic->count;
-    for (int p = 0; p < topic->count; p++) {
-        out->low[p] = topic->partitions[p].low;
-        out->high[p] = topic->partitions[p].high;
-    }
+    memory_describe(topic, out);
     pthread_mutex_unlock(&log->mutex);
     return true;
 }
@@ -244,6 +264,7 @@ const struct worklog_ops worklog_memory_ops = {
     .open = memory_open,
     .close = memory_close,
     .ensure = memory_ensure,
+    .look = memory_look,
     .remove = memory_remove,
     .positions = memory_positions,
     .seed = memory_seed,

@@ -14,6 +14,8 @@ struct worklog_ops {
     void (*close)(struct worklog *log);
     bool (*ensure)(struct worklog *log, const char *topic, struct worklog_topic *out,
                    struct err *err);
+    bool (*look)(struct worklog *log, const char *topic, bool *found, struct worklog_topic *out,
+                 struct err *err);
     bool (*remove)(struct worklog *log, const char *topic, struct err *err);
     bool (*positions)(struct worklog *log, const char *topic, const char *group,
                       struct worklog_position *positions, int count, struct err *err);

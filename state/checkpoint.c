@@ -48,6 +48,7 @@ void checkpoint_family_fini(struct checkpoint_family *family)
     bson_free(family->reason);
     bson_free(family->start_offsets);
     bson_free(family->end_offsets);
+    bson_free(family->high_offsets);
     for (size_t i = 0; i < family->range_count; i++)
         range_fini(&family->ranges[i]);
     bson_free(family->ranges);
@@ -126,6 +127,8 @@ static void put_family(bson_t *array, const char *key, const struct checkpoint_f
     doc_put_int(&doc, "partitions", family->partitions);
     put_offsets(&doc, "start_offsets", family->start_offsets, family->partitions);
     put_offsets(&doc, "end_offsets", family->end_offsets, family->partitions);
+    put_offsets(&doc, "high_offsets", family->high_offsets, family->partitions);
+    doc_put_int(&doc, "gaps", family->gaps);
     BSON_APPEND_ARRAY_BEGIN(&doc, "ranges", &ranges);
     for (size_t i = 0; i < family->range_count; i++) {
         char text[16];
@@ -135,6 +138,7 @@ static void put_family(bson_t *array, const char *key, const struct checkpoint_f
     }
     bson_append_array_end(&doc, &ranges);
     doc_put_int(&doc, "total_rows", family->total_rows);
+    doc_put_int(&doc, "rows_per_second", family->rows_per_second);
     bson_append_document_end(array, &doc);
 }
 
@@ -211,8 +215,11 @@ static void read_family(struct doc_reader *reader, struct checkpoint_family *out
     out->partitions = (int)doc_int(reader, "partitions", 0);
     out->start_offsets = offsets_of(reader, "start_offsets", out->partitions);
     out->end_offsets = offsets_of(reader, "end_offsets", out->partitions);
+    out->high_offsets = offsets_of(reader, "high_offsets", out->partitions);
+    out->gaps = (int)doc_int(reader, "gaps", 0);
     read_ranges(reader, out);
     out->total_rows = doc_int(reader, "total_rows", -1);
+    out->rows_per_second = doc_int(reader, "rows_per_second", 0);
 }
 
 static void read_checkpoint(struct doc_reader *reader, struct checkpoint *out)

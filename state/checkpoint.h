@@ -41,9 +41,13 @@ struct checkpoint_family {
     int partitions;
     int64_t *start_offsets; /* [partitions] */
     int64_t *end_offsets;   /* [partitions]; NULL until GEN_SNAPSHOT_DONE */
+    int64_t *
+        high_offsets; /* [partitions]; how far the topic reached when last looked at; may be NULL */
+    int gaps;         /* begun one after the other, none of them read to its end */
     struct snapshot_range *ranges;
     size_t range_count;
-    int64_t total_rows; /* estimate at the start; -1 unknown */
+    int64_t total_rows;      /* estimate at the start; -1 unknown */
+    int64_t rows_per_second; /* lately, while it is being read; for display */
 };
 
 struct checkpoint {

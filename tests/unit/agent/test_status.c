@@ -127,7 +127,11 @@ static struct lease *add_capture(const struct fixture *fixture, const char *buil
     family->ranges[0].rows = 10;
     family->total_rows = 20;
     assert_true(lease_save(lease, &checkpoint, &err));
-    assert_true(stats_set_lag(fixture->docs, id, 41000, &err));
+    assert_true(stats_set_capture(
+        fixture->docs, id,
+        &(struct capture_stats){
+            .lag_ms = 41000, .oplog_window_s = 900, .headroom_s = 100, .headroom_low = true},
+        &err));
     checkpoint_fini(&checkpoint);
     free(id);
     return lease;
