@@ -18,6 +18,9 @@
 /* How long the server may take over its own time to answer: to open a stream it reads the oplog from
  * the token on, about 100 000 entries a second; then only what is new. */
 #define OPEN_MS 3600000
+/* Openings at one token that the server has cut before it is the event that is taken for the cause. */
+#define MAX_CUTS 3
+#define CODE_TOO_LARGE 10334
 #define NEXT_MS 30000
 #define QUIET_MS 1000
 
@@ -32,6 +35,8 @@ struct source {
     void *context;
     struct source_line *line; /* while the stream is open: the cursor lives in its session */
     int64_t cursor_id;
+    int cuts; /* openings at `cut_token` in a row that lost their connection */
+    char *cut_token;
     bson_t reply;
     struct source_event *events;
     size_t capacity;
@@ -163,6 +168,7 @@ void source_free(struct source *source)
         free(source->collections[i]);
     free(source->collections);
     free(source->database);
+    free(source->cut_token);
     free(source->events);
     bson_destroy(&source->reply);
     free(source);
@@ -417,6 +423,44 @@ static void begin_open(struct source *source, const struct source_start *start)
     line_begin(source->line, &command);
 }
 
+/* An event that just fits, in a reply that does not, makes the server close the connection, at every
+ * opening, and say nothing. It has answered a moment ago, when the token was checked. */
+static void judge_cut(struct source *source, const struct source_start *start, struct err *err)
+{
+    bool cut = err->domain == ERR_MONGO && err->code == MONGOC_ERROR_STREAM_SOCKET;
+    if (!cut || !start->token || start->skinny) {
+        source->cuts = 0;
+        return;
+    }
+    if (!source->cut_token || strcmp(source->cut_token, start->token) != 0) {
+        free(source->cut_token);
+        source->cut_token = strdup(start->token);
+        source->cuts = 0;
+    }
+    if (++source->cuts < MAX_CUTS)
+        return;
+    source->cuts = 0;
+    err_set(err, ERR_RETRY, ERR_MONGO, CODE_TOO_LARGE,
+            "change stream: %d openings in a row were cut off by a server that answers otherwise: "
+            "an event that is too large for a reply",
+            MAX_CUTS);
+}
+
+static bool finish_open(struct source *source, const struct source_start *start,
+                        struct source_batch *batch, struct err *err)
+{
+    struct err why = {0};
+    if (end_call(source, OPEN_MS, 0, &why) && read_reply(source, batch, &why)) {
+        source->cuts = 0;
+        return true;
+    }
+    judge_cut(source, start, &why);
+    source_stop(source);
+    if (err)
+        *err = why;
+    return false;
+}
+
 bool source_open(struct source *source, const struct source_start *start,
                  struct source_batch *batch, struct err *err)
 {
@@ -426,10 +470,7 @@ bool source_open(struct source *source, const struct source_start *start,
     if (!line_open(source->pool, source->database, &source->line, err))
         return false;
     begin_open(source, start);
-    bool ok = end_call(source, OPEN_MS, 0, err) && read_reply(source, batch, err);
-    if (!ok)
-        source_stop(source);
-    return ok;
+    return finish_open(source, start, batch, err);
 }
 
 bool source_next(struct source *source, int64_t await_ms, struct source_batch *batch,
@@ -460,7 +501,7 @@ enum source_fault source_fault(const struct err *err)
         return SOURCE_FAULT_OVERTAKEN;
     case 280:
         return SOURCE_FAULT_UNKNOWN_TOKEN;
-    case 10334:
+    case CODE_TOO_LARGE:
         return SOURCE_FAULT_TOO_LARGE;
     default:
         return err->action == ERR_FATAL ? SOURCE_FAULT_REFUSED : SOURCE_FAULT_REOPEN;

@@ -70,8 +70,9 @@ enum source_fault {
     SOURCE_FAULT_HISTORY_LOST,  /* the token's history is gone: a gap */
     SOURCE_FAULT_OVERTAKEN,     /* open again at once; then history may be lost */
     SOURCE_FAULT_UNKNOWN_TOKEN, /* the token's event is not in this stream */
-    SOURCE_FAULT_TOO_LARGE,     /* an event over 16 MiB: go on without documents */
-    SOURCE_FAULT_REFUSED,       /* not authenticated or not allowed */
+    SOURCE_FAULT_TOO_LARGE, /* an event over 16 MiB, also where the server only shows it by closing
+                                   the connection again and again: go on without documents */
+    SOURCE_FAULT_REFUSED,   /* not authenticated or not allowed */
 };
 enum source_fault source_fault(const struct err *err);
 
