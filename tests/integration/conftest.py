@@ -7,8 +7,9 @@ import re
 
 import pytest
 
+from capture_scene import CaptureScene
 from scene import Scene, Servers
-from support import servers
+from support import recovery, servers
 
 
 @pytest.fixture(scope="session")
@@ -29,14 +30,33 @@ def kafka():
         yield server
 
 
+@pytest.fixture(scope="session")
+def mongo3():
+    with servers.mongodb3() as server:
+        yield server
+
+
+@pytest.fixture
+def capture(request, tmp_path, mongo3, kafka):
+    with CaptureScene(_name_of(request), tmp_path, mongo3, kafka) as scene:
+        yield scene
+
+
+def pytest_sessionfinish() -> None:
+    recovery.save()
+
+
 @pytest.fixture
 def scene(request, tmp_path, mongo, chroma):
     """Kafka is started for tests that ask for `worklog: kafka`, or for the fixture."""
     with_kafka = "kafka" in request.fixturenames or _worklog_of(request) == "kafka"
     broker = request.getfixturevalue("kafka") if with_kafka else None
-    name = re.sub(r"\W+", "_", request.node.name.removeprefix("test_"))[:30].strip("_")
-    with Scene(name, tmp_path, Servers(mongo, chroma, broker)) as scene:
+    with Scene(_name_of(request), tmp_path, Servers(mongo, chroma, broker)) as scene:
         yield scene
+
+
+def _name_of(request) -> str:
+    return re.sub(r"\W+", "_", request.node.name.removeprefix("test_"))[:30].strip("_")
 
 
 def _worklog_of(request) -> str | None:

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long it took, after a fault had ended, until all that was written during it was in the topic.
+
+Every test run adds its own to `recovery.json` below the build folder; scripts/recovery-table makes
+the table of docs/operations.md from that file.
+"""
+
+from __future__ import annotations
+
+import json
+
+from localservers.common import locked, write_atomically
+
+from . import BUILD
+
+FILE = BUILD / "recovery.json"
+
+
+def note(fault: str, seconds: float) -> None:
+    """Prints it, and puts it with the others of this fault."""
+    print(f"recovery: {fault}: {seconds:.1f} s")
+    _taken.setdefault(fault, []).append(round(seconds, 2))
+
+
+def save() -> None:
+    """At the end of a run: what it measured replaces what was known of the same faults."""
+    if not _taken:
+        return
+    with locked(FILE.with_suffix(".lock"), FILE.name):
+        known = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+        write_atomically(FILE, json.dumps(known | _taken, indent=2) + "\n")
+    _taken.clear()
+
+
+_taken: dict[str, list[float]] = {}
