@@ -114,7 +114,8 @@ static void write_beginning(struct capture *capture, struct feed *feed,
     state->gen++;
     state->state = FAMILY_SNAPSHOT;
     state->rows_per_second = 0;
-    set_text(&state->t0, beginning->t0);
+    free(state->t0);
+    state->t0 = strndup(beginning->t0, token_data_size(beginning->t0)); /* a ver of its rows */
     set_text(&state->family_fp, shape_fp(feed->family->shape));
     set_text(&state->reason, NULL);
     state->partitions = feed->partitions = topic->partitions;

@@ -78,7 +78,9 @@ bool capture_take_batch(struct capture *capture, const struct source_batch *batc
         if (!take_event(capture, &batch->events[i], err))
             return false;
         if ((i + 1) % MARK_EVERY == 0) {
-            capture_set_position(capture, batch->events[i].ver);
+            char *token = source_event_token(&batch->events[i]);
+            capture_set_position(capture, token);
+            free(token);
             if (!capture_tick(capture, 0, err))
                 return false;
         }

@@ -37,6 +37,7 @@ struct source {
     int64_t cursor_id;
     int cuts; /* openings at `cut_token` in a row that lost their connection */
     char *cut_token;
+    char *token; /* of the last batch */
     bson_t reply;
     struct source_event *events;
     size_t capacity;
@@ -91,6 +92,23 @@ static void append_project(bson_t *stage, bool skinny)
     bson_append_document_end(stage, &project);
 }
 
+static unsigned hex_digit(char digit)
+{
+    return digit <= '9' ? (unsigned)(digit - '0') : ((unsigned)digit | 0x20u) - 'a' + 10;
+}
+
+static void append_type_bits(bson_t *token, const char *hex)
+{
+    if (!hex)
+        return;
+    size_t size = strlen(hex) / 2;
+    uint8_t *bits = malloc(size + 1);
+    for (size_t i = 0; i < size; i++)
+        bits[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    bson_append_binary(token, "_typeBits", -1, BSON_SUBTYPE_BINARY, bits, (uint32_t)size);
+    free(bits);
+}
+
 static void append_start(bson_t *stage, const struct source_start *start)
 {
     bson_t stream, token;
@@ -99,7 +117,8 @@ static void append_start(bson_t *stage, const struct source_start *start)
         bson_append_utf8(&stream, "fullDocument", -1, "updateLookup", -1);
     if (start->token) {
         bson_append_document_begin(&stream, "startAfter", -1, &token);
-        bson_append_utf8(&token, "_data", -1, start->token, -1);
+        bson_append_utf8(&token, "_data", -1, start->token, (int)token_data_size(start->token));
+        append_type_bits(&token, token_type_bits(start->token));
         bson_append_document_end(&stream, &token);
     } else if (start->time) {
         bson_append_timestamp(&stream, "startAtOperationTime", -1, start->time->seconds,
@@ -169,6 +188,7 @@ void source_free(struct source *source)
     free(source->collections);
     free(source->database);
     free(source->cut_token);
+    free(source->token);
     free(source->events);
     bson_destroy(&source->reply);
     free(source);
@@ -308,15 +328,45 @@ static void read_document(const bson_t *event, struct source_event *out)
     out->has_document = bson_init_static(&out->full_document, data, size);
 }
 
+/* {_data: "...", _typeBits: BinData}: the latter only where `_data` does not say it all. */
+static bool read_event_token(const bson_iter_t *token, struct source_event *out)
+{
+    bson_iter_t part;
+    bson_subtype_t subtype;
+    if (!bson_iter_recurse(token, &part))
+        return false;
+    while (bson_iter_next(&part)) {
+        if (strcmp(bson_iter_key(&part), "_data") == 0 && BSON_ITER_HOLDS_UTF8(&part))
+            out->ver = bson_iter_utf8(&part, NULL);
+        else if (strcmp(bson_iter_key(&part), "_typeBits") == 0 && BSON_ITER_HOLDS_BINARY(&part))
+            bson_iter_binary(&part, &subtype, &out->type_bits_size, &out->type_bits);
+    }
+    return out->ver != NULL;
+}
+
+char *source_event_token(const struct source_event *event)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t size = strlen(event->ver), at = size;
+    char *token = malloc(size + 2 + 2 * (size_t)event->type_bits_size);
+    memcpy(token, event->ver, size);
+    if (event->type_bits_size > 0)
+        token[at++] = ':';
+    for (uint32_t i = 0; i < event->type_bits_size; i++) {
+        token[at++] = digits[event->type_bits[i] >> 4];
+        token[at++] = digits[event->type_bits[i] & 15];
+    }
+    token[at] = '\0';
+    return token;
+}
+
 static bool read_event(const struct source *source, const bson_t *event, struct source_event *out,
                        struct err *err)
 {
-    bson_iter_t iter, child;
+    bson_iter_t iter;
     *out = (struct source_event){.kind = SOURCE_OTHER};
-    if (!bson_iter_init_find(&iter, event, "_id") || !bson_iter_recurse(&iter, &child) ||
-        !bson_iter_find(&child, "_data") || !BSON_ITER_HOLDS_UTF8(&child))
+    if (!bson_iter_init_find(&iter, event, "_id") || !read_event_token(&iter, out))
         return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: an event without a token");
-    out->ver = bson_iter_utf8(&child, NULL);
     if (bson_iter_init_find(&iter, event, "wallTime") && BSON_ITER_HOLDS_DATE_TIME(&iter))
         out->time_ms = bson_iter_date_time(&iter);
     if (bson_iter_init_find(&iter, event, "operationType") && BSON_ITER_HOLDS_UTF8(&iter))
@@ -364,26 +414,30 @@ static bool read_events(struct source *source, const bson_iter_t *list, struct s
         const struct source_event *read = &source->events[batch->count++];
         const char *away = collection_of(&event, "ns");
         if (read->kind == SOURCE_REPLACED && is_source(source, away))
-            source->events[batch->count++] = (struct source_event){.kind = SOURCE_DROPPED,
-                                                                   .collection = away,
-                                                                   .ver = read->ver,
-                                                                   .time_ms = read->time_ms};
+            source->events[batch->count++] =
+                (struct source_event){.kind = SOURCE_DROPPED,
+                                      .collection = away,
+                                      .ver = read->ver,
+                                      .type_bits = read->type_bits,
+                                      .type_bits_size = read->type_bits_size,
+                                      .time_ms = read->time_ms};
     }
     batch->events = source->events;
     return true;
 }
 
-static void read_token(const bson_iter_t *token, struct source_batch *batch)
+static void keep_token(struct source *source, const struct source_event *of,
+                       struct source_batch *batch)
 {
-    bson_iter_t data;
-    if (bson_iter_recurse(token, &data) && bson_iter_find(&data, "_data") &&
-        BSON_ITER_HOLDS_UTF8(&data))
-        batch->token = bson_iter_utf8(&data, NULL);
+    free(source->token);
+    source->token = source_event_token(of);
+    batch->token = source->token;
 }
 
 static bool read_reply(struct source *source, struct source_batch *batch, struct err *err)
 {
     bson_iter_t iter, cursor;
+    struct source_event last = {0};
     *batch = (struct source_batch){0};
     if (!bson_iter_init_find(&iter, &source->reply, "cursor") || !bson_iter_recurse(&iter, &cursor))
         return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: a reply without a cursor");
@@ -392,13 +446,15 @@ static bool read_reply(struct source *source, struct source_batch *batch, struct
         if (strcmp(name, "id") == 0)
             source->cursor_id = bson_iter_as_int64(&cursor);
         else if (strcmp(name, "postBatchResumeToken") == 0)
-            read_token(&cursor, batch);
+            read_event_token(&cursor, &last);
         else if ((strcmp(name, "firstBatch") == 0 || strcmp(name, "nextBatch") == 0) &&
                  !read_events(source, &cursor, batch, err))
             return false;
     }
-    if (!batch->token && batch->count > 0)
-        batch->token = batch->events[batch->count - 1].ver;
+    if (!last.ver && batch->count > 0)
+        last = batch->events[batch->count - 1];
+    if (last.ver)
+        keep_token(source, &last, batch);
     if (!batch->token)
         return err_set(err, ERR_FATAL, ERR_DATA, 0,
                        "change stream: the server gives no post-batch resume token");

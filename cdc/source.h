@@ -51,7 +51,9 @@ struct source_event {
     bson_iter_t id;         /* documentKey._id: UPSERT, DELETE */
     bson_t full_document;   /* a view; valid if has_document */
     bool has_document;
-    const char *ver; /* _data of the event's token */
+    const char *ver;          /* _data of the event's token */
+    const uint8_t *type_bits; /* and its _typeBits; NULL: none */
+    uint32_t type_bits_size;
     int64_t time_ms; /* wall time of the commit at the server */
 };
 
@@ -59,10 +61,13 @@ struct source_event {
 struct source_batch {
     struct source_event *events;
     size_t count;
-    const char *token;                /* post-batch resume token (_data) */
+    const char *token;                /* post-batch resume token, as token.h writes it */
     struct cluster_time cluster_time; /* the server's operationTime when it answered */
     bool closed;                      /* the cursor is gone: open again after `token` */
 };
+
+/* The event's token, to go on after it; to be freed. */
+char *source_event_token(const struct source_event *event);
 
 /* What an error of a source asks for; see the protocol's table. */
 enum source_fault {

@@ -12,12 +12,29 @@ static uint32_t read_hex32(const char *text)
     return (uint32_t)strtoul(digits, NULL, 16);
 }
 
+static bool is_hex(const char *text, size_t size)
+{
+    return size % 2 == 0 && strspn(text, "0123456789ABCDEFabcdef") >= size;
+}
+
+size_t token_data_size(const char *token)
+{
+    return strcspn(token, ":");
+}
+
+const char *token_type_bits(const char *token)
+{
+    const char *colon = strchr(token, ':');
+    return colon && colon[1] ? colon + 1 : NULL;
+}
+
 bool token_time(const char *token, struct cluster_time *out)
 {
     /* cut off or changed by hand, it would be refused by the server, or taken for another time */
-    size_t size = strlen(token);
-    if (size < 18 || size % 2 != 0 || strncmp(token, "82", 2) != 0 ||
-        strspn(token, "0123456789ABCDEFabcdef") != size)
+    size_t size = token_data_size(token);
+    const char *bits = token_type_bits(token);
+    if (size < 18 || strncmp(token, "82", 2) != 0 || !is_hex(token, size) ||
+        (bits ? !is_hex(bits, strlen(bits)) : token[size] != '\0'))
         return false;
     *out = (struct cluster_time){read_hex32(token + 2), read_hex32(token + 10)};
     return true;

@@ -142,11 +142,32 @@ static void put_family(bson_t *array, const char *key, const struct checkpoint_f
     bson_append_document_end(array, &doc);
 }
 
+/* Kept as two fields: `_data` alone can be compared with a `ver`. */
+static void put_token(bson_t *doc, const char *token)
+{
+    const char *colon = token ? strchr(token, ':') : NULL;
+    if (token)
+        bson_append_utf8(doc, "token", -1, token, (int)strcspn(token, ":"));
+    else
+        doc_put_text(doc, "token", NULL);
+    doc_put_text(doc, "token_type_bits", colon ? colon + 1 : NULL);
+}
+
+static char *read_token(struct doc_reader *reader)
+{
+    char *data = doc_text(reader, "token");
+    char *bits = doc_text(reader, "token_type_bits");
+    char *token = data && bits ? bson_strdup_printf("%s:%s", data, bits) : bson_strdup(data);
+    bson_free(data);
+    bson_free(bits);
+    return token;
+}
+
 bson_t *checkpoint_encode(const struct checkpoint *checkpoint)
 {
     bson_t *doc = bson_new();
     bson_t families;
-    doc_put_text(doc, "token", checkpoint->token);
+    put_token(doc, checkpoint->token);
     doc_put_int(doc, "token_time", checkpoint->token_time);
     doc_put_text(doc, "pipeline_hash", checkpoint->pipeline_hash);
     BSON_APPEND_ARRAY_BEGIN(doc, "families", &families);
@@ -226,7 +247,7 @@ static void read_checkpoint(struct doc_reader *reader, struct checkpoint *out)
 {
     bson_iter_t iter;
     size_t count;
-    out->token = doc_text(reader, "token");
+    out->token = read_token(reader);
     out->token_time = (uint32_t)doc_int(reader, "token_time", 0);
     out->pipeline_hash = doc_text(reader, "pipeline_hash");
     if (!doc_elements(reader, "families", &iter, &count))

@@ -51,7 +51,8 @@ struct checkpoint_family {
 };
 
 struct checkpoint {
-    char *token;         /* durable resume token (_data); NULL: none yet */
+    char *token; /* durable resume token: _data, and _typeBits in hex behind a colon, if there
+                            are any; NULL: none yet */
     uint32_t token_time; /* seconds, from the token */
     char *pipeline_hash;
     struct checkpoint_family *families;

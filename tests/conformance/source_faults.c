@@ -72,6 +72,54 @@ static void a_server_that_does_not_answer_does_not_hold_up_a_stop(void **state)
     watch_end(&watch);
 }
 
+/* Of such an `_id` a token's `_data` does not say everything: alone, it is not found again, or refused. */
+static void a_stream_goes_on_after_keys_that_hold_numbers_of_any_type(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {
+        "{\"$numberLong\":\"1099511627807\"}",
+        "{\"$numberLong\":\"9223372036854775807\"}",
+        "32.5",
+        "{\"$numberDouble\":\"NaN\"}",
+        "{\"$numberDouble\":\"-Infinity\"}",
+        "-1.5e300",
+        "{\"$numberDecimal\":\"33.1\"}",
+        "{\"$numberDecimal\":\"1E+400\"}",
+        "{\"a\":[1,2.0,{\"$numberLong\":\"3\"}]}",
+        "7",
+        "\"text\"",
+    };
+    struct watch watch;
+    char *tokens[ARRAY_LEN(ids) + 1];
+    watch_begin(&watch, "numbers");
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        char json[200];
+        snprintf(json, sizeof json, "{\"insert\":\"a\",\"documents\":[{\"_id\":%s}]}", ids[i]);
+        assert_true(command(watch.database, json));
+    }
+    for (size_t seen = 0; seen < ARRAY_LEN(ids);) {
+        struct source_batch batch;
+        struct err err;
+        assert_true(source_next(watch.source, 200, &batch, &err));
+        for (size_t i = 0; i < batch.count; i++)
+            tokens[seen++] = source_event_token(&batch.events[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        struct source_batch batch;
+        struct err err;
+        if (!source_open(watch.source, &(struct source_start){.token = tokens[i]}, &batch, &err))
+            fail_msg("after %s: %s", ids[i], err.text);
+        size_t rest = batch.count;
+        while (rest < ARRAY_LEN(ids) - i - 1) {
+            assert_true(source_next(watch.source, 200, &batch, &err));
+            rest += batch.count;
+        }
+        assert_int_equal(rest, ARRAY_LEN(ids) - i - 1);
+        free(tokens[i]);
+    }
+    watch_end(&watch);
+}
+
 static void a_killed_cursor_is_an_error_to_reopen_after(void **state)
 {
     (void)state;
@@ -131,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_for_which_the_server_only_hangs_up_is_told_as_too_large),
         cmocka_unit_test(a_server_that_does_not_answer_does_not_hold_up_a_stop),
+        cmocka_unit_test(a_stream_goes_on_after_keys_that_hold_numbers_of_any_type),
         cmocka_unit_test(a_killed_cursor_is_an_error_to_reopen_after),
         cmocka_unit_test(each_error_of_the_server_has_its_fault),
     };

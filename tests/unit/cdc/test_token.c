@@ -19,6 +19,19 @@ static void a_token_tells_its_cluster_time(void **state)
     assert_int_equal(time.seconds, 0);
 }
 
+static void a_token_may_have_type_bits_behind_its_data(void **state)
+{
+    (void)state;
+    struct cluster_time time;
+    static const char token[] = "8264E5A1F0000000072B022C0100296E5A1004:820F";
+    assert_true(token_time(token, &time));
+    assert_int_equal(time.ordinal, 7);
+    assert_int_equal(token_data_size(token), sizeof token - 1 - 5);
+    assert_string_equal(token_type_bits(token), "820F");
+    assert_null(token_type_bits("8264E5A1F000000007"));
+    assert_int_equal(token_data_size("8264E5A1F000000007"), 18);
+}
+
 static void what_has_not_the_shape_of_a_token_is_none(void **state)
 {
     (void)state;
@@ -32,6 +45,10 @@ static void what_has_not_the_shape_of_a_token_is_none(void **state)
         "8264E5A1F0000000072B022C0100296Z5", /* at the end */
         " 8264E5A1F000000007",
         "8264E5A1F000000007 ",
+        "8264E5A1F000000007:",
+        "8264E5A1F000000007:8",
+        "8264E5A1F000000007:8x",
+        "8264E5A1F000000007:80:80",
     };
     struct cluster_time time;
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
@@ -71,6 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_tells_its_cluster_time),
+        cmocka_unit_test(a_token_may_have_type_bits_behind_its_data),
         cmocka_unit_test(what_has_not_the_shape_of_a_token_is_none),
         cmocka_unit_test(cluster_times_are_ordered_by_seconds_then_ordinal),
         cmocka_unit_test(the_time_before_is_lower_and_never_wraps_around),
