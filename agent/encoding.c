@@ -36,11 +36,8 @@ bool encoding_make(struct encoding *encoding, const struct encoding_input *input
     encoding->op = input->op;
     if (input->op != ITEM_UPSERT || encoding->key_too_large)
         return true;
-    bson_t kept = BSON_INITIALIZER;
     struct err why = {0};
-    shape_project(input->family->shape, input->doc, &kept);
-    bool ok = item_encode_doc(&kept, &encoding->value, &why);
-    bson_destroy(&kept);
+    bool ok = shape_encode(input->family->shape, input->doc, &encoding->value, &why);
     /* too large for an item or for the topic, or nothing that JSON can carry: the workers read it
      * themselves */
     if (encoding->value.overflow || (!ok && why.action == ERR_REJECT) ||

@@ -74,6 +74,31 @@ void buf_putc(struct buf *buf, char c)
     buf_append(buf, &c, 1);
 }
 
+void buf_putint(struct buf *buf, int64_t number)
+{
+    char text[20];
+    size_t at = sizeof text;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do {
+        text[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (number < 0)
+        text[--at] = '-';
+    buf_append(buf, text + at, sizeof text - at);
+}
+
+void buf_puthex(struct buf *buf, const void *data, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *bytes = data;
+    char *added = buf_extend(buf, size * 2); /* what is in memory is not half of it */
+    for (size_t i = 0; added && i < size; i++) {
+        *added++ = digits[bytes[i] >> 4];
+        *added++ = digits[bytes[i] & 15];
+    }
+}
+
 void buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 
@@ -26,6 +27,8 @@ void buf_clear(struct buf *buf); /* keeps the memory */
 void buf_append(struct buf *buf, const void *data, size_t size);
 void buf_puts(struct buf *buf, const char *text);
 void buf_putc(struct buf *buf, char c);
+void buf_putint(struct buf *buf, int64_t number); /* decimal; much faster than buf_printf() */
+void buf_puthex(struct buf *buf, const void *data, size_t size); /* lower case */
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Reserves `size` bytes at the end and returns them, or NULL on overflow. */
 char *buf_extend(struct buf *buf, size_t size);

@@ -52,3 +52,6 @@ char *json_canonical(const cJSON *node);
  * Invalid UTF-8 becomes U+FFFD. */
 void json_write_string(struct buf *out, const char *text, size_t size);
 void json_write_value(struct buf *out, const struct value *value);
+/* Bytes at the beginning that stand for themselves in a string literal; *foreign is set, and never
+ * cleared, when they are not all ASCII. */
+size_t json_plain_length(const char *text, size_t size, bool *foreign);

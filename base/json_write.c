@@ -24,21 +24,65 @@ static void put_escaped(struct buf *out, unsigned char c)
         buf_printf(out, "\\u%04x", c);
 }
 
-/* Bytes that stand for themselves in a string literal. */
-static size_t plain_length(const char *text, size_t size)
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Not 0 exactly when one of the eight bytes is a control character, a quote or a backslash. A byte
+ * below n borrows from the highest bit, which it has not got itself. */
+static uint64_t specials_of(uint64_t word)
 {
+    uint64_t quote = word ^ EACH_BYTE('"');
+    uint64_t backslash = word ^ EACH_BYTE('\\');
+    uint64_t below = (word - EACH_BYTE(0x20)) & ~word;
+    below |= (quote - EACH_BYTE(1)) & ~quote;
+    below |= (backslash - EACH_BYTE(1)) & ~backslash;
+    return below & EACH_BYTE(0x80);
+}
+
+size_t json_plain_length(const char *text, size_t size, bool *foreign)
+{
+    uint64_t seen = 0;
     size_t at = 0;
-    while (at < size && (unsigned char)text[at] >= 0x20 && text[at] != '"' && text[at] != '\\')
-        at++;
+    for (; size - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, text + at, sizeof word);
+        if (specials_of(word))
+            break;
+        seen |= word;
+    }
+    for (; at < size; at++) {
+        unsigned char c = (unsigned char)text[at];
+        if (c < 0x20 || c == '"' || c == '\\')
+            break;
+        seen |= c;
+    }
+    *foreign = *foreign || (seen & EACH_BYTE(0x80));
     return at;
+}
+
+/* The frequent case: nothing to be escaped or repaired. */
+static bool write_plain(struct buf *out, const char *text, size_t size)
+{
+    bool foreign = false;
+    if (json_plain_length(text, size, &foreign) != size || foreign)
+        return false;
+    char *added = buf_extend(out, size + 2);
+    if (!added)
+        return true;
+    added[0] = '"';
+    memcpy(added + 1, text, size);
+    added[size + 1] = '"';
+    return true;
 }
 
 void json_write_string(struct buf *out, const char *text, size_t size)
 {
+    if (write_plain(out, text, size))
+        return;
     bool valid = text_is_utf8(text, size);
+    bool foreign = false;
     buf_putc(out, '"');
     for (size_t at = 0; at < size;) {
-        size_t length = plain_length(text + at, size - at);
+        size_t length = json_plain_length(text + at, size - at, &foreign);
         if (valid)
             buf_append(out, text + at, length);
         else

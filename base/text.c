@@ -66,10 +66,23 @@ size_t text_decode(const char *text, size_t size, uint32_t *code_point)
     return decode(text, size, code_point, &valid);
 }
 
+/* Length of the ASCII at the beginning, or somewhat less. */
+static size_t ascii_length(const char *text, size_t size)
+{
+    size_t at = 0;
+    for (; size - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, text + at, sizeof word);
+        if (word & UINT64_C(0x8080808080808080))
+            break;
+    }
+    return at;
+}
+
 bool text_is_utf8(const char *text, size_t size)
 {
     bool valid = true;
-    for (size_t at = 0; at < size && valid;) {
+    for (size_t at = ascii_length(text, size); at < size && valid;) {
         uint32_t code_point = 0;
         at += decode(text + at, size - at, &code_point, &valid);
     }

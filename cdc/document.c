@@ -12,6 +12,7 @@
 #include "base/json_number.h"
 #include "base/limits.h"
 #include "cdc/filter.h"
+#include "cdc/item.h"
 #include "cdc/key.h"
 #include "cdc/path.h"
 
@@ -154,9 +155,9 @@ const char *shape_fp(const struct shape *shape)
     return shape->fp;
 }
 
-void shape_project(const struct shape *shape, const bson_t *doc, bson_t *out)
+bool shape_encode(const struct shape *shape, const bson_t *doc, struct buf *out, struct err *err)
 {
-    projection_apply(shape->projection, doc, out);
+    return item_encode_doc(doc, shape->projection, out, err);
 }
 
 const bson_t *shape_projection(const struct shape *shape)

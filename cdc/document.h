@@ -43,8 +43,9 @@ DEFINE_FREEP(struct shape, shape_free)
  * metadata mapping and projected paths. */
 const char *shape_fp(const struct shape *shape);
 
-/* Keeps the fields that the family uses. */
-void shape_project(const struct shape *shape, const bson_t *doc, bson_t *out);
+/* Appends the value of the document's upsert (item_encode_doc()): the fields that the family uses. */
+bool shape_encode(const struct shape *shape, const bson_t *doc, struct buf *out, struct err *err)
+    MUST_USE;
 /* The same as a find command's projection. */
 const bson_t *shape_projection(const struct shape *shape);
 /* The filter for the server's own count or match; NULL when there is none. */

@@ -4,11 +4,11 @@
  * Format: github.com/mongodb/specifications, source/extended-json/extended-json.md, version 2.1. */
 #include "cdc/item.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mongo.h"
 #include "base/text.h"
 
@@ -41,25 +41,18 @@ bool item_op_parse(const char *name, enum item_op *out)
     return false;
 }
 
-static bool put_document(struct buf *out, bson_iter_t *iter, int depth, struct err *err);
-static bool put_array(struct buf *out, bson_iter_t *iter, int depth, struct err *err);
+/* Where a value stands: how deep, and what is kept of the fields in it (NULL: all). */
+struct place {
+    const struct projection *kept;
+    int depth;
+};
+
+static bool put_document(struct buf *out, bson_iter_t *iter, struct place place, struct err *err);
+static bool put_array(struct buf *out, bson_iter_t *iter, struct place place, struct err *err);
 
 static bool refuse(struct err *err, const char *why, const char *key)
 {
     return err_set(err, ERR_REJECT, ERR_DATA, 0, "document: %s at \"%.100s\"", why, key);
-}
-
-/* Length of the bytes that need no escape; tells of those that are not ASCII. */
-static size_t plain_length(const char *text, size_t size, bool *foreign)
-{
-    size_t length = 0;
-    for (; length < size; length++) {
-        unsigned char c = (unsigned char)text[length];
-        if (c < 0x20 || c == '"' || c == '\\')
-            break;
-        *foreign = *foreign || c >= 0x80;
-    }
-    return length;
 }
 
 static void put_escaped(struct buf *out, unsigned char c)
@@ -87,18 +80,20 @@ static void put_escaped(struct buf *out, unsigned char c)
     buf_append(out, escape, 2);
 }
 
-static bool put_text(struct buf *out, const char *text, size_t size)
+/* A string literal with `after` behind it; what has nothing to be escaped is written in one piece. */
+static bool put_text(struct buf *out, const char *text, size_t size, const char *after)
 {
     bool foreign = false;
+    size_t length = json_plain_length(text, size, &foreign);
     buf_putc(out, '"');
-    for (size_t at = 0; at < size;) {
-        size_t length = plain_length(text + at, size - at, &foreign);
+    buf_append(out, text, length);
+    for (size_t at = length; at < size;) {
+        put_escaped(out, (unsigned char)text[at++]);
+        length = json_plain_length(text + at, size - at, &foreign);
         buf_append(out, text + at, length);
         at += length;
-        if (at < size)
-            put_escaped(out, (unsigned char)text[at++]);
     }
-    buf_putc(out, '"');
+    buf_puts(out, after);
     return !foreign || text_is_utf8(text, size);
 }
 
@@ -118,19 +113,15 @@ static void put_double(struct buf *out, double number)
 
 static void put_long(struct buf *out, const char *before, int64_t number, const char *after)
 {
-    char text[24];
-    int length = snprintf(text, sizeof(text), "%" PRId64, number);
     buf_puts(out, before);
-    buf_append(out, text, (size_t)length);
+    buf_putint(out, number);
     buf_puts(out, after);
 }
 
 static void put_oid(struct buf *out, const bson_oid_t *oid)
 {
-    char text[25];
-    bson_oid_to_string(oid, text);
     buf_puts(out, "{\"$oid\":\"");
-    buf_append(out, text, 24);
+    buf_puthex(out, oid->bytes, sizeof(oid->bytes));
     buf_puts(out, "\"}");
 }
 
@@ -153,29 +144,31 @@ static bool put_rare(struct buf *out, const bson_iter_t *iter, struct err *err)
     return whole || refuse(err, "a value that cannot be written", bson_iter_key(iter));
 }
 
-static bool put_nested(struct buf *out, const bson_iter_t *iter, int depth, struct err *err)
+static bool put_nested(struct buf *out, const bson_iter_t *iter, struct place place,
+                       struct err *err)
 {
     bson_iter_t inside;
-    if (depth >= MAX_DEPTH)
+    if (place.depth >= MAX_DEPTH)
         return refuse(err, "nested too deeply", bson_iter_key(iter));
     if (!bson_iter_recurse(iter, &inside))
         return refuse(err, "damaged BSON", bson_iter_key(iter));
+    place.depth++;
     if (bson_iter_type(iter) == BSON_TYPE_ARRAY)
-        return put_array(out, &inside, depth + 1, err);
-    return put_document(out, &inside, depth + 1, err);
+        return put_array(out, &inside, place, err);
+    return put_document(out, &inside, place, err);
 }
 
-static bool put_value(struct buf *out, const bson_iter_t *iter, int depth, struct err *err)
+static bool put_value(struct buf *out, const bson_iter_t *iter, struct place place, struct err *err)
 {
     uint32_t size = 0;
     const char *text = NULL;
     switch (bson_iter_type(iter)) {
     case BSON_TYPE_UTF8:
         text = bson_iter_utf8(iter, &size);
-        return put_text(out, text, size) || refuse(err, "invalid UTF-8", bson_iter_key(iter));
+        return put_text(out, text, size, "\"") || refuse(err, "invalid UTF-8", bson_iter_key(iter));
     case BSON_TYPE_DOCUMENT:
     case BSON_TYPE_ARRAY:
-        return put_nested(out, iter, depth, err);
+        return put_nested(out, iter, place, err);
     case BSON_TYPE_INT32:
         put_long(out, "{\"$numberInt\":\"", bson_iter_int32(iter), "\"}");
         return true;
@@ -208,20 +201,40 @@ static bool put_name(struct buf *out, const bson_iter_t *iter, struct err *err)
     const char *key = bson_iter_key(iter);
     if (key[0] == '$')
         return refuse(err, "a name that begins with $", key);
-    if (!put_text(out, key, bson_iter_key_len(iter)))
-        return refuse(err, "a name that is not valid UTF-8", "");
-    buf_putc(out, ':');
-    return true;
+    return put_text(out, key, bson_iter_key_len(iter), "\":") ||
+           refuse(err, "a name that is not valid UTF-8", "");
 }
 
-static bool put_members(struct buf *out, bson_iter_t *iter, bool named, int depth, struct err *err)
+/* Whether the value is kept, and what of the fields in it. A scalar below a longer path is not, and
+ * arrays are gone into: what holds for an array holds for each of its elements. */
+static bool is_kept(const bson_iter_t *iter, bool named, struct place *place)
 {
-    for (bool first = true; bson_iter_next(iter); first = false) {
+    if (!place->kept)
+        return true;
+    if (named)
+        place->kept = projection_below(place->kept, bson_iter_key(iter), bson_iter_key_len(iter));
+    if (!place->kept)
+        return false;
+    if (projection_is_whole(place->kept)) {
+        place->kept = NULL;
+        return true;
+    }
+    return BSON_ITER_HOLDS_DOCUMENT(iter) || BSON_ITER_HOLDS_ARRAY(iter);
+}
+
+static bool put_members(struct buf *out, bson_iter_t *iter, bool named, struct place place,
+                        struct err *err)
+{
+    for (bool first = true; bson_iter_next(iter);) {
+        struct place below = place;
+        if (!is_kept(iter, named, &below))
+            continue;
         if (!first)
             buf_putc(out, ',');
+        first = false;
         if (named && !put_name(out, iter, err))
             return false;
-        if (!put_value(out, iter, depth, err))
+        if (!put_value(out, iter, below, err))
             return false;
         if (out->overflow)
             return refuse(err, "too large", bson_iter_key(iter));
@@ -230,31 +243,33 @@ static bool put_members(struct buf *out, bson_iter_t *iter, bool named, int dept
     return iter->err_off == 0 || refuse(err, "damaged BSON", "");
 }
 
-static bool put_document(struct buf *out, bson_iter_t *iter, int depth, struct err *err)
+static bool put_document(struct buf *out, bson_iter_t *iter, struct place place, struct err *err)
 {
     buf_putc(out, '{');
-    if (!put_members(out, iter, true, depth, err))
+    if (!put_members(out, iter, true, place, err))
         return false;
     buf_putc(out, '}');
     return true;
 }
 
-static bool put_array(struct buf *out, bson_iter_t *iter, int depth, struct err *err)
+static bool put_array(struct buf *out, bson_iter_t *iter, struct place place, struct err *err)
 {
     buf_putc(out, '[');
-    if (!put_members(out, iter, false, depth, err))
+    if (!put_members(out, iter, false, place, err))
         return false;
     buf_putc(out, ']');
     return true;
 }
 
-bool item_encode_doc(const bson_t *doc, struct buf *out, struct err *err)
+bool item_encode_doc(const bson_t *doc, const struct projection *kept, struct buf *out,
+                     struct err *err)
 {
     bson_iter_t iter;
+    struct place top = {.kept = kept, .depth = 1};
     if (!bson_iter_init(&iter, doc))
         return refuse(err, "damaged BSON", "");
     buf_append(out, PREFIX, PREFIX_SIZE);
-    if (!put_document(out, &iter, 1, err))
+    if (!put_document(out, &iter, top, err))
         return false;
     buf_putc(out, '}');
     return !out->overflow || refuse(err, "too large", "");

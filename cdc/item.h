@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "cdc/path.h"
 
 enum item_op { ITEM_UPSERT, ITEM_DELETE, ITEM_REREAD };
 const char *item_op_name(enum item_op op);
@@ -31,7 +32,9 @@ struct record {
     int64_t time_ms; /* commit time at the source; 0: unknown */
 };
 
-/* Appends the value of an upsert. */
-bool item_encode_doc(const bson_t *doc, struct buf *out, struct err *err) MUST_USE;
+/* Appends the value of an upsert: of what the projection keeps of the document, in the document's
+ * order; NULL: all of it. */
+bool item_encode_doc(const bson_t *doc, const struct projection *kept, struct buf *out,
+                     struct err *err) MUST_USE;
 /* The document of an upsert's value; the caller destroys it. REJECT, DATA when it is not one. */
 bool item_decode_doc(const char *value, size_t size, bson_t **doc, struct err *err) MUST_USE;

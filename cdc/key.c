@@ -68,21 +68,39 @@ static const char raw_tail[] = "\"}";
 
 static void append_raw(struct buf *out, const bson_t *wrapped)
 {
-    const uint8_t *bytes = bson_get_data(wrapped);
     buf_puts(out, raw_head);
-    for (uint32_t i = 0; i < wrapped->len; i++)
-        buf_printf(out, "%02x", bytes[i]);
+    buf_puthex(out, bson_get_data(wrapped), wrapped->len);
     buf_puts(out, raw_tail);
+}
+
+/* The frequent kinds of `_id`, far faster than by way of libbson; false for any other. */
+static bool append_frequent(const bson_iter_t *iter, struct buf *out)
+{
+    int64_t integer;
+    uint32_t size = 0;
+    if (BSON_ITER_HOLDS_OID(iter)) {
+        buf_puts(out, "{\"$oid\":\"");
+        buf_puthex(out, bson_iter_oid(iter)->bytes, 12);
+    } else if (BSON_ITER_HOLDS_UTF8(iter)) {
+        const char *text = bson_iter_utf8(iter, &size);
+        bool valid = text && text_is_utf8(text, size);
+        if (valid)
+            json_write_string(out, text, size);
+        return valid;
+    } else if (number_is(iter) && number_as_int(iter, &integer)) {
+        buf_puts(out, "{\"$numberLong\":\"");
+        buf_putint(out, integer);
+    } else {
+        return false;
+    }
+    buf_puts(out, "\"}");
+    return true;
 }
 
 void key_encode(const bson_iter_t *iter, struct buf *out)
 {
-    uint32_t text_size = 0;
-    const char *text = BSON_ITER_HOLDS_UTF8(iter) ? bson_iter_utf8(iter, &text_size) : NULL;
-    if (text && text_is_utf8(text, text_size)) {
-        json_write_string(out, text, text_size);
+    if (append_frequent(iter, out))
         return;
-    }
     bson_t wrapped = BSON_INITIALIZER;
     append_normalized(&wrapped, "k", 1, iter);
     size_t size;

@@ -183,65 +183,15 @@ void projection_add(struct projection *projection, const char *path)
     node->leaf = true;
 }
 
-static void apply_document(const struct projection *node, const bson_iter_t *field, bson_t *out)
+const struct projection *projection_below(const struct projection *projection, const char *name,
+                                          size_t size)
 {
-    const uint8_t *data;
-    uint32_t size;
-    bson_t child;
-    bson_iter_document(field, &size, &data);
-    if (bson_init_static(&child, data, size))
-        projection_apply(node, &child, out);
+    return projection_child(projection, name, size);
 }
 
-/* Scalars below a longer path are not kept; arrays in arrays are gone into. */
-static void apply_array(const struct projection *node, const bson_iter_t *array, bson_t *out)
+bool projection_is_whole(const struct projection *projection)
 {
-    bson_iter_t element;
-    if (!bson_iter_recurse(array, &element))
-        return;
-    char index[16];
-    for (uint32_t i = 0; bson_iter_next(&element);) {
-        const char *key;
-        bson_t kept;
-        if (!BSON_ITER_HOLDS_DOCUMENT(&element) && !BSON_ITER_HOLDS_ARRAY(&element))
-            continue;
-        int key_size = (int)bson_uint32_to_string(i++, &key, index, sizeof index);
-        if (BSON_ITER_HOLDS_DOCUMENT(&element)) {
-            bson_append_document_begin(out, key, key_size, &kept);
-            apply_document(node, &element, &kept);
-            bson_append_document_end(out, &kept);
-        } else {
-            bson_append_array_begin(out, key, key_size, &kept);
-            apply_array(node, &element, &kept);
-            bson_append_array_end(out, &kept);
-        }
-    }
-}
-
-void projection_apply(const struct projection *projection, const bson_t *doc, bson_t *out)
-{
-    bson_iter_t field;
-    if (!bson_iter_init(&field, doc))
-        return;
-    while (bson_iter_next(&field)) {
-        const char *name = bson_iter_key(&field);
-        int name_size = (int)bson_iter_key_len(&field);
-        const struct projection *node = projection_child(projection, name, (size_t)name_size);
-        bson_t kept;
-        if (!node)
-            continue;
-        if (node->leaf) {
-            bson_append_iter(out, name, name_size, &field);
-        } else if (BSON_ITER_HOLDS_DOCUMENT(&field)) {
-            bson_append_document_begin(out, name, name_size, &kept);
-            apply_document(node, &field, &kept);
-            bson_append_document_end(out, &kept);
-        } else if (BSON_ITER_HOLDS_ARRAY(&field)) {
-            bson_append_array_begin(out, name, name_size, &kept);
-            apply_array(node, &field, &kept);
-            bson_append_array_end(out, &kept);
-        }
-    }
+    return projection->leaf;
 }
 
 static void command_node(const struct projection *node, const char *prefix, bson_t *out)

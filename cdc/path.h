@@ -22,8 +22,11 @@ struct projection;
 struct projection *projection_new(void);
 void projection_add(struct projection *projection, const char *path);
 void projection_free(struct projection *projection);
-/* Appends to `out` what an inclusion projection of these paths keeps of `doc`: fields in the
- * document's order, arrays followed into their documents. */
-void projection_apply(const struct projection *projection, const bson_t *doc, bson_t *out);
+/* What an inclusion projection of these paths keeps, step by step: of the field `name` of a document
+ * that `projection` is for. NULL: nothing. Everything, if projection_is_whole(); else what the result
+ * keeps of the field's document, or of each document and array in its array, and no scalar. */
+const struct projection *projection_below(const struct projection *projection, const char *name,
+                                          size_t size);
+bool projection_is_whole(const struct projection *projection);
 /* {path: 1, ...} for a find command. */
 void projection_command(const struct projection *projection, bson_t *out);

@@ -33,6 +33,33 @@ static void grows_and_ends_with_a_nul(void **state)
     assert_false(buf.overflow);
 }
 
+static void integers_are_written_as_printf_writes_them(void **state)
+{
+    (void)state;
+    static const int64_t numbers[] = {
+        0, 1, -1, 9, 10, -10, 99, 100, INT32_MAX, INT32_MIN, INT64_MAX - 1, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        CLEANUP(buf_fini) struct buf fast = BUF_INIT(100);
+        CLEANUP(buf_fini) struct buf plain = BUF_INIT(100);
+        buf_putint(&fast, numbers[i]);
+        buf_printf(&plain, "%lld", (long long)numbers[i]);
+        assert_string_equal(buf_str(&fast), buf_str(&plain));
+    }
+}
+
+static void bytes_are_written_in_hexadecimal(void **state)
+{
+    (void)state;
+    CLEANUP(buf_fini) struct buf buf = BUF_INIT(8);
+    buf_puthex(&buf, "", 0);
+    assert_string_equal(buf_str(&buf), "");
+    buf_puthex(&buf, "\x00\x9f\xf9", 3);
+    assert_string_equal(buf_str(&buf), "009ff9");
+    buf_puthex(&buf, "\x01\x02", 2);
+    assert_true(buf.overflow);
+    assert_string_equal(buf_str(&buf), "009ff9");
+}
+
 static void holds_exactly_its_maximum(void **state)
 {
     (void)state;
@@ -119,6 +146,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_an_empty_string_before_the_first_byte),
         cmocka_unit_test(grows_and_ends_with_a_nul),
+        cmocka_unit_test(integers_are_written_as_printf_writes_them),
+        cmocka_unit_test(bytes_are_written_in_hexadecimal),
         cmocka_unit_test(holds_exactly_its_maximum),
         cmocka_unit_test(leaves_no_gap_after_an_overflow),
         cmocka_unit_test(refuses_sizes_that_would_wrap_around),

@@ -11,7 +11,7 @@
 static char *encode(const bson_t *doc, struct err *err)
 {
     CLEANUP(buf_fini) struct buf out = BUF_INIT(LIMIT_ITEM_SIZE);
-    if (!item_encode_doc(doc, &out, err))
+    if (!item_encode_doc(doc, NULL, &out, err))
         return NULL;
     return buf_take(&out, NULL);
 }
@@ -190,6 +190,25 @@ static void a_name_that_looks_like_a_type_is_refused(void **state)
     assert_refused(doc);
 }
 
+static void every_character_survives_wherever_it_stands(void **state)
+{
+    (void)state;
+    for (int at = 0; at < 20; at++) {
+        for (int c = 0; c < 128; c++) {
+            char text[] = "0123456789abcdef\xc3\xa9gh";
+            bson_t doc = BSON_INITIALIZER;
+            if (at == 16 || at == 17)
+                continue; /* in the middle of a character */
+            text[at] = (char)c;
+            bson_append_utf8(&doc, "a", 1, text, sizeof text - 1);
+            bson_append_utf8(&doc, c ? text : "b", -1, "", 0);
+            if (c != '$')
+                assert_survives(&doc);
+            bson_destroy(&doc);
+        }
+    }
+}
+
 static void invalid_utf8_is_refused(void **state)
 {
     (void)state;
@@ -220,7 +239,7 @@ static void a_value_larger_than_the_buffer_is_refused(void **state)
     CLEANUP(bson_destroyp) bson_t *doc = BCON_NEW("a", BCON_UTF8(text));
     CLEANUP(buf_fini) struct buf out = BUF_INIT(500);
     struct err err;
-    assert_false(item_encode_doc(doc, &out, &err));
+    assert_false(item_encode_doc(doc, NULL, &out, &err));
     assert_int_equal(err.action, ERR_REJECT);
 }
 
@@ -295,6 +314,7 @@ int main(void)
         cmocka_unit_test(every_double_survives),
         cmocka_unit_test(what_is_encoded_can_be_decoded_however_deep_it_is),
         cmocka_unit_test(a_name_that_looks_like_a_type_is_refused),
+        cmocka_unit_test(every_character_survives_wherever_it_stands),
         cmocka_unit_test(invalid_utf8_is_refused),
         cmocka_unit_test(damaged_bson_is_refused),
         cmocka_unit_test(a_value_larger_than_the_buffer_is_refused),
