@@ -18,6 +18,7 @@ from pathlib import Path
 
 from localservers.common import wait_until
 from localservers.kinds import KINDS, Kafka, Mongodb, Mongodb3, Server
+from localservers.secure import SECURE_KINDS, SecureKafka, SecureMongodb
 
 from . import BUILD
 
@@ -29,8 +30,8 @@ def new_directory(name: str) -> Path:
 
 
 def start(name: str, directory: Path | None = None, test_commands: bool = True) -> Server:
-    """Starts a server of this name (mongodb, mongodb3, kafka, chroma); usable when it returns."""
-    server = KINDS[name](
+    """Starts a server of this name; it is usable when this returns."""
+    server = (KINDS | SECURE_KINDS)[name](
         directory or new_directory(name) / name,
         test_commands=test_commands,
         die_with_parent=True,
@@ -68,6 +69,16 @@ def kafka(directory: Path | None = None) -> contextlib.AbstractContextManager[Ka
 
 def chroma(directory: Path | None = None) -> contextlib.AbstractContextManager[Server]:
     return running("chroma", directory)
+
+
+def secure_mongodb(
+    directory: Path | None = None,
+) -> contextlib.AbstractContextManager[SecureMongodb]:
+    return running("mongodb-secure", directory)
+
+
+def secure_kafka(directory: Path | None = None) -> contextlib.AbstractContextManager[SecureKafka]:
+    return running("kafka-secure", directory)
 
 
 def freeze(server: Server, role: str | None = None) -> None:

@@ -285,10 +285,14 @@ class Kafka(Server):
         install.packages.need_programs("java")
         # --ignore-formatted: an earlier attempt may have ended between the format and this file
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        tool += ["-t", _kafka_uuid(), "-c", str(properties)]
+        tool += ["-t", _kafka_uuid(), "-c", str(properties), *self.format_arguments()]
         done = subprocess.run(self._java(64) + tool, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Problem(f"Kafka could not format its storage: {done.stdout}{done.stderr}")
+
+    def format_arguments(self) -> list[str]:
+        """What else is written into the new storage."""
+        return []
 
     def command(self, role: str) -> tuple[list[str], dict[str, str]]:
         return [*self._java(512), "kafka.Kafka", str(self._properties_file)], {}
