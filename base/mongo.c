@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/log.h"
+#include "base/mongo_refusal.h"
 
 static void forward_log(mongoc_log_level_t level, const char *domain, const char *message,
                         void *context)
@@ -75,6 +77,7 @@ bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *er
     mongoc_uri_t *parsed = mongoc_uri_new_with_error(uri, &error);
     if (!parsed)
         return refuse_uri(err, uri, &error);
+    mongo_refusal_set_login(parsed);
     bool opened = pool_new(parsed, out, err);
     mongoc_uri_destroy(parsed);
     return opened;
@@ -123,6 +126,9 @@ static bool needs_a_person(const bson_error_t *error)
 
 bool mongo_err(struct err *err, const bson_error_t *error, const char *what)
 {
-    return err_set(err, needs_a_person(error) ? ERR_FATAL : ERR_RETRY, ERR_MONGO, error->code,
-                   "%s: %s", what, error->message);
+    if (!needs_a_person(error))
+        return err_set(err, ERR_RETRY, ERR_MONGO, error->code, "%s: %s", what, error->message);
+    CLEANUP(buf_fini) struct buf refusal = BUF_INIT(4 * KIB);
+    mongo_refusal_write(error->message, &refusal);
+    return err_set(err, ERR_FATAL, ERR_MONGO, error->code, "%s: %s", what, buf_str(&refusal));
 }

@@ -31,5 +31,6 @@ struct mongo_client mongo_client_of(mongoc_client_pool_t *pool); /* blocks while
 void mongo_client_release(struct mongo_client *client);
 
 /* Classifies the driver's error: authentication and privilege problems (13, 18, 8000, and the
- * client-side 11) are FATAL, everything else RETRY. Returns false. */
+ * client-side 11) are FATAL, and their text names server, user and what lacks; everything else is
+ * RETRY. Returns false. */
 bool mongo_err(struct err *err, const bson_error_t *error, const char *what);
