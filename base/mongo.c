@@ -2,12 +2,16 @@
 #include "base/mongo.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mongo_refusal.h"
+
+/* What the driver takes without a maxPoolSize in the URI. */
+#define POOL_SIZE 100
 
 static void forward_log(mongoc_log_level_t level, const char *domain, const char *message,
                         void *context)
@@ -98,11 +102,31 @@ struct mongo_client mongo_client_of(mongoc_client_pool_t *pool)
     return (struct mongo_client){.pool = pool, .client = mongoc_client_pool_pop(pool)};
 }
 
+/* A connection is logged in once, when it is made. When its user is dropped, and made again, it is
+ * a stranger's for ever, and the driver has no call that closes it. So the thread that is told so
+ * throws its client away, as the pool itself does with one too many, and the pool may make another
+ * in its place. */
+static _Thread_local bool is_strangers;
+
+static void throw_away(struct mongo_client *client)
+{
+    static _Atomic int32_t thrown;
+    const mongoc_uri_t *uri = mongoc_client_get_uri(client->client);
+    int32_t size = mongoc_uri_get_option_as_int32(uri, MONGOC_URI_MAXPOOLSIZE, POOL_SIZE);
+    mongoc_client_destroy(client->client);
+    int32_t count = atomic_fetch_add(&thrown, 1) + 1;
+    mongoc_client_pool_max_size(client->pool, (uint32_t)(size + count));
+}
+
 void mongo_client_release(struct mongo_client *client)
 {
     if (!client->client)
         return;
-    mongoc_client_pool_push(client->pool, client->client);
+    if (is_strangers)
+        throw_away(client);
+    else
+        mongoc_client_pool_push(client->pool, client->client);
+    is_strangers = false;
     client->client = NULL;
     clients_out--;
 }
@@ -124,10 +148,23 @@ static bool needs_a_person(const bson_error_t *error)
     }
 }
 
+/* Of a failed TLS handshake the driver does not say with whom. */
+static bool refuse_silence(struct err *err, const bson_error_t *error, const char *what)
+{
+    CLEANUP(buf_fini) struct buf where = BUF_INIT(KIB);
+    if (!strstr(error->message, "calling hello on"))
+        mongo_refusal_write_server(&where);
+    return err_set(err, ERR_RETRY, ERR_MONGO, error->code, "%s: %s%s", what, buf_str(&where),
+                   error->message);
+}
+
 bool mongo_err(struct err *err, const bson_error_t *error, const char *what)
 {
+    if (error->domain == MONGOC_ERROR_SERVER_SELECTION)
+        return refuse_silence(err, error, what);
     if (!needs_a_person(error))
         return err_set(err, ERR_RETRY, ERR_MONGO, error->code, "%s: %s", what, error->message);
+    is_strangers = strstr(error->message, "requires authentication") != NULL;
     CLEANUP(buf_fini) struct buf refusal = BUF_INIT(4 * KIB);
     mongo_refusal_write(error->message, &refusal);
     return err_set(err, ERR_FATAL, ERR_MONGO, error->code, "%s: %s", what, buf_str(&refusal));

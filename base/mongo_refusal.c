@@ -59,11 +59,17 @@ void mongo_refusal_set_login(const mongoc_uri_t *uri)
     pthread_mutex_unlock(&login.lock);
 }
 
-static void write_login(struct buf *out)
+void mongo_refusal_write_server(struct buf *out)
 {
     pthread_mutex_lock(&login.lock);
     if (login.hosts[0])
         buf_printf(out, "MongoDB at %s: ", login.hosts);
+    pthread_mutex_unlock(&login.lock);
+}
+
+static void write_user(struct buf *out)
+{
+    pthread_mutex_lock(&login.lock);
     if (login.user[0])
         buf_printf(out, "user '%s'", login.user);
     else
@@ -123,7 +129,8 @@ static bool write_privilege(const char *message, struct buf *out)
 
 void mongo_refusal_write(const char *message, struct buf *out)
 {
-    write_login(out);
+    mongo_refusal_write_server(out);
+    write_user(out);
     if (!write_privilege(message, out))
         buf_printf(out, ": %s", message);
 }

@@ -16,3 +16,5 @@ void mongo_refusal_set_login(const mongoc_uri_t *uri);
 /* "MongoDB at db-1:27017: user 'vectail' lacks find on shop.articles"; the driver's own message
  * where it is not about a privilege. */
 void mongo_refusal_write(const char *message, struct buf *out);
+/* Its beginning alone, "MongoDB at db-1:27017: ". */
+void mongo_refusal_write_server(struct buf *out);
