@@ -9,8 +9,11 @@
 #include "base/http.h"
 #include "base/log.h"
 #include "base/mongo.h"
+#include "cdc/topology.h"
 
 #define WAIT_MS 1000
+/* Somebody has to do something first; a login that is refused too often may be locked out. */
+#define REFUSED_WAIT_MS 5000
 #define QUIET_SAVE_MS 60000
 
 bool agent_sleep(struct agent *agent, int64_t ms)
@@ -66,8 +69,18 @@ static bool make_family(struct agent *agent, const struct config_family *config,
     return ok;
 }
 
+/* Of what has no change streams nothing is asked, and nothing is written there. */
+static bool check_topology(struct agent *agent, struct err *err)
+{
+    CLEANUP(mongo_client_release) struct mongo_client client = mongo_client_of(agent->pool);
+    struct topology topology;
+    return topology_load(client.client, &topology, err) && topology_check(&topology, err);
+}
+
 static bool connect_once(struct agent *agent, struct err *err)
 {
+    if (!agent->state_id && !check_topology(agent, err))
+        return false;
     if (!agent->state_id &&
         !docstore_identity(agent->docs, agent->config->name, &agent->state_id, err))
         return false;
@@ -118,7 +131,7 @@ bool agent_connect(struct agent *agent)
             log_error("agent.refused", LOG_ERR(&err));
             return false;
         }
-        agent_sleep(agent, WAIT_MS);
+        agent_sleep(agent, err.action == ERR_FATAL ? REFUSED_WAIT_MS : WAIT_MS);
     }
     return false;
 }

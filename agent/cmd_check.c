@@ -18,33 +18,59 @@
 #define KAFKA_CLIENT_UNKNOWN_TOPIC (-188)
 #define KAFKA_CLIENT_UNKNOWN_PARTITION (-190)
 
-void check_note(struct checks *checks, bool ok, const char *what, const char *format, ...)
+enum outcome { OUTCOME_GOOD, OUTCOME_BAD, OUTCOME_NOTE };
+
+static void print_outcome(enum outcome outcome, const char *what, const char *detail)
+{
+    static const char *const words[] = {"ok    ", "failed", "note  "};
+    static const enum cmd_tone tones[] = {TONE_GOOD, TONE_BAD, TONE_WARN};
+    CLEANUP(cmd_table_freep) struct cmd_table *line = cmd_table_new(3);
+    CLEANUP(buf_fini) struct buf out = BUF_INIT(16 * KIB);
+    struct cmd_screen screen = cmd_screen_of();
+    screen.width = 0; /* the reason is what somebody needs to read */
+    cmd_table_put(line, words[outcome], tones[outcome]);
+    cmd_table_put(line, what, TONE_PLAIN);
+    cmd_table_put(line, detail, TONE_PLAIN);
+    cmd_table_write(line, &screen, &out);
+    fputs(buf_str(&out), stdout);
+    fflush(stdout);
+}
+
+static void add_outcome(struct checks *checks, enum outcome outcome, const char *what,
+                        const char *text)
 {
     CLEANUP(buf_fini) struct buf detail = BUF_INIT(4 * KIB);
+    text_append_valid(&detail, text, strlen(text));
+    cJSON *object = json_object();
+    json_add_string(object, "check", what);
+    json_add_bool(object, "ok", outcome != OUTCOME_BAD);
+    if (outcome == OUTCOME_NOTE)
+        json_add_bool(object, "note", true);
+    json_add_string(object, "detail", buf_str(&detail));
+    json_append(checks->outcomes, object);
+    checks->failed = checks->failed || outcome == OUTCOME_BAD;
+    if (!checks->silent)
+        print_outcome(outcome, what, buf_str(&detail));
+}
+
+void check_note(struct checks *checks, bool ok, const char *what, const char *format, ...)
+{
     char text[2 * KIB];
     va_list list;
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    text_append_valid(&detail, text, strlen(text));
-    cJSON *outcome = json_object();
-    json_add_string(outcome, "check", what);
-    json_add_bool(outcome, "ok", ok);
-    json_add_string(outcome, "detail", buf_str(&detail));
-    json_append(checks->outcomes, outcome);
-    checks->failed = checks->failed || !ok;
-    if (checks->silent)
-        return;
-    CLEANUP(cmd_table_freep) struct cmd_table *line = cmd_table_new(3);
-    CLEANUP(buf_fini) struct buf out = BUF_INIT(16 * KIB);
-    struct cmd_screen screen = cmd_screen_of();
-    screen.width = 0; /* the reason is what somebody needs to read */
-    cmd_table_put(line, ok ? "ok    " : "failed", ok ? TONE_GOOD : TONE_BAD);
-    cmd_table_put(line, what, TONE_PLAIN);
-    cmd_table_put(line, buf_str(&detail), TONE_PLAIN);
-    cmd_table_write(line, &screen, &out);
-    fputs(buf_str(&out), stdout);
-    fflush(stdout);
+    add_outcome(checks, ok ? OUTCOME_GOOD : OUTCOME_BAD, what, text);
+}
+
+void check_remark(struct checks *checks, const char *what, const char *format, ...)
+{
+    char text[2 * KIB];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    add_outcome(checks, OUTCOME_NOTE, what, text);
 }
 
 static bool is_unknown_topic(const struct err *err)

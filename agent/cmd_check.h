@@ -10,7 +10,7 @@
 #include "base/attr.h"
 
 struct checks {
-    cJSON *outcomes; /* [{"check", "ok", "detail"}] */
+    cJSON *outcomes; /* [{"check", "ok", "detail"}], and "note" where it is only worth knowing */
     bool failed;
     bool silent; /* nothing is printed as it comes */
 };
@@ -19,7 +19,12 @@ struct checks {
 void check_note(struct checks *checks, bool ok, const char *what, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
+/* The same for what is no mistake but worth knowing. */
+void check_remark(struct checks *checks, const char *what, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
 /* --- cmd_check_mongo.c --- */
 
-/* The server, and each privilege by using it: nothing that anybody reads is changed. */
+/* The server, and each privilege: by asking for them and by using them. Nothing that anybody reads
+ * is changed. */
 void check_mongo(struct checks *checks, const struct config *config);

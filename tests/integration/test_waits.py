@@ -41,8 +41,8 @@ def wait_until_unready(url: str, *words: str) -> str:
     return wait_until(said, 30, f"/readyz to speak of {words}", 0.1)
 
 
-def wait_until_ready(url: str) -> None:
-    wait_until(lambda: readiness(url)[0] == 200, 30, "/readyz to be 200", 0.1)
+def wait_until_ready(url: str, deadline_s: float = 30) -> None:
+    wait_until(lambda: readiness(url)[0] == 200, deadline_s, "/readyz to be 200", 0.1)
 
 
 def stop_in_time(agent, what: str) -> None:

@@ -65,9 +65,11 @@ class SecureMongodb(Mongodb):
 
 
 SECURE_PROPERTIES = """\
-sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
 ssl.keystore.type=PEM
 ssl.keystore.location={pem}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
@@ -76,7 +78,7 @@ super.users=User:ANONYMOUS
 
 
 class SecureKafka(Kafka):
-    """A broker whose clients come by SASL_SSL with SCRAM-SHA-512 and may only what ACLs allow.
+    """A broker whose clients come by SASL_SSL, SCRAM-SHA-512 or PLAIN, and may what ACLs allow.
 
     The broker's own listener is plain, and whoever comes by it may do everything: this machine
     administers the broker there.
@@ -118,7 +120,10 @@ class SecureKafka(Kafka):
         properties = properties.replace(theirs, f"{secure},{plain}")
         protocols = "PLAINTEXT:PLAINTEXT,"
         properties = properties.replace(protocols, f"{protocols}SASL_SSL:SASL_SSL,")
-        return properties + SECURE_PROPERTIES.format(pem=self.authority.issue("broker").both)
+        pem = self.authority.issue("broker").both
+        return properties + SECURE_PROPERTIES.format(
+            pem=pem, user=self.user, password=self.password
+        )
 
 
 SECURE_KINDS = {kind.name: kind for kind in (SecureMongodb, SecureKafka)}

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of privileges share: the user that may only what vectail needs, and its passwords."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from support import BUILD, Agent
+
+
+PASSWORD = "pa:ss/wörd@%"  # all that a URI must escape
+SCRAM_FIXED = (2, 6, 1)  # librdkafka before it cannot do SCRAM with Kafka 4 (its issue 4895)
+
+SOURCE_ACTIONS = ("find", "changeStream")
+STATE_ACTIONS = (
+    "find",
+    "insert",
+    "update",
+    "remove",
+    "createCollection",
+    "createIndex",
+    "dropCollection",
+)
+ALIAS_ACTIONS = ("find", "insert", "update")
+TOPIC_OPERATIONS = ("DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "READ", "WRITE")
+GROUP_OPERATIONS = ("READ",)
+
+
+class Secured:
+    """A scene whose agents log in as a user of its own, with a role that tests change."""
+
+    def __init__(self, scene, mongo, kafka=None):
+        self.scene = scene
+        self.mongo = mongo
+        self.kafka = kafka
+        self.user = f"vectail_{scene.name}"
+        self.role = f"role_{scene.name}"
+        self.admin = scene.client.admin
+        self.admin.command("createRole", self.role, privileges=self.privileges(), roles=[])
+        self.admin.command("createUser", self.user, pwd=PASSWORD, roles=[self.role])
+        self.said: list[str] = []  # whatever a command or the HTTP interface printed
+
+    # MongoDB
+
+    def privileges(self, missing: tuple[str, str] | None = None, more: tuple = ()) -> list[dict]:
+        """What docs/operations.md asks for, without `missing`: (action, place)."""
+        source, state = self.scene.database.name, self.scene.state.name
+        places = {
+            "source": ({"db": source, "collection": ""}, SOURCE_ACTIONS),
+            "state": ({"db": state, "collection": ""}, STATE_ACTIONS),
+            "alias": ({"db": source, "collection": "collection_aliases"}, ALIAS_ACTIONS),
+        }
+        action, place = missing or ("", "")
+        granted = [
+            {"resource": resource, "actions": [a for a in actions if (a, name) != (action, place)]}
+            for name, (resource, actions) in places.items()
+        ]
+        return [*granted, *more]
+
+    def grant(self, privileges: list[dict]) -> None:
+        self.admin.command("updateRole", self.role, privileges=privileges)
+
+    def uri(self, password: str = PASSWORD, ca_file: Path | None = None) -> str:
+        return self.mongo.address_for(self.user, password, ca_file)
+
+    # Kafka
+
+    def _acls(self, operations, kind: str, prefix: str) -> list:
+        from confluent_kafka.admin import (
+            AclBinding,
+            AclOperation,
+            AclPermissionType,
+            ResourcePatternType,
+            ResourceType,
+        )
+
+        principal = f"User:{self.kafka.user}"
+        allow, pattern = AclPermissionType.ALLOW, ResourcePatternType.PREFIXED
+        return [
+            AclBinding(
+                ResourceType[kind], prefix, pattern, principal, "*", AclOperation[name], allow
+            )
+            for name in operations
+        ]
+
+    def _all_acls(self, missing: str | None = None) -> list:
+        topic = [name for name in TOPIC_OPERATIONS if f"TOPIC {name}" != missing]
+        group = [name for name in GROUP_OPERATIONS if f"GROUP {name}" != missing]
+        return [
+            *self._acls(topic, "TOPIC", f"vectail.{self.scene.name}."),
+            *self._acls(group, "GROUP", f"{self.scene.name}."),
+        ]
+
+    def allow(self, missing: str | None = None) -> None:
+        """The ACLs that docs/operations.md asks for, without `missing`: "TOPIC WRITE"."""
+        from confluent_kafka.admin import AclBindingFilter, AdminClient
+
+        def filter_of(acl) -> AclBindingFilter:
+            return AclBindingFilter(
+                acl.restype,
+                acl.name,
+                acl.resource_pattern_type,
+                acl.principal,
+                acl.host,
+                acl.operation,
+                acl.permission_type,
+            )
+
+        admin = AdminClient({"bootstrap.servers": self.kafka.administration})
+        wanted = self._all_acls(missing)
+        unwanted = [acl for acl in self._all_acls() if acl not in wanted]
+        for done in admin.create_acls(wanted).values():
+            done.result(10)
+        if unwanted:
+            for done in admin.delete_acls([filter_of(acl) for acl in unwanted]).values():
+                done.result(10)
+
+    def properties(self, **more) -> dict[str, str]:
+        return {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": self.kafka.user,
+            "sasl.password": self.kafka.password,
+            "ssl.ca.location": str(self.kafka.authority.file),
+        } | {name.replace("_", "."): value for name, value in more.items()}
+
+    # The agent
+
+    def config(self, worklog: str = "memory", **properties) -> dict:
+        config = self.scene.config(worklog)
+        config["mongodb"]["uri"] = self.uri()
+        config["log"] = {"level": "debug"}
+        if worklog == "kafka":
+            config["worklog"]["properties"] = self.properties(**properties)
+        return config
+
+    def agent(self, config: dict, env: dict[str, str] | None = None) -> Agent:
+        agent = self.scene.agent(config)
+        agent.env = new_client_library() if env is None else env
+        return agent
+
+    def serving(self, config: dict) -> str:
+        return self.scene.serving(config)
+
+    def check(self, agent: Agent) -> dict[str, list[dict]]:
+        """The outcomes of `check --connect`, by what was checked."""
+        done = agent.command("check", "--connect", "-o", "json")
+        self.said += [done.stdout, done.stderr]
+        outcomes: dict[str, list[dict]] = {}
+        for outcome in json.loads(done.stdout):
+            outcomes.setdefault(outcome["check"], []).append(outcome)
+        failed = any(not outcome["ok"] for outcome in sum(outcomes.values(), []))
+        assert done.code == (1 if failed else 0), done.stdout + done.stderr
+        return outcomes
+
+    def failures(self, agent: Agent) -> list[tuple[str, str]]:
+        return [
+            (what, outcome["detail"])
+            for what, outcomes in self.check(agent).items()
+            for outcome in outcomes
+            if not outcome["ok"]
+        ]
+
+    def assert_no_secret_was_said(self) -> None:
+        """In no log line, at the level debug, and in nothing that was printed."""
+        texts = [*self.said]
+        for agent in self.scene.agents:
+            if agent.log_file.exists():
+                texts.append(agent.log_file.read_text(encoding="utf-8", errors="replace"))
+        secrets = [PASSWORD, quote(PASSWORD, safe=""), json.dumps(PASSWORD)[1:-1]]
+        if self.kafka:
+            secrets.append(self.kafka.password)
+        for text in texts:
+            for secret in secrets:
+                assert secret not in text, f"a password was said: {text[:2000]}"
+
+
+def client_version() -> tuple[int, int, int]:
+    """Of the librdkafka that the agent is linked with."""
+    number = ctypes.CDLL("librdkafka.so.1").rd_kafka_version()
+    return number >> 24 & 0xFF, number >> 16 & 0xFF, number >> 8 & 0xFF
+
+
+def new_client_library() -> dict[str, str]:
+    """The environment in which the agent's librdkafka can do SCRAM with a broker of Kafka 4.
+
+    That of Debian 12 cannot. The Kafka client of the tests' Python brings a newer one along, whose
+    interface is the same.
+    """
+    if client_version() >= SCRAM_FIXED:
+        return {}
+    import confluent_kafka
+
+    folder = Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs"
+    link = BUILD / "librdkafka" / "librdkafka.so.1"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f"{link.name}.{os.getpid()}")
+    fresh.symlink_to(next(folder.glob("librdkafka-*.so.1")))
+    os.replace(fresh, link)
+    return {"LD_LIBRARY_PATH": str(link.parent)}
