@@ -24,7 +24,7 @@ struct source_line {
     /* of the call: the thread's own until it is waited for */
     bson_t command;
     bson_t reply;
-    struct err err;
+    bson_error_t error;
     bool ok;
 };
 
@@ -68,17 +68,15 @@ static void call(void *context)
 {
     struct source_line *line = context;
     bson_t opts = BSON_INITIALIZER;
-    bson_error_t error;
-    line->ok = mongoc_client_session_append(line->session, &opts, &error);
+    line->ok = mongoc_client_session_append(line->session, &opts, &line->error);
     bson_append_int32(&opts, "serverId", -1, (int32_t)line->server_id);
     if (line->ok)
-        line->ok = mongoc_client_command_with_opts(
-            line->client.client, line->database, &line->command, NULL, &opts, &line->reply, &error);
+        line->ok =
+            mongoc_client_command_with_opts(line->client.client, line->database, &line->command,
+                                            NULL, &opts, &line->reply, &line->error);
     else
         bson_init(&line->reply);
     bson_destroy(&opts);
-    if (!line->ok)
-        mongo_err(&line->err, &error, "change stream");
 }
 
 void line_begin(struct source_line *line, bson_t *command)
@@ -121,9 +119,8 @@ bool line_end(struct source_line *line, const struct line_wait *wait, bson_t *re
     line->calling = false;
     bson_destroy(&line->command);
     bson_steal(reply, &line->reply);
-    if (!line->ok && err)
-        *err = line->err;
-    return line->ok;
+    /* on this thread: it is the one that gives the client back */
+    return line->ok || mongo_err(err, &line->error, "change stream");
 }
 
 static void kill_cursor(struct source_line *line, int64_t cursor_id)
