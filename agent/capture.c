@@ -140,8 +140,9 @@ static bool lead(struct capture *capture, struct err *err)
         health_set(capture->agent->health, capture->id, NULL);
         ok = lead_rounds(capture, err);
     }
-    source_stop(capture->source);
+    /* first: what is still queued must not be sent by one who does not lead any more */
     capture_close_writer(capture);
+    source_stop(capture->source);
     free(capture->position);
     capture->position = NULL;
     return ok;

@@ -163,6 +163,25 @@ static void write_versions(const struct picture *picture, struct buf *out)
     cmd_table_write(table, &picture->screen, out);
 }
 
+static int64_t seconds_of(const cJSON *object, const char *name)
+{
+    int64_t seconds = int_of(object, name);
+    return seconds < 0 ? -1 : seconds * 1000;
+}
+
+static void put_snapshot(struct cmd_table *table, const cJSON *snapshot)
+{
+    char text[256];
+    int used = snprintf(text, sizeof text, "%s", text_of(snapshot, "state"));
+    if (int_of(snapshot, "total") >= 0)
+        used += snprintf(text + used, sizeof text - (size_t)used, " %" PRId64 "/%" PRId64,
+                         int_of(snapshot, "done"), int_of(snapshot, "total"));
+    if (int_of(snapshot, "eta_s") > 0)
+        snprintf(text + used, sizeof text - (size_t)used, ", %" PRId64 " s left",
+                 int_of(snapshot, "eta_s"));
+    cmd_table_put(table, text, TONE_PLAIN);
+}
+
 static void put_source(struct cmd_table *table, const struct picture *picture, const cJSON *family)
 {
     const cJSON *source = json_get(family, "source"), *snapshot = json_get(source, "snapshot");
@@ -175,12 +194,8 @@ static void put_source(struct cmd_table *table, const struct picture *picture, c
     cmd_table_put(table, text_of(family, "state"), tone_of(text_of(family, "state")));
     put_int(table, int_of(source, "documents"));
     put_span(table, picture, int_of(source, "lag_ms"));
-    if (int_of(snapshot, "total") >= 0)
-        snprintf(text, sizeof text, "%s %" PRId64 "/%" PRId64, text_of(snapshot, "state"),
-                 int_of(snapshot, "done"), int_of(snapshot, "total"));
-    else
-        snprintf(text, sizeof text, "%s", text_of(snapshot, "state"));
-    cmd_table_put(table, text, TONE_PLAIN);
+    put_span(table, picture, seconds_of(source, "headroom_s"));
+    put_snapshot(table, snapshot);
     if (*leader)
         snprintf(text, sizeof text, "%s (term %" PRId64 ")", leader, int_of(source, "term"));
     cmd_table_put(table, *leader ? text : "nobody", *leader ? TONE_PLAIN : TONE_WARN);
@@ -189,12 +204,12 @@ static void put_source(struct cmd_table *table, const struct picture *picture, c
 
 static void write_sources(const struct picture *picture, struct buf *out)
 {
-    static const char *const heads[] = {"FAMILY", "SOURCE",   "STATE",  "DOCS",
-                                        "LAG",    "SNAPSHOT", "LEADER", "REASON"};
+    static const char *const heads[] = {"FAMILY",     "SOURCE",   "STATE",  "DOCS",  "LAG",
+                                        "OPLOG LEFT", "SNAPSHOT", "LEADER", "REASON"};
     CLEANUP(cmd_table_freep) struct cmd_table *table = cmd_table_new(ARRAY_LEN(heads));
     const cJSON *family;
     for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
-        if (i == 3 || i == 4)
+        if (i >= 3 && i <= 5)
             cmd_table_put_right(table, heads[i], TONE_HEAD);
         else
             cmd_table_put(table, heads[i], TONE_HEAD);

@@ -34,7 +34,7 @@ struct worklog_options {
     int64_t retention_ms;                      /* delete.retention.ms */
     const struct worklog_property *properties; /* passed to librdkafka */
     size_t property_count;
-    size_t memory_max_size; /* memory: bytes of undelivered records per topic; 0: 64 MiB */
+    size_t memory_max_size; /* memory: bytes of undelivered records per topic; 0: 24 MiB */
 };
 
 /* What a topic is. Offsets of partition p: [low, high). */

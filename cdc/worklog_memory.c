@@ -10,7 +10,7 @@
 
 #include "base/limits.h"
 
-#define DEFAULT_MAX_SIZE (64 * MIB)
+#define DEFAULT_MAX_SIZE (24 * MIB)
 
 static void *memory_alloc(size_t count, size_t size)
 {

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two live versions in one process, with the work log in its memory: each captures for itself."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from support import Embedder, Fault, oracle, wait_until
+
+pytestmark = pytest.mark.timeout(200)
+
+DOCUMENTS = 600
+CHANGES = 300
+KILLS = 2
+
+
+@pytest.fixture
+def second():
+    with Embedder(16) as embedder:
+        yield embedder
+
+
+def configure(scene, second) -> dict:
+    config = scene.config("memory")
+    other = {"driver": "openai", "url": second.openai_url, "model": "other", "dims": 16}
+    config["embedders"]["second"] = other
+    return config
+
+
+def fill(scene) -> None:
+    scene.family()
+    texts = [{"_id": n, "text": f"document {n}"} for n in range(DOCUMENTS)]
+    scene.database.docs.insert_many(texts)
+
+
+def change(scene, rng: random.Random) -> None:
+    number = rng.randrange(DOCUMENTS)
+    kind = rng.choice(("write", "write", "delete"))
+    docs = scene.database.docs
+    if kind == "delete":
+        docs.delete_one({"_id": number})
+    else:
+        text = f"document {number} says {rng.randrange(10**6)}"
+        docs.replace_one({"_id": number}, {"text": text}, upsert=True)
+
+
+def differences(scene, agent, label: str, embedder) -> list[str]:
+    version = agent.version("docs", label)
+    target = oracle.Target(
+        collection=version["collection"],
+        label=label,
+        config_fp=version["config_fp"],
+        embed=embedder.vector,
+    )
+    family = oracle.Family.of("docs", scene.families["docs"])
+    return oracle.compare(scene.source(), family, target, scene.reader).differences
+
+
+def wait_until_equal(scene, agent, label: str, embedder, deadline_s: float = 90) -> None:
+    last: list = ["never compared"]
+
+    def equal() -> bool:
+        nonlocal last
+        version = agent.version("docs", label)
+        if version and version["state"] in ("active", "catching_up") and not version["pending"]:
+            last = differences(scene, agent, label, embedder)
+        return not last
+
+    wait_until(equal, deadline_s, f"{label} to be equal; {last[:3]}", 0.3)
+
+
+def add_second(agent) -> None:
+    agent.config["families"]["docs"]["version"] = {"label": "v2", "embedder": "second"}
+
+
+def test_both_follow_the_source_through_kills(scene, second):
+    fill(scene)
+    agent = scene.agent(configure(scene, second)).start()
+    wait_until_equal(scene, agent, "v1", scene.embedder)
+    agent.stop()
+    add_second(agent)
+    agent.start()
+    rng = random.Random(4711)
+    for _ in range(KILLS):
+        bought = second.answered_count
+        for _ in range(CHANGES // KILLS):
+            change(scene, rng)
+        wait_until(lambda: second.answered_count > bought + 50, 60, "the fill to go on")  # noqa: B023
+        agent.restart()
+    wait_until_equal(scene, agent, "v1", scene.embedder)
+    wait_until_equal(scene, agent, "v2", second)
+    tokens = {
+        row["_id"].rsplit("/", 1)[1]: row["checkpoint"]["token"]
+        for row in scene.state.captures.find({"checkpoint.token": {"$type": "string"}})
+    }
+    builds = {agent.version("docs", label)["build_id"] for label in ("v1", "v2")}
+    assert builds <= set(tokens), "each version has a place in the stream of its own"
+
+
+def test_a_version_that_cannot_go_on_holds_the_other_back_in_nothing(scene, second):
+    fill(scene)
+    agent = scene.agent(configure(scene, second)).start()
+    wait_until_equal(scene, agent, "v1", scene.embedder)
+    agent.stop()
+    add_second(agent)
+    agent.start()
+    wait_until(lambda: second.answered_count > 50, 60, "the second version to be filled")
+    second.misbehave(Fault(status=503))
+    rng = random.Random(4712)
+    began = time.monotonic()
+    for _ in range(CHANGES):
+        change(scene, rng)
+    wait_until_equal(scene, agent, "v1", scene.embedder)
+    print(f"{CHANGES} changes while the other version stands: {time.monotonic() - began:.1f} s")
+    assert differences(scene, agent, "v2", second), "the other one does stand"
+    # what it has not applied is not forgotten: its token has not passed it
+    agent.kill()
+    second.behave()
+    agent.start()
+    wait_until_equal(scene, agent, "v2", second)
