@@ -180,8 +180,10 @@ bool capture_begin_all(struct capture *capture, const char *t0, const char *reas
     struct beginning beginning = {.t0 = t0, .reason = reason, .is_gap = true};
     for (size_t i = 0; i < capture->feed_count; i++) {
         struct checkpoint_family *state = capture_state(capture, &capture->feeds[i]);
-        if (state && capture_stands(state))
-            continue; /* it is begun anew when someone says so */
+        /* one that stands is begun anew when someone says so; the others were stopped when the loss
+         * was noted, unless they have begun already in an attempt that failed later */
+        if (state && state->state != FAMILY_STOPPED)
+            continue;
         if (!capture_begin_generation(capture, &capture->feeds[i], &beginning, err))
             return false;
     }

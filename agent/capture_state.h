@@ -68,8 +68,8 @@ struct capture {
     bool unsaved_generation; /* begun, and not yet written down */
     unsigned openings;       /* failed in a row */
     bool skinny;             /* passing an event that is too large */
-    bool lost;               /* the history behind the durable token is gone, because of `loss` */
-    struct err loss;
+    enum { HISTORY_WHOLE, HISTORY_LOST, HISTORY_LOSS_NOTED } history; /* behind the durable token */
+    struct err loss;                                                  /* why it is not whole */
     struct encoding encoding;
 };
 

@@ -108,7 +108,10 @@ static bool note_loss(struct capture *capture, struct err *err)
         if (state && !capture_stands(state))
             state->state = FAMILY_STOPPED;
     }
-    return capture_save(capture, err);
+    if (!capture_save(capture, err))
+        return false;
+    capture->history = HISTORY_LOSS_NOTED;
+    return true;
 }
 
 /* The history between the durable token and now is gone: what happened in it is unknown. */
@@ -118,13 +121,15 @@ static bool forget_history(struct capture *capture, struct err *err)
     struct source_start start = {0};
     log_error("capture.gap", LOG_STR("database", capture->database),
               LOG_STR("reason", "the stream's history is lost"), LOG_ERR(&capture->loss));
-    if (!note_loss(capture, err) || !source_open(capture->source, &start, &batch, err) ||
+    if (capture->history == HISTORY_LOST && !note_loss(capture, err))
+        return false;
+    if (!source_open(capture->source, &start, &batch, err) ||
         !capture_begin_all(capture, batch.token, capture->loss.text, err))
         return false;
     capture_set_token(capture, strdup(batch.token));
     if (!capture_save(capture, err) || !capture_begin_due(capture, batch.token, err))
         return false;
-    capture->lost = false;
+    capture->history = HISTORY_WHOLE;
     return capture_take_batch(capture, &batch, err);
 }
 
@@ -153,7 +158,7 @@ bool capture_open_stream(struct capture *capture, struct err *err)
     struct source_batch batch;
     struct source_start start;
     struct cluster_time time;
-    if (capture->lost)
+    if (capture->history != HISTORY_WHOLE)
         return forget_history(capture, err);
     choose_start(capture, &time, &start);
     if (!source_open(capture->source, &start, &batch, err))

@@ -360,6 +360,16 @@ char *source_event_token(const struct source_event *event)
     return token;
 }
 
+/* Of a sharded collection the key of a document has more fields than `_id`. One that moves to another
+ * shard, since its shard key has changed, is deleted there and inserted here at one cluster time, and
+ * the two come in the order of their keys: only the source knows what is true, so it is read again. */
+static bool has_shard_key(const bson_iter_t *document_key)
+{
+    bson_iter_t field;
+    return bson_iter_recurse(document_key, &field) && bson_iter_next(&field) &&
+           bson_iter_next(&field);
+}
+
 static bool read_event(const struct source *source, const bson_t *event, struct source_event *out,
                        struct err *err)
 {
@@ -376,6 +386,8 @@ static bool read_event(const struct source *source, const bson_t *event, struct 
     if (!bson_iter_init_find(&iter, event, "documentKey") || !bson_iter_recurse(&iter, &out->id) ||
         !bson_iter_find(&out->id, "_id"))
         return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: an event without a key");
+    if (out->kind == SOURCE_DELETE && has_shard_key(&iter))
+        out->kind = SOURCE_UPSERT;
     read_document(event, out);
     return true;
 }
@@ -550,6 +562,8 @@ bool source_next(struct source *source, int64_t await_ms, struct source_batch *b
 
 enum source_fault source_fault(const struct err *err)
 {
+    if (err->domain == ERR_KAFKA) /* its numbers mean other things */
+        return SOURCE_FAULT_REOPEN;
     switch (err->code) {
     case 286:
         return SOURCE_FAULT_HISTORY_LOST;
