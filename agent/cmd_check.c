@@ -13,11 +13,6 @@
 #include "base/limits.h"
 #include "base/text.h"
 
-/* What the brokers and the client say of a topic that nobody has made yet. */
-#define KAFKA_UNKNOWN_TOPIC 3
-#define KAFKA_CLIENT_UNKNOWN_TOPIC (-188)
-#define KAFKA_CLIENT_UNKNOWN_PARTITION (-190)
-
 enum outcome { OUTCOME_GOOD, OUTCOME_BAD, OUTCOME_NOTE };
 
 static void print_outcome(enum outcome outcome, const char *what, const char *detail)
@@ -71,56 +66,6 @@ void check_remark(struct checks *checks, const char *what, const char *format, .
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     add_outcome(checks, OUTCOME_NOTE, what, text);
-}
-
-static bool is_unknown_topic(const struct err *err)
-{
-    return err->domain == ERR_KAFKA &&
-           (err->code == KAFKA_UNKNOWN_TOPIC || err->code == KAFKA_CLIENT_UNKNOWN_TOPIC ||
-            err->code == KAFKA_CLIENT_UNKNOWN_PARTITION);
-}
-
-/* Topics are not made here: one that is missing is fine where vectail may make it. */
-static void check_topic(struct checks *checks, struct worklog *log, const struct config *config,
-                        const char *family)
-{
-    struct err err;
-    char what[600], topic[512], group[512];
-    struct worklog_position position;
-    snprintf(topic, sizeof topic, "%s.%s.%s", config->worklog.topic_prefix, config->name, family);
-    snprintf(group, sizeof group, "%s.check", config->name);
-    snprintf(what, sizeof what, "topic %s", topic);
-    if (config->worklog.create_topics) {
-        if (worklog_positions(log, topic, group, &position, 1, &err))
-            check_note(checks, true, what, "the brokers answer; the topic is there");
-        else if (is_unknown_topic(&err))
-            check_note(checks, true, what, "the brokers answer; the topic will be made");
-        else
-            check_note(checks, false, what, "%s", err.text);
-        return;
-    }
-    struct worklog_topic *found = calloc(1, sizeof *found);
-    if (worklog_ensure(log, topic, found, &err))
-        check_note(checks, true, what, "%d partitions", found->partitions);
-    else
-        check_note(checks, false, what, "%s", err.text);
-    free(found);
-}
-
-static void check_worklog(struct checks *checks, const struct config *config)
-{
-    struct err err;
-    CLEANUP(worklog_closep) struct worklog *log = NULL;
-    if (config->worklog.driver == WORKLOG_MEMORY) {
-        check_note(checks, true, "worklog", "in memory: no Kafka is needed");
-        return;
-    }
-    if (!agent_open_worklog(config, &log, &err)) {
-        check_note(checks, false, "worklog", "%s", err.text);
-        return;
-    }
-    for (size_t i = 0; i < config->family_count; i++)
-        check_topic(checks, log, config, config->families[i].name);
 }
 
 static void check_store(struct checks *checks, const struct config_store *store)

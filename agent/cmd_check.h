@@ -28,3 +28,8 @@ void check_remark(struct checks *checks, const char *what, const char *format, .
 /* The server, and each privilege: by asking for them and by using them. Nothing that anybody reads
  * is changed. */
 void check_mongo(struct checks *checks, const struct config *config);
+
+/* --- cmd_check_worklog.c --- */
+
+/* The brokers, and each permission by using it; nothing is left in a topic. */
+void check_worklog(struct checks *checks, const struct config *config);

@@ -51,6 +51,13 @@ bool worklog_remove(struct worklog *log, const char *topic, struct err *err)
     return log->ops->remove(log, topic, err);
 }
 
+bool worklog_check(struct worklog *log, const char *topic, const char *group,
+                   struct worklog_permissions *out, struct err *err)
+{
+    *out = (struct worklog_permissions){0};
+    return log->ops->check(log, topic, group, out, err);
+}
+
 bool worklog_positions(struct worklog *log, const char *topic, const char *group,
                        struct worklog_position *positions, int count, struct err *err)
 {

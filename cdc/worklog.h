@@ -93,6 +93,21 @@ struct worklog_position {
     int64_t high;
 };
 
+/* What one permission turned out to be, named as Kafka's ACLs name it. */
+struct worklog_permission {
+    const char *operation; /* "Write" */
+    const char *kind;      /* "topic", "group" */
+    const char *name;      /* borrowed from the caller of worklog_check() */
+    bool granted;
+    struct err failed; /* why not */
+};
+
+struct worklog_permissions {
+    bool topic_found; /* of one that is not there yet less can be tried */
+    struct worklog_permission items[8];
+    size_t count;
+};
+
 struct worklog;
 struct worklog_writer;
 struct worklog_reader;
@@ -111,6 +126,11 @@ bool worklog_look(struct worklog *log, const char *topic, bool *found, struct wo
                   struct err *err) MUST_USE;
 /* Removes the topic and what belongs to it. For tests and `remove`. */
 bool worklog_remove(struct worklog *log, const char *topic, struct err *err) MUST_USE;
+
+/* Tries what the topic and groups that begin as `group` does will be used for, and leaves nothing
+ * in the topic. An error: the log cannot be asked at all. Blocks for some seconds. */
+bool worklog_check(struct worklog *log, const char *topic, const char *group,
+                   struct worklog_permissions *out, struct err *err) MUST_USE;
 
 /* positions[p] for each partition p < count: kafka asks the brokers. */
 bool worklog_positions(struct worklog *log, const char *topic, const char *group,

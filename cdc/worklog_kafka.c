@@ -45,9 +45,11 @@ static void kafka_on_log(const rd_kafka_t *client, int level, const char *facili
 
 static void kafka_on_admin_problem(rd_kafka_t *client, int code, const char *reason, void *opaque)
 {
-    (void)client, (void)code;
+    (void)client;
     struct kafka_log *log = opaque;
+    bool is_refusal = code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL;
     pthread_mutex_lock(&log->mutex);
+    log->refusals += is_refusal;
     snprintf(log->last_problem, sizeof(log->last_problem), "%s", reason);
     pthread_mutex_unlock(&log->mutex);
 }
@@ -261,6 +263,7 @@ const struct worklog_ops worklog_kafka_ops = {
     .ensure = kafka_ensure,
     .look = kafka_look,
     .remove = kafka_remove,
+    .check = kafka_check,
     .positions = kafka_positions,
     .seed = kafka_seed,
     .open_writer = kafka_open_writer,

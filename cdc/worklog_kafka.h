@@ -52,6 +52,7 @@ struct kafka_log {
     pthread_mutex_t mutex; /* last_problem, watchers */
     struct kafka_watcher *watchers;
     char last_problem[256]; /* what the admin client last said about its connections */
+    unsigned refusals;      /* how often that was a refused login or certificate */
 };
 
 struct kafka_setting {
@@ -82,6 +83,8 @@ bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic 
 bool kafka_look(struct worklog *base, const char *topic, bool *found, struct worklog_topic *out,
                 struct err *err);
 bool kafka_remove(struct worklog *base, const char *topic, struct err *err);
+bool kafka_check(struct worklog *base, const char *topic, const char *group,
+                 struct worklog_permissions *out, struct err *err);
 bool kafka_positions(struct worklog *base, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err);
 bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,

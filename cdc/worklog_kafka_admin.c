@@ -7,11 +7,28 @@
 #include "base/log.h"
 #include "cdc/worklog_kafka_admin.h"
 
+#define SLICE_MS 100
+#define REFUSED_MS 2000
+
+/* The brokers' answer to a wrong password is the same. */
+#define SCRAM_FIXED 0x020601ff
+static const char OLD_SCRAM[] =
+    "; is the password right? librdkafka before 2.6.1 cannot do SCRAM with a Kafka 4: it needs a "
+    "newer one, or PLAIN or certificates instead";
+
+static unsigned kafka_refusals(struct kafka_log *log)
+{
+    pthread_mutex_lock(&log->mutex);
+    unsigned refusals = log->refusals;
+    pthread_mutex_unlock(&log->mutex);
+    return refusals;
+}
+
 bool kafka_admin_begin(struct kafka_log *log, rd_kafka_admin_op_t operation,
                        struct kafka_call *call, struct err *err)
 {
     char reason[256];
-    *call = (struct kafka_call){.log = log};
+    *call = (struct kafka_call){.log = log, .refusals = kafka_refusals(log)};
     call->options = rd_kafka_AdminOptions_new(log->admin, operation);
     call->queue = rd_kafka_queue_new(log->admin);
     if (!call->options || rd_kafka_AdminOptions_set_request_timeout(
@@ -41,12 +58,29 @@ bool kafka_admin_err(struct kafka_log *log, struct err *err, rd_kafka_resp_err_t
     pthread_mutex_unlock(&log->mutex);
     if (!problem[0])
         return false;
-    return kafka_err_reason(err, code, what, problem);
+    char longer[sizeof(problem) + sizeof(OLD_SCRAM)];
+    bool is_old = strstr(problem, "SASL mechanism SCRAM") && rd_kafka_version() < SCRAM_FIXED;
+    snprintf(longer, sizeof(longer), "%s%s", problem, is_old ? OLD_SCRAM : "");
+    return kafka_err_reason(err, code, what, longer);
+}
+
+/* Where a login is refused nothing comes of waiting on; but another broker may yet answer. */
+static rd_kafka_event_t *kafka_await_event(struct kafka_call *call)
+{
+    rd_kafka_event_t *event = NULL;
+    int64_t began_ms = clock_mono_ms(), wait_ms = KAFKA_CALL_TIMEOUT_MS + 1000;
+    while (!event && clock_mono_ms() - began_ms < wait_ms) {
+        event = rd_kafka_queue_poll(call->queue, SLICE_MS);
+        rd_kafka_poll(call->log->admin, 0); /* serves what the connections have to say */
+        if (kafka_refusals(call->log) != call->refusals)
+            wait_ms = REFUSED_MS;
+    }
+    return event;
 }
 
 bool kafka_admin_await(struct kafka_call *call, const char *what, struct err *err)
 {
-    call->event = rd_kafka_queue_poll(call->queue, KAFKA_CALL_TIMEOUT_MS + 1000);
+    call->event = kafka_await_event(call);
     if (!call->event)
         return kafka_admin_err(call->log, err, RD_KAFKA_RESP_ERR__TIMED_OUT, what, NULL);
     rd_kafka_resp_err_t code = rd_kafka_event_error(call->event);

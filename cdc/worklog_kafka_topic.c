@@ -18,13 +18,6 @@
  * removed until the broker has forgotten it. */
 #define APPEAR_TIMEOUT_MS 10000
 
-struct kafka_topic_settings {
-    bool found; /* the topic exists */
-    char cleanup_policy[32];
-    int64_t delete_retention_ms;
-    int64_t max_message_bytes;
-};
-
 static void kafka_take_setting(struct kafka_topic_settings *settings, const char *name,
                                const char *value)
 {
@@ -62,9 +55,8 @@ static bool kafka_read_settings(struct kafka_call *call, struct kafka_topic_sett
     return true;
 }
 
-/* Asked before the metadata: this question never makes a broker create the topic. */
-static bool kafka_describe(struct kafka_log *log, const char *topic,
-                           struct kafka_topic_settings *out, struct err *err)
+bool kafka_describe(struct kafka_log *log, const char *topic, struct kafka_topic_settings *out,
+                    struct err *err)
 {
     *out = (struct kafka_topic_settings){0};
     CLEANUP(kafka_call_fini) struct kafka_call call;
@@ -112,13 +104,15 @@ static bool kafka_configure(const struct kafka_log *log, rd_kafka_NewTopic_t *re
     return true;
 }
 
-static bool kafka_create(struct kafka_log *log, const char *topic, struct err *err)
+bool kafka_create(struct kafka_log *log, const char *topic, bool only_try, struct err *err)
 {
     static const char WHAT[] = "kafka topic creation";
     char reason[256];
     CLEANUP(kafka_call_fini) struct kafka_call call;
     if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_CREATETOPICS, &call, err))
         return false;
+    if (rd_kafka_AdminOptions_set_validate_only(call.options, only_try, reason, sizeof(reason)))
+        return err_set(err, ERR_FATAL, ERR_KAFKA, 0, "%s: %s", WHAT, reason);
     rd_kafka_NewTopic_t *request = rd_kafka_NewTopic_new(
         topic, log->partitions, log->replication_factor, reason, sizeof(reason));
     if (!request)
@@ -236,7 +230,7 @@ bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic 
         return false;
     if (!settings.found && !log->create_topics)
         return kafka_ask_for_topic(log, topic, err);
-    if (!settings.found && !kafka_create(log, topic, err))
+    if (!settings.found && !kafka_create(log, topic, false, err))
         return false;
     out->max_size = settings.found ? settings.max_message_bytes : MAX_MESSAGE_BYTES;
     int64_t deadline_ms = clock_mono_ms() + APPEAR_TIMEOUT_MS;

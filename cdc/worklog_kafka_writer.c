@@ -14,6 +14,7 @@ _Static_assert(sizeof(void *) >= sizeof(uint64_t), "a ticket travels as a messag
 struct kafka_writer {
     struct worklog_writer base;
     rd_kafka_t *client;
+    const char *brokers; /* the log's */
     worklog_delivered *delivered;
     void *context;
     rd_kafka_topic_t **topics; /* those written to so far */
@@ -56,6 +57,9 @@ static void kafka_on_delivery(rd_kafka_t *client, const rd_kafka_message_t *mess
     kafka_err(&failed, message->err, "kafka record");
     if (message->err == RD_KAFKA_RESP_ERR__FATAL && kafka_is_usable(client, &failed))
         kafka_err(&failed, message->err, "kafka record");
+    if (failed.action == ERR_FATAL)
+        err_prefix(&failed, "kafka at %s, topic %s", writer->brokers,
+                   rd_kafka_topic_name(message->rkt));
     if (failed.action == ERR_FATAL && !writer->broken) {
         writer->broken = true;
         writer->why = failed;
@@ -81,6 +85,7 @@ bool kafka_open_writer(struct worklog *base, const struct worklog_writer_options
     if (!writer)
         abort();
     writer->base.ops = &worklog_kafka_ops;
+    writer->brokers = ((struct kafka_log *)base)->brokers;
     writer->delivered = options->delivered;
     writer->context = options->context;
     rd_kafka_conf_set_opaque(conf, writer);

@@ -146,6 +146,15 @@ static void memory_group_forget(struct memory_group *group)
     }
 }
 
+/* Nobody has to be asked. */
+static bool memory_check(struct worklog *base, const char *name, const char *group,
+                         struct worklog_permissions *out, struct err *err)
+{
+    (void)base, (void)name, (void)group, (void)err;
+    out->topic_found = true;
+    return true;
+}
+
 static bool memory_remove(struct worklog *base, const char *name, struct err *err)
 {
     (void)err;
@@ -266,6 +275,7 @@ const struct worklog_ops worklog_memory_ops = {
     .ensure = memory_ensure,
     .look = memory_look,
     .remove = memory_remove,
+    .check = memory_check,
     .positions = memory_positions,
     .seed = memory_seed,
     .open_writer = memory_open_writer,

@@ -17,6 +17,8 @@ struct worklog_ops {
     bool (*look)(struct worklog *log, const char *topic, bool *found, struct worklog_topic *out,
                  struct err *err);
     bool (*remove)(struct worklog *log, const char *topic, struct err *err);
+    bool (*check)(struct worklog *log, const char *topic, const char *group,
+                  struct worklog_permissions *out, struct err *err);
     bool (*positions)(struct worklog *log, const char *topic, const char *group,
                       struct worklog_position *positions, int count, struct err *err);
     bool (*seed)(struct worklog *log, const char *topic, const char *group, const int64_t *offsets,

@@ -515,6 +515,24 @@ static void a_removed_topic_is_empty_when_made_again(void **state)
         assert_true(clock_mono_ms() < deadline_ms);
 }
 
+static void a_check_of_permissions_leaves_nothing_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct worklog_permissions *permissions = calloc(1, sizeof *permissions);
+    struct worklog_topic *topic = calloc(1, sizeof *topic);
+    char group[sizeof f->group + 8];
+    snprintf(group, sizeof group, "%s.check", f->group);
+    OK(f, worklog_check(f->log, f->topic, group, permissions, &f->err));
+    assert_true(permissions->topic_found);
+    for (size_t i = 0; i < permissions->count; i++)
+        assert_true(permissions->items[i].granted);
+    OK(f, worklog_ensure(f->log, f->topic, topic, &f->err));
+    for (int p = 0; p < PARTITIONS; p++)
+        assert_int_equal(topic->high[p], 0);
+    free(topic);
+    free(permissions);
+}
+
 #define TEST(name)                                                                                 \
     {                                                                                              \
 #name, name, NULL, NULL, NULL                                                              \
@@ -540,6 +558,7 @@ static const struct CMUnitTest TESTS[] = {
     TEST(a_reader_that_loses_a_partition_is_told_and_it_comes_again_elsewhere),
     TEST(a_waiting_reader_wakes_when_a_record_arrives),
     TEST(a_removed_topic_is_empty_when_made_again),
+    TEST(a_check_of_permissions_leaves_nothing_behind),
 };
 
 static int run(const char *driver, CMFixtureFunction setup)

@@ -9,7 +9,10 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from support import BUILD, Agent
+import pytest
+
+from support import BUILD, Agent, servers
+from test_waits import wait_until_ready
 
 
 PASSWORD = "pa:ss/wörd@%"  # all that a URI must escape
@@ -26,7 +29,7 @@ STATE_ACTIONS = (
     "dropCollection",
 )
 ALIAS_ACTIONS = ("find", "insert", "update")
-TOPIC_OPERATIONS = ("DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "READ", "WRITE")
+TOPIC_OPERATIONS = ("DESCRIBE_CONFIGS", "CREATE", "READ", "WRITE")
 GROUP_OPERATIONS = ("READ",)
 
 
@@ -69,6 +72,11 @@ class Secured:
 
     # Kafka
 
+    def _administrator(self):
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient({"bootstrap.servers": self.kafka.administration})
+
     def _acls(self, operations, kind: str, prefix: str) -> list:
         from confluent_kafka.admin import (
             AclBinding,
@@ -97,7 +105,7 @@ class Secured:
 
     def allow(self, missing: str | None = None) -> None:
         """The ACLs that docs/operations.md asks for, without `missing`: "TOPIC WRITE"."""
-        from confluent_kafka.admin import AclBindingFilter, AdminClient
+        from confluent_kafka.admin import AclBindingFilter
 
         def filter_of(acl) -> AclBindingFilter:
             return AclBindingFilter(
@@ -110,7 +118,7 @@ class Secured:
                 acl.permission_type,
             )
 
-        admin = AdminClient({"bootstrap.servers": self.kafka.administration})
+        admin = self._administrator()
         wanted = self._all_acls(missing)
         unwanted = [acl for acl in self._all_acls() if acl not in wanted]
         for done in admin.create_acls(wanted).values():
@@ -118,6 +126,26 @@ class Secured:
         if unwanted:
             for done in admin.delete_acls([filter_of(acl) for acl in unwanted]).values():
                 done.result(10)
+
+    def make_topic(self, name: str) -> None:
+        from confluent_kafka.admin import NewTopic
+
+        new = NewTopic(name, 4, 1, config={"cleanup.policy": "compact"})
+        admin = self._administrator()
+        for done in admin.create_topics([new]).values():
+            done.result(10)
+
+    def topics(self) -> list[str]:
+        return list(self._administrator().list_topics(timeout=10).topics)
+
+    def count_records(self, topic: str) -> int:
+        from confluent_kafka import Consumer, TopicPartition
+
+        settings = {"bootstrap.servers": self.kafka.administration, "group.id": "count"}
+        reader = Consumer(settings)
+        marks = [reader.get_watermark_offsets(TopicPartition(topic, p), 10) for p in range(4)]
+        reader.close()
+        return sum(high - low for low, high in marks)
 
     def properties(self, **more) -> dict[str, str]:
         return {
@@ -202,3 +230,59 @@ def new_client_library() -> dict[str, str]:
     fresh.symlink_to(next(folder.glob("librdkafka-*.so.1")))
     os.replace(fresh, link)
     return {"LD_LIBRARY_PATH": str(link.parent)}
+
+
+@pytest.fixture(scope="session")
+def mongo():
+    with servers.secure_mongodb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    with servers.secure_kafka() as server:
+        yield server
+
+
+@pytest.fixture
+def secured(request, scene, mongo):
+    """Its agents' logs are searched for passwords at the end of every test."""
+    with_kafka = "kafka" in request.fixturenames
+    secured = Secured(scene, mongo, request.getfixturevalue("kafka") if with_kafka else None)
+    yield secured
+    secured.assert_no_secret_was_said()
+
+
+@pytest.fixture
+def documents(scene):
+    scene.family(filter={"hidden": {"$ne": True}}, metadata={"number": "number"})
+    scene.families["docs"]["source"]["filter"] = scene.families["docs"].pop("filter")
+    scene.database.docs.insert_many(
+        [{"_id": n, "text": f"document {n}", "number": n, "hidden": n % 10 == 0} for n in range(50)]
+    )
+    return scene.database.docs
+
+
+def change(documents) -> None:
+    """Of each kind: insert, update, replace, delete, and in and out of the filter."""
+    documents.insert_one({"_id": "new", "text": "inserted", "number": 100})
+    documents.update_one({"_id": 1}, {"$set": {"text": "updated"}})
+    documents.replace_one({"_id": 2}, {"text": "replaced", "number": 200})
+    documents.delete_one({"_id": 3})
+    documents.update_one({"_id": 4}, {"$set": {"hidden": True}})
+    documents.update_one({"_id": 10}, {"$set": {"hidden": False}})
+
+
+def run_through(secured, documents, config, env=None):
+    """Snapshot, stream, alias, status, check, one after another; returns the agent."""
+    scene = secured.scene
+    url = secured.serving(config)
+    agent = secured.agent(config, env).start()
+    assert scene.wait_until_equal(agent).documents == 45
+    change(documents)
+    assert scene.wait_until_equal(agent).documents == 45
+    wait_until_ready(url)
+    assert scene.alias()["target"] == "docs__v1__double"
+    assert agent.family("docs")["source"]["documents"] == documents.estimated_document_count()
+    assert secured.failures(agent) == []
+    return agent
