@@ -64,6 +64,14 @@ bool kafka_admin_err(struct kafka_log *log, struct err *err, rd_kafka_resp_err_t
     return kafka_err_reason(err, code, what, longer);
 }
 
+/* What was said before an answer came does not explain a later silence. */
+static void kafka_forget_problem(struct kafka_log *log)
+{
+    pthread_mutex_lock(&log->mutex);
+    log->last_problem[0] = '\0';
+    pthread_mutex_unlock(&log->mutex);
+}
+
 /* Where a login is refused nothing comes of waiting on; but another broker may yet answer. */
 static rd_kafka_event_t *kafka_await_event(struct kafka_call *call)
 {
@@ -87,6 +95,7 @@ bool kafka_admin_await(struct kafka_call *call, const char *what, struct err *er
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return kafka_admin_err(call->log, err, code, what,
                                rd_kafka_event_error_string(call->event));
+    kafka_forget_problem(call->log);
     return true;
 }
 
