@@ -86,7 +86,8 @@ static bool has_action(const bson_iter_t *privilege, const char *action)
     if (!descend(privilege, "actions", &actions))
         return false;
     while (bson_iter_next(&actions)) {
-        if (BSON_ITER_HOLDS_UTF8(&actions) && strcmp(bson_iter_utf8(&actions, NULL), action) == 0)
+        const char *granted = BSON_ITER_HOLDS_UTF8(&actions) ? bson_iter_utf8(&actions, NULL) : "";
+        if (strcmp(granted, action) == 0 || strcmp(granted, "anyAction") == 0)
             return true;
     }
     return false;

@@ -51,6 +51,9 @@ static void kafka_on_admin_problem(rd_kafka_t *client, int code, const char *rea
     pthread_mutex_lock(&log->mutex);
     log->refusals += is_refusal;
     snprintf(log->last_problem, sizeof(log->last_problem), "%s", reason);
+    char *figures = strstr(log->last_problem, " (after ");
+    if (figures) /* they differ each time, and so the reason would */
+        *figures = '\0';
     pthread_mutex_unlock(&log->mutex);
 }
 

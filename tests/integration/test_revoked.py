@@ -74,6 +74,20 @@ def test_a_privilege_that_is_revoked_is_named_until_it_is_granted_again(
     assert scene.wait_until_equal(agent).documents == 45
 
 
+def test_an_alias_that_may_not_be_written_keeps_the_version_ready_until_it_may(secured, documents):
+    config = secured.config("memory")
+    url = secured.serving(config)
+    secured.grant(secured.privileges(missing=("insert", "alias")))
+    agent = secured.agent(config).start()
+    reason = wait_until_unready(url, "collection_aliases")
+    print(reason)
+    assert f"user '{secured.user}' lacks " in reason
+    assert "insert on " in reason
+    secured.grant(secured.privileges())
+    wait_until_ready(url)
+    assert secured.scene.wait_until_equal(agent).documents == 45
+
+
 def test_a_user_that_is_dropped_is_named_until_it_is_there_again(secured, documents):
     config = secured.config("memory")
     url = secured.serving(config)

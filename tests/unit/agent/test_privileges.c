@@ -57,6 +57,9 @@ static void takes_an_empty_name_for_all_of_them(void **state)
     struct privileges *any = with("{\"anyResource\": true}", "[\"find\"]");
     assert_true(privileges_allow(any, "duck", "", "find"));
     assert_false(privileges_allow(any, "duck", "", "insert"));
+    CLEANUP(privileges_freep)
+    struct privileges *all_actions = with("{\"anyResource\": true}", "[\"anyAction\"]");
+    assert_true(privileges_allow(all_actions, "duck", "", "insert"));
 }
 
 static void allows_everything_where_nobody_is_logged_in(void **state)
