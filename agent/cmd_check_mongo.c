@@ -215,7 +215,7 @@ static void check_oplog(struct probe *probe)
     else
         check_remark(probe->checks, "find in local." OPLOG,
                      "not needed; without it nobody can say how long the history of changes "
-                     "reaches back, and so how long vectail may be away (%s)",
+                     "reaches back, nor warn before it is lost (%s)",
                      err.text);
 }
 

@@ -284,5 +284,6 @@ def run_through(secured, documents, config, env=None):
     wait_until_ready(url)
     assert scene.alias()["target"] == "docs__v1__double"
     assert agent.family("docs")["source"]["documents"] == documents.estimated_document_count()
+    assert agent.family("docs")["source"]["oplog_window_s"] is None  # nobody may know
     assert secured.failures(agent) == []
     return agent
