@@ -8,12 +8,13 @@
 #include "base/mongo.h"
 #include "cdc/oplog.h"
 #include "cdc/scan.h"
+#include "cdc/source_event.h"
 #include "cdc/source_line.h"
 
 #define BATCH_EVENTS 1000
 #define FUTURE_TOLERANCE_S 10
-/* A batch of so many events means that there is more: the next one is asked for at once, while this
- * one is worked on. */
+/* A batch of so many events means that there is more: the next one is asked for at once, so that the
+ * server works on it while this one is worked on here. */
 #define AHEAD_EVENTS 200
 /* How long the server may take over its own time to answer: to open a stream it reads the oplog from
  * the token on, about 100 000 entries a second; then only what is new. */
@@ -27,8 +28,7 @@
 struct source {
     mongoc_client_pool_t *pool;
     char *database;
-    char **collections;
-    size_t collection_count;
+    struct event_sources sources;
     char hash[SHA256_TEXT_SIZE];
 
     line_cancelled *cancelled;
@@ -55,11 +55,11 @@ static void append_match(const struct source *source, bson_t *stage)
         bson_append_document_begin(&either, p == 0 ? "0" : "1", 1, &branch);
         bson_append_document_begin(&branch, paths[p], -1, &path);
         bson_append_array_begin(&path, "$in", -1, &in);
-        for (size_t i = 0; i < source->collection_count; i++) {
+        for (size_t i = 0; i < source->sources.count; i++) {
             char buffer[16];
             const char *index;
             bson_uint32_to_string((uint32_t)i, &index, buffer, sizeof buffer);
-            bson_append_utf8(&in, index, -1, source->collections[i], -1);
+            bson_append_utf8(&in, index, -1, source->sources.collections[i], -1);
         }
         bson_append_array_end(&path, &in);
         bson_append_document_end(&branch, &path);
@@ -164,12 +164,13 @@ struct source *source_new(const struct source_options *options)
     struct source *source = calloc(1, sizeof *source);
     source->pool = options->pool;
     source->database = strdup(options->database);
-    source->collections = calloc(options->collection_count + 1, sizeof *source->collections);
-    source->collection_count = options->collection_count;
+    source->sources.collections =
+        calloc(options->collection_count + 1, sizeof *source->sources.collections);
+    source->sources.count = options->collection_count;
     for (size_t i = 0; i < options->collection_count; i++)
-        source->collections[i] = strdup(options->collections[i]);
+        source->sources.collections[i] = strdup(options->collections[i]);
     /* the hash must not depend on the order in the configuration */
-    qsort(source->collections, source->collection_count, sizeof *source->collections,
+    qsort(source->sources.collections, source->sources.count, sizeof *source->sources.collections,
           compare_strings);
     bson_init(&source->reply);
     source->cancelled = options->cancelled;
@@ -183,9 +184,9 @@ void source_free(struct source *source)
     if (!source)
         return;
     source_stop(source);
-    for (size_t i = 0; i < source->collection_count; i++)
-        free(source->collections[i]);
-    free(source->collections);
+    for (size_t i = 0; i < source->sources.count; i++)
+        free(source->sources.collections[i]);
+    free(source->sources.collections);
     free(source->database);
     free(source->cut_token);
     free(source->token);
@@ -199,6 +200,24 @@ const char *source_pipeline_hash(const struct source *source)
     return source->hash;
 }
 
+static bool has_more(const bson_t *reply)
+{
+    bson_iter_t iter, cursor, event;
+    int64_t cursor_id = 0;
+    size_t count = 0;
+    if (!bson_iter_init_find(&iter, reply, "cursor") || !bson_iter_recurse(&iter, &cursor))
+        return false;
+    while (bson_iter_next(&cursor)) {
+        if (strcmp(bson_iter_key(&cursor), "id") == 0)
+            cursor_id = bson_iter_as_int64(&cursor);
+        if (!BSON_ITER_HOLDS_ARRAY(&cursor) || !bson_iter_recurse(&cursor, &event))
+            continue;
+        while (count < AHEAD_EVENTS && bson_iter_next(&event))
+            count++;
+    }
+    return cursor_id != 0 && count >= AHEAD_EVENTS;
+}
+
 static void begin_next(struct source *source, int64_t await_ms)
 {
     bson_t command = BSON_INITIALIZER;
@@ -206,7 +225,7 @@ static void begin_next(struct source *source, int64_t await_ms)
     bson_append_utf8(&command, "collection", -1, "$cmd.aggregate", -1);
     bson_append_int32(&command, "batchSize", -1, BATCH_EVENTS);
     bson_append_int64(&command, "maxTimeMS", -1, await_ms);
-    line_begin(source->line, &command);
+    line_begin(source->line, &command, has_more);
 }
 
 /* The reply of the call under way replaces the previous one. */
@@ -220,13 +239,6 @@ static bool end_call(struct source *source, int64_t ms, int64_t quiet_ms, struct
 
 void source_stop(struct source *source)
 {
-    bson_t reply;
-    struct err ignored;
-    /* what was asked for ahead comes soon, if at all; without it the cursor could not be ended */
-    if (source->line && line_is_calling(source->line)) {
-        (void)!line_end(source->line, &(struct line_wait){.ms = QUIET_MS}, &reply, &ignored);
-        bson_destroy(&reply);
-    }
     line_close(source->line, source->cursor_id);
     source->line = NULL;
     source->cursor_id = 0;
@@ -269,129 +281,6 @@ static bool check_token(struct source *source, const char *token, struct err *er
     return check_history(source, time, err);
 }
 
-/* ns.coll or to.coll */
-static const char *collection_of(const bson_t *event, const char *field)
-{
-    bson_iter_t iter, coll;
-    if (bson_iter_init_find(&iter, event, field) && bson_iter_recurse(&iter, &coll) &&
-        bson_iter_find(&coll, "coll") && BSON_ITER_HOLDS_UTF8(&coll))
-        return bson_iter_utf8(&coll, NULL);
-    return NULL;
-}
-
-static bool is_source(const struct source *source, const char *collection)
-{
-    for (size_t i = 0; collection && i < source->collection_count; i++) {
-        if (strcmp(source->collections[i], collection) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void read_rename(const struct source *source, const bson_t *event, struct source_event *out)
-{
-    const char *to = collection_of(event, "to");
-    out->kind = is_source(source, to) ? SOURCE_REPLACED : SOURCE_DROPPED;
-    if (out->kind == SOURCE_REPLACED)
-        out->collection = to;
-}
-
-static void read_kind(const struct source *source, const char *type, const bson_t *event,
-                      struct source_event *out)
-{
-    out->collection = collection_of(event, "ns");
-    if (strcmp(type, "insert") == 0 || strcmp(type, "replace") == 0 ||
-        strcmp(type, "update") == 0) {
-        out->kind = SOURCE_UPSERT;
-    } else if (strcmp(type, "delete") == 0) {
-        out->kind = SOURCE_DELETE;
-    } else if (strcmp(type, "drop") == 0) {
-        out->kind = SOURCE_DROPPED;
-    } else if (strcmp(type, "dropDatabase") == 0) {
-        out->kind = SOURCE_DROPPED;
-        out->collection = NULL;
-    } else if (strcmp(type, "rename") == 0) {
-        read_rename(source, event, out);
-    } else if (strcmp(type, "invalidate") == 0) {
-        out->kind = SOURCE_INVALIDATE;
-    }
-}
-
-static void read_document(const bson_t *event, struct source_event *out)
-{
-    bson_iter_t iter;
-    const uint8_t *data;
-    uint32_t size;
-    if (!bson_iter_init_find(&iter, event, "fullDocument") || !BSON_ITER_HOLDS_DOCUMENT(&iter))
-        return;
-    bson_iter_document(&iter, &size, &data);
-    out->has_document = bson_init_static(&out->full_document, data, size);
-}
-
-/* {_data: "...", _typeBits: BinData}: the latter only where `_data` does not say it all. */
-static bool read_event_token(const bson_iter_t *token, struct source_event *out)
-{
-    bson_iter_t part;
-    bson_subtype_t subtype;
-    if (!bson_iter_recurse(token, &part))
-        return false;
-    while (bson_iter_next(&part)) {
-        if (strcmp(bson_iter_key(&part), "_data") == 0 && BSON_ITER_HOLDS_UTF8(&part))
-            out->ver = bson_iter_utf8(&part, NULL);
-        else if (strcmp(bson_iter_key(&part), "_typeBits") == 0 && BSON_ITER_HOLDS_BINARY(&part))
-            bson_iter_binary(&part, &subtype, &out->type_bits_size, &out->type_bits);
-    }
-    return out->ver != NULL;
-}
-
-char *source_event_token(const struct source_event *event)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    size_t size = strlen(event->ver), at = size;
-    char *token = malloc(size + 2 + 2 * (size_t)event->type_bits_size);
-    memcpy(token, event->ver, size);
-    if (event->type_bits_size > 0)
-        token[at++] = ':';
-    for (uint32_t i = 0; i < event->type_bits_size; i++) {
-        token[at++] = digits[event->type_bits[i] >> 4];
-        token[at++] = digits[event->type_bits[i] & 15];
-    }
-    token[at] = '\0';
-    return token;
-}
-
-/* Of a sharded collection the key of a document has more fields than `_id`. One that moves to another
- * shard, since its shard key has changed, is deleted there and inserted here at one cluster time, and
- * the two come in the order of their keys: only the source knows what is true, so it is read again. */
-static bool has_shard_key(const bson_iter_t *document_key)
-{
-    bson_iter_t field;
-    return bson_iter_recurse(document_key, &field) && bson_iter_next(&field) &&
-           bson_iter_next(&field);
-}
-
-static bool read_event(const struct source *source, const bson_t *event, struct source_event *out,
-                       struct err *err)
-{
-    bson_iter_t iter;
-    *out = (struct source_event){.kind = SOURCE_OTHER};
-    if (!bson_iter_init_find(&iter, event, "_id") || !read_event_token(&iter, out))
-        return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: an event without a token");
-    if (bson_iter_init_find(&iter, event, "wallTime") && BSON_ITER_HOLDS_DATE_TIME(&iter))
-        out->time_ms = bson_iter_date_time(&iter);
-    if (bson_iter_init_find(&iter, event, "operationType") && BSON_ITER_HOLDS_UTF8(&iter))
-        read_kind(source, bson_iter_utf8(&iter, NULL), event, out);
-    if (out->kind != SOURCE_UPSERT && out->kind != SOURCE_DELETE)
-        return true;
-    if (!bson_iter_init_find(&iter, event, "documentKey") || !bson_iter_recurse(&iter, &out->id) ||
-        !bson_iter_find(&out->id, "_id"))
-        return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: an event without a key");
-    if (out->kind == SOURCE_DELETE && has_shard_key(&iter))
-        out->kind = SOURCE_UPSERT;
-    read_document(event, out);
-    return true;
-}
-
 /* Room for the events of a list, made before any is read: a document's view points into itself and
  * cannot be moved. libbson aligns its iterators more than malloc() does. */
 static void make_room(struct source *source, const bson_iter_t *list)
@@ -415,26 +304,14 @@ static bool read_events(struct source *source, const bson_iter_t *list, struct s
     if (!bson_iter_recurse(list, &element))
         return true;
     make_room(source, &element);
-    while (bson_iter_next(&element)) {
-        const uint8_t *data;
-        uint32_t size;
-        bson_t event;
-        bson_iter_document(&element, &size, &data);
-        if (!bson_init_static(&event, data, size) ||
-            !read_event(source, &event, &source->events[batch->count], err))
-            return false;
-        const struct source_event *read = &source->events[batch->count++];
-        const char *away = collection_of(&event, "ns");
-        if (read->kind == SOURCE_REPLACED && is_source(source, away))
-            source->events[batch->count++] =
-                (struct source_event){.kind = SOURCE_DROPPED,
-                                      .collection = away,
-                                      .ver = read->ver,
-                                      .type_bits = read->type_bits,
-                                      .type_bits_size = read->type_bits_size,
-                                      .time_ms = read->time_ms};
-    }
     batch->events = source->events;
+    while (bson_iter_next(&element)) {
+        bson_iter_t fields;
+        if (!bson_iter_recurse(&element, &fields))
+            return err_set(err, ERR_RETRY, ERR_DATA, 0, "change stream: an event is no document");
+        if (!event_read(&fields, &source->sources, batch, err))
+            return false;
+    }
     return true;
 }
 
@@ -458,7 +335,7 @@ static bool read_reply(struct source *source, struct source_batch *batch, struct
         if (strcmp(name, "id") == 0)
             source->cursor_id = bson_iter_as_int64(&cursor);
         else if (strcmp(name, "postBatchResumeToken") == 0)
-            read_event_token(&cursor, &last);
+            event_read_token(&cursor, &last);
         else if ((strcmp(name, "firstBatch") == 0 || strcmp(name, "nextBatch") == 0) &&
                  !read_events(source, &cursor, batch, err))
             return false;
@@ -488,7 +365,7 @@ static void begin_open(struct source *source, const struct source_start *start)
     bson_append_document_begin(&command, "readConcern", -1, &child);
     bson_append_utf8(&child, "level", -1, "majority", -1);
     bson_append_document_end(&command, &child);
-    line_begin(source->line, &command);
+    line_begin(source->line, &command, NULL);
 }
 
 /* An event that just fits, in a reply that does not, makes the server close the connection, at every
@@ -555,8 +432,6 @@ bool source_next(struct source *source, int64_t await_ms, struct source_batch *b
         source->cursor_id = 0;
         return false;
     }
-    if (batch->count >= AHEAD_EVENTS && !batch->closed)
-        begin_next(source, await_ms);
     return true;
 }
 

@@ -2,17 +2,33 @@
 #include "cdc/source_line.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/background.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/mongo.h"
 
 #define STEP_MS 100
 /* Ending a cursor is a courtesy: the server's own time-out does it, too. */
 #define KILL_MS 2000
+/* What was asked for ahead comes soon, if at all; without it the cursor could not be ended. */
+#define QUIET_MS 1000
+/* A series goes on while less than this waits to be taken: enough to keep a server busy, and little
+ * beside a single reply, which may have 16 MiB. */
+#define AHEAD_REPLIES 8
+#define AHEAD_SIZE (4 * MIB)
+
+struct answer {
+    bson_t reply;
+    bson_error_t error;
+    bool ok;
+};
 
 struct source_line {
     struct mongo_client client;
@@ -20,32 +36,60 @@ struct source_line {
     uint32_t server_id;
     char *database;
     struct background *background;
-    bool calling;
-    /* of the call: the thread's own until it is waited for */
-    bson_t command;
-    bson_t reply;
-    bson_error_t error;
-    bool ok;
+    bson_t command; /* of the series, while it has not ended */
+    line_more *more;
+
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t arrived;
+    struct answer answers[AHEAD_REPLIES]; /* not yet taken, a ring */
+    size_t first;
+    size_t count;
+    size_t size;  /* of their replies */
+    bool calling; /* the thread is at work */
+    bool paused;  /* the series goes on when there is room */
+    bool closing; /* no further call */
 };
+
+static void forget_answers(struct source_line *line)
+{
+    for (; line->count > 0; line->count--) {
+        bson_destroy(&line->answers[line->first].reply);
+        line->first = (line->first + 1) % AHEAD_REPLIES;
+    }
+    line->size = 0;
+}
 
 static void line_free(void *context)
 {
     struct source_line *line = context;
-    if (line->calling) {
-        bson_destroy(&line->command);
-        bson_destroy(&line->reply);
-    }
+    forget_answers(line);
+    bson_destroy(&line->command);
     if (line->session)
         mongoc_client_session_destroy(line->session);
     mongo_client_release(&line->client);
+    pthread_cond_destroy(&line->arrived);
+    pthread_mutex_destroy(&line->lock);
     free(line->database);
     free(line);
+}
+
+static struct source_line *line_new(void)
+{
+    struct source_line *line = calloc(1, sizeof *line);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&line->arrived, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&line->lock, NULL);
+    bson_init(&line->command);
+    return line;
 }
 
 bool line_open(mongoc_client_pool_t *pool, const char *database, struct source_line **out,
                struct err *err)
 {
-    struct source_line *line = calloc(1, sizeof *line);
+    struct source_line *line = line_new();
     bson_error_t error;
     line->client = mongo_client_of(pool);
     line->database = strdup(database);
@@ -64,39 +108,102 @@ bool line_open(mongoc_client_pool_t *pool, const char *database, struct source_l
     return true;
 }
 
-static void call(void *context)
+static void call(struct source_line *line, struct answer *answer)
 {
-    struct source_line *line = context;
     bson_t opts = BSON_INITIALIZER;
-    line->ok = mongoc_client_session_append(line->session, &opts, &line->error);
+    answer->ok = mongoc_client_session_append(line->session, &opts, &answer->error);
     bson_append_int32(&opts, "serverId", -1, (int32_t)line->server_id);
-    if (line->ok)
-        line->ok =
+    if (answer->ok)
+        answer->ok =
             mongoc_client_command_with_opts(line->client.client, line->database, &line->command,
-                                            NULL, &opts, &line->reply, &line->error);
+                                            NULL, &opts, &answer->reply, &answer->error);
     else
-        bson_init(&line->reply);
+        bson_init(&answer->reply);
     bson_destroy(&opts);
 }
 
-void line_begin(struct source_line *line, bson_t *command)
+static bool has_room(const struct source_line *line)
 {
-    assert(!line->calling);
-    bson_steal(&line->command, command);
+    return line->count < AHEAD_REPLIES && line->size < AHEAD_SIZE;
+}
+
+/* Under the lock; takes the answer. */
+static void push(struct source_line *line, struct answer *answer)
+{
+    struct answer *slot = &line->answers[(line->first + line->count) % AHEAD_REPLIES];
+    slot->error = answer->error;
+    slot->ok = answer->ok;
+    bson_steal(&slot->reply, &answer->reply);
+    line->count++;
+    line->size += slot->reply.len;
+}
+
+/* The thread: calls until the series ends or has run ahead far enough. */
+static void run_series(void *context)
+{
+    struct source_line *line = context;
+    for (bool again = true; again;) {
+        struct answer answer = {.ok = false};
+        call(line, &answer);
+        bool more = answer.ok && line->more && line->more(&answer.reply);
+        pthread_mutex_lock(&line->lock);
+        push(line, &answer);
+        more = more && !line->closing;
+        again = more && has_room(line);
+        line->paused = more && !again;
+        line->calling = again;
+        pthread_cond_signal(&line->arrived);
+        pthread_mutex_unlock(&line->lock);
+    }
+}
+
+static void start_series(struct source_line *line)
+{
+    background_wait(line->background); /* that of the previous one is at its end */
     line->calling = true;
-    background_begin(line->background, call, line);
+    line->paused = false;
+    background_begin(line->background, run_series, line);
 }
 
-bool line_is_calling(const struct source_line *line)
+void line_begin(struct source_line *line, bson_t *command, line_more *more)
 {
-    return line->calling;
+    assert(!line_is_calling(line));
+    bson_destroy(&line->command);
+    bson_steal(&line->command, command);
+    line->more = more;
+    start_series(line);
 }
 
-/* True when the call has ended. */
+bool line_is_calling(struct source_line *line)
+{
+    pthread_mutex_lock(&line->lock);
+    bool calling = line->calling || line->paused || line->count > 0;
+    pthread_mutex_unlock(&line->lock);
+    return calling;
+}
+
+/* False when there is no reply after `ms`. */
+static bool await_ms(struct source_line *line, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (ms % 1000) * 1000000;
+    until.tv_sec += ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    bool late = false;
+    pthread_mutex_lock(&line->lock);
+    while (line->count == 0 && !late)
+        late = pthread_cond_timedwait(&line->arrived, &line->lock, &until) == ETIMEDOUT;
+    bool arrived = line->count > 0;
+    pthread_mutex_unlock(&line->lock);
+    return arrived;
+}
+
+/* True when there is a reply. */
 static bool await(struct source_line *line, const struct line_wait *wait, struct err *err)
 {
     int64_t begun_ms = clock_mono_ms();
-    while (!background_wait_ms(line->background, STEP_MS)) {
+    while (!await_ms(line, STEP_MS)) {
         int64_t waited_ms = clock_mono_ms() - begun_ms;
         if (waited_ms >= wait->ms)
             return err_set(err, ERR_RETRY, ERR_STATE, 0,
@@ -111,16 +218,24 @@ static bool await(struct source_line *line, const struct line_wait *wait, struct
 bool line_end(struct source_line *line, const struct line_wait *wait, bson_t *reply,
               struct err *err)
 {
-    assert(line->calling);
     if (!await(line, wait, err)) {
         bson_init(reply);
         return false;
     }
-    line->calling = false;
-    bson_destroy(&line->command);
-    bson_steal(reply, &line->reply);
+    pthread_mutex_lock(&line->lock);
+    struct answer *answer = &line->answers[line->first];
+    bool ok = answer->ok;
+    bson_error_t error = answer->error;
+    bson_steal(reply, &answer->reply);
+    line->first = (line->first + 1) % AHEAD_REPLIES;
+    line->count--;
+    line->size -= reply->len;
+    bool go_on = line->paused && has_room(line);
+    pthread_mutex_unlock(&line->lock);
+    if (go_on)
+        start_series(line);
     /* on this thread: it is the one that gives the client back */
-    return line->ok || mongo_err(err, &line->error, "change stream");
+    return ok || mongo_err(err, &error, "change stream");
 }
 
 static void kill_cursor(struct source_line *line, int64_t cursor_id)
@@ -131,18 +246,32 @@ static void kill_cursor(struct source_line *line, int64_t cursor_id)
     bson_append_array_begin(&command, "cursors", -1, &cursors);
     bson_append_int64(&cursors, "0", 1, cursor_id);
     bson_append_array_end(&command, &cursors);
-    line_begin(line, &command);
+    line_begin(line, &command, NULL);
     (void)!line_end(line, &(struct line_wait){.ms = KILL_MS}, &reply, &ignored);
     bson_destroy(&reply);
+}
+
+/* No further call; true when none is under way. */
+static bool hang_up(struct source_line *line, int64_t wait_ms)
+{
+    pthread_mutex_lock(&line->lock);
+    line->closing = true;
+    line->paused = false;
+    pthread_mutex_unlock(&line->lock);
+    return background_wait_ms(line->background, wait_ms);
 }
 
 void line_close(struct source_line *line, int64_t cursor_id)
 {
     if (!line)
         return;
-    if (cursor_id != 0 && !line->calling)
+    bool is_free = hang_up(line, cursor_id != 0 ? QUIET_MS : 0);
+    if (is_free && cursor_id != 0) {
+        forget_answers(line);
         kill_cursor(line, cursor_id);
-    if (line->calling) {
+        is_free = background_wait_ms(line->background, 0);
+    }
+    if (!is_free) {
         background_abandon(line->background, line_free, line);
         return;
     }

@@ -29,14 +29,19 @@ struct source_line;
 /* Takes a client and selects a server. */
 bool line_open(mongoc_client_pool_t *pool, const char *database, struct source_line **out,
                struct err *err) MUST_USE;
-/* Ends the cursor of that id at the server, if it is not 0 and the line is free, and gives the client
- * back; a call under way is left to its thread. */
+/* Ends the cursor of that id at the server, if it is not 0, and gives the client back. A call under way
+ * is waited for a moment if there is a cursor to be ended, and else left to its thread. */
 void line_close(struct source_line *line, int64_t cursor_id);
 
-/* Begins a call; takes the command. */
-void line_begin(struct source_line *line, bson_t *command);
-bool line_is_calling(const struct source_line *line);
-/* Waits for the call. The reply is given in any case and to be destroyed. When the wait is over before
- * the answer is there: RETRY, or CANCEL when it was cancelled, and only line_close() may follow. */
+/* Whether the server has more after this reply: the same call is then made again at once. */
+typedef bool line_more(const bson_t *reply);
+
+/* Begins a call, or with `more` (NULL: one call only) a series of them, which runs ahead of line_end()
+ * for a few MiB; takes the command. Not before line_is_calling() says no. */
+void line_begin(struct source_line *line, bson_t *command, line_more *more);
+/* A reply is there, or to come. */
+bool line_is_calling(struct source_line *line);
+/* Waits for the next reply, which is given in any case and to be destroyed. When the wait is over before
+ * it is there: RETRY, or CANCEL when it was cancelled, and only line_close() may follow. */
 bool line_end(struct source_line *line, const struct line_wait *wait, bson_t *reply,
               struct err *err) MUST_USE;

@@ -123,36 +123,93 @@ static void opening_after_a_token_gives_exactly_what_follows(void **state)
     watch_end(&watch);
 }
 
-static void more_events_than_a_batch_all_come_once_and_whole(void **state)
+/* Documents with _id 0 to count - 1, v = -_id, and so many bytes beside. */
+static void insert_many(const struct watch *watch, int32_t count, size_t padding)
 {
-    (void)state;
-    struct watch watch;
-    watch_begin(&watch, "many");
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(server.pool);
     CLEANUP(mongoc_collection_destroyp)
-    mongoc_collection_t *to = mongoc_client_get_collection(c.client, watch.database, "a");
+    mongoc_collection_t *to = mongoc_client_get_collection(c.client, watch->database, "a");
     CLEANUP(bson_destroyp) bson_t *opts = BCON_NEW("ordered", BCON_BOOL(true));
     mongoc_bulk_operation_t *bulk = mongoc_collection_create_bulk_operation_with_opts(to, opts);
-    for (int32_t i = 0; i < 5000; i++) {
-        CLEANUP(bson_destroyp) bson_t *doc = BCON_NEW("_id", BCON_INT32(i), "v", BCON_INT32(-i));
+    char *text = bson_malloc0(padding + 1);
+    memset(text, 'x', padding);
+    for (int32_t i = 0; i < count; i++) {
+        CLEANUP(bson_destroyp)
+        bson_t *doc = BCON_NEW("_id", BCON_INT32(i), "v", BCON_INT32(-i), "text", BCON_UTF8(text));
         mongoc_bulk_operation_insert(bulk, doc);
     }
     bson_error_t error;
     assert_true(mongoc_bulk_operation_execute(bulk, NULL, &error) != 0);
     mongoc_bulk_operation_destroy(bulk);
+    bson_free(text);
+}
+
+/* Takes batches until document `end` - 1 has come, and each before it once and whole. */
+static void take_up_to(struct watch *watch, int32_t *next, int32_t end)
+{
     int64_t deadline = clock_mono_ms() + DEADLINE_MS;
-    for (int32_t next = 0; next < 5000;) {
+    while (*next < end) {
         struct source_batch batch;
         struct err err;
         assert_true(clock_mono_ms() < deadline);
-        if (!source_next(watch.source, 200, &batch, &err))
+        if (!source_next(watch->source, 200, &batch, &err))
             fail_msg("%s", err.text);
         for (size_t i = 0; i < batch.count; i++) {
-            assert_int_equal(bson_iter_as_int64(&batch.events[i].id), next);
-            assert_int_equal(int_field(&batch.events[i].full_document, "v"), -next);
-            next++;
+            assert_int_equal(bson_iter_as_int64(&batch.events[i].id), *next);
+            assert_int_equal(int_field(&batch.events[i].full_document, "v"), -*next);
+            ++*next;
         }
+        snprintf(watch->token, sizeof watch->token, "%s", batch.token);
     }
+}
+
+static void more_events_than_a_batch_all_come_once_and_whole(void **state)
+{
+    (void)state;
+    struct watch watch;
+    watch_begin(&watch, "many");
+    int32_t next = 0;
+    insert_many(&watch, 5000, 0);
+    take_up_to(&watch, &next, 5000);
+    watch_end(&watch);
+}
+
+static int32_t open_cursors(void)
+{
+    CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(server.pool);
+    CLEANUP(bson_destroyp) bson_t *ask = BCON_NEW("serverStatus", BCON_INT32(1));
+    bson_t reply;
+    bson_error_t error;
+    bson_iter_t iter, total;
+    assert_true(mongoc_client_command_simple(c.client, "admin", ask, NULL, &reply, &error));
+    assert_true(bson_iter_init(&iter, &reply) &&
+                bson_iter_find_descendant(&iter, "metrics.cursor.open.total", &total));
+    int32_t count = (int32_t)bson_iter_as_int64(&total);
+    bson_destroy(&reply);
+    return count;
+}
+
+static void a_stream_stopped_while_it_is_read_ahead_goes_on_where_it_was_taken(void **state)
+{
+    (void)state;
+    struct watch watch;
+    int32_t before = open_cursors();
+    watch_begin(&watch, "ahead");
+    int32_t next = 0;
+    /* far more than is read ahead: it stops, and goes on as batches are taken */
+    insert_many(&watch, 8000, 4000);
+    take_up_to(&watch, &next, 3000);
+    char token[512];
+    snprintf(token, sizeof token, "%s", watch.token);
+    source_stop(watch.source);
+    assert_int_equal(open_cursors(), before);
+    struct source_batch batch;
+    struct err err;
+    if (!source_open(watch.source, &(struct source_start){.token = token}, &batch, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < batch.count; i++)
+        assert_int_equal(bson_iter_as_int64(&batch.events[i].id), next++);
+    take_up_to(&watch, &next, 8000);
     watch_end(&watch);
 }
 
@@ -344,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_quiet_stream_still_gives_tokens),
         cmocka_unit_test(opening_after_a_token_gives_exactly_what_follows),
         cmocka_unit_test(more_events_than_a_batch_all_come_once_and_whole),
+        cmocka_unit_test(a_stream_stopped_while_it_is_read_ahead_goes_on_where_it_was_taken),
         cmocka_unit_test(a_skinny_stream_has_keys_without_documents),
         cmocka_unit_test(what_happens_to_a_whole_collection_has_its_kind),
         cmocka_unit_test(a_source_renamed_onto_another_is_both_dropped_and_a_replacement),
