@@ -83,6 +83,9 @@ void registry_fini(struct registry *registry)
     for (size_t i = 0; i < registry->event_count; i++)
         event_fini(&registry->events[i]);
     bson_free(registry->events);
+    while (registry->wish_count > 0)
+        registry_drop_wish(registry, registry->wish_count - 1);
+    bson_free(registry->wishes);
     *registry = (struct registry){0};
 }
 

@@ -46,6 +46,8 @@ struct version {
     int64_t created_ms;
     int64_t state_ms;       /* when the state was entered */
     int64_t verified_epoch; /* alias epoch it was verified under; -1: not verified */
+    int64_t swept_gen;      /* the generation in which it is whole: its missed deletes are erased */
+    int64_t stopped_gen;    /* the generation whose sweep waits for a person; 0: none does */
 };
 
 /* A step that excludes others while it lasts: "promoting" or "dropping" a label. */
@@ -64,6 +66,20 @@ struct registry_event { /* newest last; at most 100 are kept */
     char *reason; /* NULL: none */
 };
 
+/* What the leader is asked for, by a lane or by a person; it carries it out and removes it. */
+#define WISH_GAP "gap"       /* a new generation: records or offsets that a lane needs are gone */
+#define WISH_RESUME "resume" /* a new generation: a person says that a stopped family is to go on */
+#define WISH_SWEEP "sweep"   /* the sweep of `gen` may erase more than the file allows */
+
+struct registry_wish {
+    char *kind;  /* of the above; another, of a newer build, is kept and left alone */
+    char *label; /* NULL: of the family */
+    int64_t gen; /* the generation it is about */
+    char *by;
+    char *reason; /* NULL: none */
+    int64_t at_ms;
+};
+
 struct registry {
     char *name; /* of the deployment */
     char *family;
@@ -77,6 +93,8 @@ struct registry {
     struct registry_step step;
     struct registry_event *events;
     size_t event_count;
+    struct registry_wish *wishes; /* oldest first; at most 32 */
+    size_t wish_count;
 };
 
 /* *out is empty with rev 0 when there is none. */
@@ -96,3 +114,25 @@ struct version *registry_in_state(struct registry *registry, enum version_state 
 struct version *registry_add_version(struct registry *registry, const char *label);
 bool registry_held(const struct registry *registry, const char *label);
 void registry_note(struct registry *registry, const struct registry_event *event); /* copies */
+
+/* --- registry_wish.c --- */
+
+/* Copies. False: there is an equal one (kind, label, gen), or no room for more. */
+bool registry_add_wish(struct registry *registry, const struct registry_wish *wish);
+/* NULL when there is none; label NULL: of the family only. */
+const struct registry_wish *registry_find_wish(const struct registry *registry, const char *kind,
+                                               const char *label, int64_t gen);
+void registry_drop_wish(struct registry *registry, size_t index);
+
+/* Loads, lets `change` alter it, and saves; from the beginning where another was faster. *changed
+ * false: `change` found nothing to do. RETRY when others were faster a few times in a row. */
+typedef bool registry_change(struct registry *registry, void *context);
+struct registry_update {
+    const char *name;
+    const char *family;
+    registry_change *change;
+    void *context;
+    bool changed; /* out */
+};
+bool registry_apply(struct docstore *store, struct registry_update *update, struct err *err)
+    MUST_USE;

@@ -35,6 +35,8 @@ static bool put_version(bson_t *array, const char *key, const struct version *ve
     doc_put_date(&doc, "created_at", version->created_ms);
     doc_put_date(&doc, "state_at", version->state_ms);
     doc_put_int(&doc, "verified_epoch", version->verified_epoch);
+    doc_put_int(&doc, "swept_gen", version->swept_gen);
+    doc_put_int(&doc, "stopped_gen", version->stopped_gen);
     bson_append_document_end(array, &doc);
     return ok;
 }
@@ -83,6 +85,26 @@ static void put_events(bson_t *doc, const struct registry *registry)
     bson_append_array_end(doc, &array);
 }
 
+static void put_wishes(bson_t *doc, const struct registry *registry)
+{
+    bson_t array;
+    bson_t child;
+    char text[16];
+    BSON_APPEND_ARRAY_BEGIN(doc, "wishes", &array);
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        BSON_APPEND_DOCUMENT_BEGIN(&array, index_key(i, text), &child);
+        doc_put_text(&child, "kind", wish->kind);
+        doc_put_text(&child, "label", wish->label);
+        doc_put_int(&child, "gen", wish->gen);
+        doc_put_text(&child, "by", wish->by);
+        doc_put_text(&child, "reason", wish->reason);
+        doc_put_date(&child, "at", wish->at_ms);
+        bson_append_document_end(&array, &child);
+    }
+    bson_append_array_end(doc, &array);
+}
+
 bool registry_encode(const struct registry *registry, bson_t *out, struct err *err)
 {
     bson_t source;
@@ -104,6 +126,7 @@ bool registry_encode(const struct registry *registry, bson_t *out, struct err *e
     put_held(out, registry);
     put_step(out, &registry->step);
     put_events(out, registry);
+    put_wishes(out, registry);
     return ok;
 }
 
@@ -127,6 +150,8 @@ static void read_version(struct doc_reader *reader, struct version *out)
     out->created_ms = doc_date(reader, "created_at");
     out->state_ms = doc_date(reader, "state_at");
     out->verified_epoch = doc_int(reader, "verified_epoch", -1);
+    out->swept_gen = doc_int(reader, "swept_gen", 0);
+    out->stopped_gen = doc_int(reader, "stopped_gen", 0);
     if (!reader->bad && !out->label)
         reader->bad = "label";
     if (!reader->bad && !out->build_id)
@@ -189,6 +214,33 @@ static void read_events(struct doc_reader *reader, struct registry *out)
     }
 }
 
+static void read_wish(struct doc_reader *reader, struct registry_wish *out)
+{
+    out->kind = doc_text(reader, "kind");
+    out->label = doc_text(reader, "label");
+    out->gen = doc_int(reader, "gen", 0);
+    out->by = doc_text(reader, "by");
+    out->reason = doc_text(reader, "reason");
+    out->at_ms = doc_date(reader, "at");
+    if (!reader->bad && !out->kind)
+        reader->bad = "kind";
+}
+
+static void read_wishes(struct doc_reader *reader, struct registry *out)
+{
+    bson_iter_t iter;
+    size_t count;
+    if (!doc_elements(reader, "wishes", &iter, &count))
+        return;
+    out->wishes = bson_malloc0((count + 1) * sizeof(*out->wishes));
+    while (out->wish_count < count && bson_iter_next(&iter)) {
+        struct doc_reader wish = doc_reader_at(&iter, reader->what);
+        read_wish(&wish, &out->wishes[out->wish_count++]);
+        if (wish.bad && !reader->bad)
+            reader->bad = "wishes";
+    }
+}
+
 static void read_step(struct doc_reader *reader, struct registry_step *out)
 {
     struct doc_reader step;
@@ -225,6 +277,7 @@ bool registry_decode(const bson_t *doc, struct registry *out, struct err *err)
     read_held(&reader, out);
     read_step(&reader, &out->step);
     read_events(&reader, out);
+    read_wishes(&reader, out);
     if (!reader.bad && (!out->name || !out->family))
         reader.bad = out->name ? "family" : "name";
     if (doc_reader_check(&reader, err))

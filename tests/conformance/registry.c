@@ -73,6 +73,99 @@ static void a_family_comes_back_as_it_was_saved(void **state)
     registry_fini(&loaded);
 }
 
+#define TEXT(text) ((char *)(uintptr_t)(text))
+
+static void a_wish_is_kept_until_it_is_dropped_and_not_added_twice(void **state)
+{
+    struct docstore *store = store_of(state);
+    struct registry registry;
+    enum doc_swap outcome;
+    struct err err;
+    struct registry_wish gap = {.kind = TEXT(WISH_GAP),
+                                .label = TEXT("v1"),
+                                .gen = 3,
+                                .by = TEXT("pod-a"),
+                                .reason = TEXT("offset 7 is gone"),
+                                .at_ms = 12345};
+    struct registry_wish resume = {.kind = TEXT(WISH_RESUME), .gen = 3, .by = TEXT("ada")};
+    assert_true(registry_load(store, "ducks", "wishful", &registry, &err));
+    registry_add_version(&registry, "v1")->swept_gen = 2;
+    registry.versions[0].stopped_gen = 3;
+    assert_true(registry_add_wish(&registry, &gap));
+    assert_false(registry_add_wish(&registry, &gap));
+    assert_true(registry_add_wish(&registry, &resume));
+    assert_true(registry_save(store, &registry, &outcome, &err));
+    registry_fini(&registry);
+
+    assert_true(registry_load(store, "ducks", "wishful", &registry, &err));
+    assert_int_equal(registry.versions[0].swept_gen, 2);
+    assert_int_equal(registry.versions[0].stopped_gen, 3);
+    assert_int_equal(registry.wish_count, 2);
+    const struct registry_wish *found = registry_find_wish(&registry, WISH_GAP, "v1", 3);
+    assert_non_null(found);
+    assert_string_equal(found->by, "pod-a");
+    assert_string_equal(found->reason, "offset 7 is gone");
+    assert_int_equal(found->at_ms, 12345);
+    assert_null(registry_find_wish(&registry, WISH_GAP, "v1", 4));
+    assert_null(registry_find_wish(&registry, WISH_GAP, NULL, 3));
+    registry_drop_wish(&registry, 0);
+    assert_int_equal(registry.wish_count, 1);
+    assert_non_null(registry_find_wish(&registry, WISH_RESUME, NULL, 3));
+    assert_true(registry.wishes[0].at_ms > 0);
+    registry_fini(&registry);
+}
+
+static void wishes_do_not_grow_without_end(void **state)
+{
+    (void)state;
+    struct registry registry = {0};
+    struct registry_wish wish = {.kind = TEXT(WISH_GAP)};
+    for (wish.gen = 0; wish.gen < 32; wish.gen++)
+        assert_true(registry_add_wish(&registry, &wish));
+    assert_false(registry_add_wish(&registry, &wish));
+    assert_int_equal(registry.wish_count, 32);
+    registry_fini(&registry);
+}
+
+struct rivals {
+    struct docstore *store;
+    int left; /* how often another is faster */
+};
+
+static bool be_overtaken(struct registry *registry, void *context)
+{
+    struct rivals *rivals = context;
+    struct registry other;
+    enum doc_swap outcome;
+    struct err err;
+    struct registry_wish wish = {.kind = TEXT(WISH_RESUME), .gen = 1};
+    if (rivals->left-- > 0) {
+        assert_true(registry_load(rivals->store, "ducks", "overtaken", &other, &err));
+        registry_note(&other, &(struct registry_event){.at_ms = 1, .what = TEXT("rival")});
+        assert_true(registry_save(rivals->store, &other, &outcome, &err));
+        registry_fini(&other);
+    }
+    return registry_add_wish(registry, &wish);
+}
+
+static void a_change_is_made_again_on_what_a_faster_one_has_written(void **state)
+{
+    struct rivals rivals = {.store = store_of(state), .left = 3};
+    struct registry_update update = {
+        .name = "ducks", .family = "overtaken", .change = be_overtaken, .context = &rivals};
+    struct registry registry;
+    struct err err;
+    assert_true(registry_apply(rivals.store, &update, &err));
+    assert_true(update.changed);
+    assert_true(registry_apply(rivals.store, &update, &err));
+    assert_false(update.changed);
+    assert_true(registry_load(rivals.store, "ducks", "overtaken", &registry, &err));
+    assert_int_equal(registry.event_count, 3);
+    assert_int_equal(registry.wish_count, 1);
+    assert_int_equal(registry.rev, 4);
+    registry_fini(&registry);
+}
+
 static void of_two_savers_of_a_family_the_later_loses(void **state)
 {
     struct docstore *store = store_of(state);
@@ -252,6 +345,9 @@ int main(void)
         BOTH(a_family_nobody_wrote_down_is_empty),
         BOTH(a_family_comes_back_as_it_was_saved),
         BOTH(of_two_savers_of_a_family_the_later_loses),
+        BOTH(a_wish_is_kept_until_it_is_dropped_and_not_added_twice),
+        cmocka_unit_test(wishes_do_not_grow_without_end),
+        BOTH(a_change_is_made_again_on_what_a_faster_one_has_written),
         BOTH(a_list_holds_the_families_of_one_deployment),
         BOTH(an_embed_config_that_is_no_json_is_rejected_before_anything_is_written),
         BOTH(what_a_newer_build_wrote_is_refused_by_name),

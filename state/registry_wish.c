@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "state/registry.h"
+
+#define MAX_WISHES ((size_t)32)
+/* Others who change the same family at the same moment. */
+#define MAX_LOST 20
+#define LOST_PAUSE_MS 20
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static char *copy(const char *text)
+{
+    return text ? bson_strdup(text) : NULL;
+}
+
+const struct registry_wish *registry_find_wish(const struct registry *registry, const char *kind,
+                                               const char *label, int64_t gen)
+{
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        if (wish->gen == gen && same_text(wish->kind, kind) && same_text(wish->label, label))
+            return wish;
+    }
+    return NULL;
+}
+
+bool registry_add_wish(struct registry *registry, const struct registry_wish *wish)
+{
+    assert(wish->kind);
+    size_t count = registry->wish_count + 1;
+    if (count > MAX_WISHES || registry_find_wish(registry, wish->kind, wish->label, wish->gen))
+        return false;
+    registry->wishes = bson_realloc(registry->wishes, count * sizeof(*registry->wishes));
+    registry->wishes[count - 1] = (struct registry_wish){
+        .kind = copy(wish->kind),
+        .label = copy(wish->label),
+        .gen = wish->gen,
+        .by = copy(wish->by),
+        .reason = copy(wish->reason),
+        .at_ms = wish->at_ms ? wish->at_ms : clock_wall_ms(),
+    };
+    registry->wish_count = count;
+    return true;
+}
+
+void registry_drop_wish(struct registry *registry, size_t index)
+{
+    assert(index < registry->wish_count);
+    struct registry_wish *wish = &registry->wishes[index];
+    bson_free(wish->kind);
+    bson_free(wish->label);
+    bson_free(wish->by);
+    bson_free(wish->reason);
+    registry->wish_count--;
+    memmove(wish, wish + 1, (registry->wish_count - index) * sizeof(*wish));
+}
+
+bool registry_apply(struct docstore *store, struct registry_update *update, struct err *err)
+{
+    for (int attempt = 0; attempt < MAX_LOST; attempt++) {
+        struct registry registry;
+        enum doc_swap outcome = DOC_WON;
+        if (!registry_load(store, update->name, update->family, &registry, err))
+            return false;
+        update->changed = update->change(&registry, update->context);
+        bool ok = !update->changed || registry_save(store, &registry, &outcome, err);
+        registry_fini(&registry);
+        if (!ok || outcome == DOC_WON)
+            return ok;
+        clock_sleep_ms(LOST_PAUSE_MS);
+    }
+    return err_set(err, ERR_RETRY, ERR_STATE, 0, "family %s is being changed by others",
+                   update->family);
+}
