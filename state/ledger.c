@@ -90,6 +90,21 @@ bool ledger_scan(struct ledger *ledger, const char *after, size_t limit, struct 
     return ok;
 }
 
+bool ledger_count_behind(struct ledger *ledger, int64_t gen, struct ledger_behind *out,
+                         struct err *err)
+{
+    *out = (struct ledger_behind){0};
+    return ledger->ops->count_behind(ledger, gen, out, err);
+}
+
+bool ledger_scan_behind(struct ledger *ledger, struct ledger_behind_page *page, struct err *err)
+{
+    assert(page->limit > 0);
+    page->keys = arena_alloc_array(page->arena, page->limit, sizeof(*page->keys));
+    page->count = 0;
+    return ledger->ops->scan_behind(ledger, page, err);
+}
+
 bool ledger_mark(struct ledger *ledger, const char *const *keys, size_t count, const char *reason,
                  struct err *err)
 {

@@ -129,6 +129,29 @@ bool ledger_count(struct ledger *ledger, struct ledger_counts *out, struct err *
 bool ledger_scan(struct ledger *ledger, const char *after, size_t limit, struct arena *arena,
                  struct ledger_row **rows, size_t *count, struct err *err) MUST_USE;
 
+/* What a generation has not touched yet: rows below `gen` of documents that the store may hold
+ * something of (done, quarantined, or with an open intent). Tombstones do not count. */
+struct ledger_behind {
+    int64_t documents; /* of all generations */
+    int64_t behind;    /* of those */
+};
+/* One pass over all rows, without a sort: see docs/state.md for its cost. */
+bool ledger_count_behind(struct ledger *ledger, int64_t gen, struct ledger_behind *out,
+                         struct err *err) MUST_USE;
+
+/* Their keys in order, after `after` ("" from the beginning), at most `limit`; *count 0 at the end.
+ * All pages together are one pass in the order of the index on `_id`. */
+struct ledger_behind_page {
+    int64_t gen;
+    const char *after;
+    size_t limit;
+    struct arena *arena;
+    const char **keys; /* out, in the arena */
+    size_t count;      /* out */
+};
+bool ledger_scan_behind(struct ledger *ledger, struct ledger_behind_page *page, struct err *err)
+    MUST_USE;
+
 /* Marks rows for repair, creating them if missing; and finds at most `limit` keys so marked. */
 bool ledger_mark(struct ledger *ledger, const char *const *keys, size_t count, const char *reason,
                  struct err *err) MUST_USE;

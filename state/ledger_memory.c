@@ -269,6 +269,41 @@ static bool ledger_memory_scan(struct ledger *ledger, struct ledger_page *page, 
     return true;
 }
 
+static bool may_be_held(const bson_t *doc)
+{
+    return path_is_text(doc, "state", ledger_state_text(LEDGER_DONE)) ||
+           path_is_text(doc, "state", ledger_state_text(LEDGER_QUARANTINED)) || has(doc, "intent");
+}
+
+static bool ledger_memory_count_behind(struct ledger *ledger, int64_t gen,
+                                       struct ledger_behind *out, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (struct rowmap_node *node = map->first[0]; node; node = node->next[0]) {
+        if (!may_be_held(node->doc))
+            continue;
+        out->documents++;
+        out->behind += doc_counter(node->doc, "gen") < gen;
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static bool ledger_memory_scan_behind(struct ledger *ledger, struct ledger_behind_page *page,
+                                      struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    struct rowmap_node *node = rowmap_after(map, page->after);
+    for (; node && page->count < page->limit; node = node->next[0]) {
+        if (may_be_held(node->doc) && doc_counter(node->doc, "gen") < page->gen)
+            page->keys[page->count++] = arena_strdup(page->arena, node->key);
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
 struct mark {
     const char *key;
     int64_t at_ms;
@@ -324,6 +359,8 @@ static const struct ledger_ops ledger_memory_ops = {
     .finish = ledger_memory_finish,
     .count = ledger_memory_count,
     .scan = ledger_memory_scan,
+    .count_behind = ledger_memory_count_behind,
+    .scan_behind = ledger_memory_scan_behind,
     .mark = ledger_memory_mark,
     .repairs = ledger_memory_repairs,
     .drop = ledger_memory_drop,

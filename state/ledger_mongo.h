@@ -29,5 +29,10 @@ bool ledger_mongo_begin(struct ledger *ledger, struct ledger_begin *begin, struc
     MUST_USE;
 bool ledger_mongo_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
                          struct err *err) MUST_USE;
+/* ledger_mongo_behind.c */
+bool ledger_mongo_count_behind(struct ledger *ledger, int64_t gen, struct ledger_behind *out,
+                               struct err *err) MUST_USE;
+bool ledger_mongo_scan_behind(struct ledger *ledger, struct ledger_behind_page *page,
+                              struct err *err) MUST_USE;
 bool ledger_mongo_mark(struct ledger *ledger, const char *const *keys, size_t count,
                        const char *reason, struct err *err) MUST_USE;

@@ -21,6 +21,10 @@ struct ledger_ops {
                    struct err *err) MUST_USE;
     bool (*count)(struct ledger *ledger, struct ledger_counts *out, struct err *err) MUST_USE;
     bool (*scan)(struct ledger *ledger, struct ledger_page *page, struct err *err) MUST_USE;
+    bool (*count_behind)(struct ledger *ledger, int64_t gen, struct ledger_behind *out,
+                         struct err *err) MUST_USE;
+    bool (*scan_behind)(struct ledger *ledger, struct ledger_behind_page *page, struct err *err)
+        MUST_USE;
     bool (*mark)(struct ledger *ledger, const char *const *keys, size_t count, const char *reason,
                  struct err *err) MUST_USE;
     bool (*repairs)(struct ledger *ledger, size_t limit, struct arena *arena, const char **keys,

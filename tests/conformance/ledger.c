@@ -286,6 +286,75 @@ static void under_a_new_owner_s_name_its_own_intents_are_a_stranger_s(void **sta
     assert_string_equal(read_one(fixture, "\"a\"").intent.owner, "pod-a/2");
 }
 
+/* Begins an intent and leaves it open. */
+static void leave_open(struct fixture *fixture, const char *key, int64_t gen)
+{
+    struct ledger_row was = read_one(fixture, key);
+    struct ledger_write write = {.was = &was, .row = row_of(fixture, key, gen, "82AA", 1)};
+    assert_true(begin_one(fixture->ledger, &write));
+}
+
+static void put_in_state(struct fixture *fixture, const char *key, int64_t gen,
+                         enum ledger_state state)
+{
+    struct ledger_row row = row_of(fixture, key, gen, "82AA", 0);
+    row.state = state;
+    apply(fixture, &row);
+}
+
+static void fill_two_generations(struct fixture *fixture)
+{
+    put_in_state(fixture, "\"done, old\"", 1, LEDGER_DONE);
+    put_in_state(fixture, "\"done, new\"", 2, LEDGER_DONE);
+    put_in_state(fixture, "\"gone, old\"", 1, LEDGER_DELETED);
+    put_in_state(fixture, "\"gone, new\"", 2, LEDGER_DELETED);
+    put_in_state(fixture, "\"aside, old\"", 1, LEDGER_QUARANTINED);
+    put_in_state(fixture, "\"aside, new\"", 2, LEDGER_QUARANTINED);
+    leave_open(fixture, "\"intent, no row yet\"", 1);
+    put_in_state(fixture, "\"gone, old, intent\"", 1, LEDGER_DELETED);
+    leave_open(fixture, "\"gone, old, intent\"", 1);
+    mark_one(fixture, "\"only a mark\"", "audit");
+}
+
+static void what_a_generation_has_not_touched_is_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ledger_behind behind;
+    struct err err;
+    assert_true(ledger_count_behind(fixture->ledger, 2, &behind, &err));
+    assert_int_equal(behind.documents, 0);
+    fill_two_generations(fixture);
+    assert_true(ledger_count_behind(fixture->ledger, 2, &behind, &err));
+    assert_int_equal(behind.documents, 6);
+    assert_int_equal(behind.behind, 4);
+    assert_true(ledger_count_behind(fixture->ledger, 1, &behind, &err));
+    assert_int_equal(behind.documents, 6);
+    assert_int_equal(behind.behind, 1); /* the intent without a row */
+    assert_true(ledger_count_behind(fixture->ledger, 3, &behind, &err));
+    assert_int_equal(behind.behind, 6);
+}
+
+static void what_a_generation_has_not_touched_is_found_in_pages(void **state)
+{
+    static const char *const expected[] = {"\"aside, old\"", "\"done, old\"",
+                                           "\"gone, old, intent\"", "\"intent, no row yet\""};
+    struct fixture *fixture = *state;
+    struct ledger_behind_page page = {.gen = 2, .after = "", .limit = 3, .arena = fixture->arena};
+    struct err err;
+    fill_two_generations(fixture);
+    size_t seen = 0;
+    for (int pages = 0; pages < 5; pages++) {
+        assert_true(ledger_scan_behind(fixture->ledger, &page, &err));
+        if (page.count == 0)
+            break;
+        assert_true(page.count <= 3);
+        for (size_t i = 0; i < page.count; i++)
+            assert_string_equal(page.keys[i], expected[seen++]);
+        page.after = page.keys[page.count - 1];
+    }
+    assert_int_equal(seen, ARRAY_LEN(expected));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +375,8 @@ int main(void)
         BOTH(a_raise_keeps_mark_and_intent),
         BOTH(repairs_come_oldest_first_and_a_second_mark_goes_to_the_end),
         BOTH(under_a_new_owner_s_name_its_own_intents_are_a_stranger_s),
+        BOTH(what_a_generation_has_not_touched_is_counted),
+        BOTH(what_a_generation_has_not_touched_is_found_in_pages),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
