@@ -157,6 +157,12 @@ bool worklog_store(struct worklog_reader *reader, int partition, int64_t next_of
     return reader->ops->store(reader, partition, next_offset, err);
 }
 
+bool worklog_seek(struct worklog_reader *reader, int partition, int64_t offset, struct err *err)
+{
+    assert(partition >= 0 && partition < WORKLOG_MAX_PARTITIONS && offset >= 0);
+    return reader->ops->seek(reader, partition, offset, err);
+}
+
 bool worklog_commit(struct worklog_reader *reader, struct err *err)
 {
     return reader->ops->commit(reader, err);

@@ -72,6 +72,10 @@ struct worklog_record {
 struct worklog_batch {
     struct worklog_record *records; /* owned by the reader, valid until the next poll */
     size_t count;
+    struct worklog_gap { /* with READ_GAP: where */
+        int partition;
+        int64_t offset; /* that was to be read next; -1: none is committed */
+    } gap;
 };
 
 struct worklog_reader_options {
@@ -84,7 +88,8 @@ enum worklog_read {
     READ_RECORDS,
     READ_IDLE, /* nothing within the time-out */
     READ_LOST, /* partitions were taken away: what is not yet stored comes again elsewhere */
-    READ_GAP,  /* the offset to be read next is no longer (or not yet) in the log */
+    READ_GAP,  /* the offset to be read next of a partition is no longer (or not yet) in the log, or
+                  none is committed: it stands until worklog_seek(). Others are read meanwhile */
 };
 
 struct worklog_position {
@@ -166,6 +171,12 @@ bool worklog_read(struct worklog_reader *reader, size_t max_records, size_t max_
 /* Every record of this partition below next_offset is applied. Committed soon, and on revoke. */
 bool worklog_store(struct worklog_reader *reader, int partition, int64_t next_offset,
                    struct err *err) MUST_USE;
+/* The partition is read and committed from this offset on, whatever was committed before: the one
+ * way in which a group goes back. To be called by the partition's reader, with no batch in hand;
+ * records of its other partitions may come again. RETRY: it is not this reader's, or the log does
+ * not answer. */
+bool worklog_seek(struct worklog_reader *reader, int partition, int64_t offset, struct err *err)
+    MUST_USE;
 /* Commits what is stored, now. */
 bool worklog_commit(struct worklog_reader *reader, struct err *err) MUST_USE;
 /* True when the group may have given this reader's partitions to another: write nothing. Any

@@ -280,6 +280,7 @@ const struct worklog_ops worklog_kafka_ops = {
     .read = kafka_read,
     .keep = kafka_keep,
     .store = kafka_store,
+    .seek = kafka_seek,
     .commit = kafka_commit,
     .is_lost = kafka_is_lost,
     .close_reader = kafka_close_reader,

@@ -114,6 +114,7 @@ bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size
                 struct err *err);
 bool kafka_keep(struct worklog_reader *base, struct err *err);
 bool kafka_store(struct worklog_reader *base, int partition, int64_t next_offset, struct err *err);
+bool kafka_seek(struct worklog_reader *base, int partition, int64_t offset, struct err *err);
 bool kafka_commit(struct worklog_reader *base, struct err *err);
 bool kafka_is_lost(const struct worklog_reader *base);
 void kafka_close_reader(struct worklog_reader *base);

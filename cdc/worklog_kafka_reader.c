@@ -14,12 +14,16 @@
 /* Shorter than a session: a broker that does not answer must not hold a rebalance for longer. */
 #define COMMIT_TIMEOUT_MS 5000
 #define CLOSE_TIMEOUT_MS 8000
+/* How often a partition that stands is told of while others are read. */
+#define GAP_EVERY_MS 1000
 
 /* Of one partition, since it was last assigned. Each is a next offset; 0: none yet. */
 struct kafka_progress {
     int64_t delivered; /* after the last record given to the caller */
     int64_t skipped;   /* after the unreadable records that follow it */
     int64_t stored;    /* as given to librdkafka */
+    bool gap;          /* it stands: its next offset is gone */
+    int64_t gap_offset;
 };
 
 struct kafka_reader {
@@ -35,7 +39,8 @@ struct kafka_reader {
     bool revoked; /* by the rebalance callback: what was collected is void */
     bool stale;   /* records are thrown away until then: they belong to an assignment given up */
     bool paused;  /* by kafka_keep(), until the next read */
-    bool gap;     /* a partition stands still since its assignment: its next offset is gone */
+    struct worklog_gap gap; /* the one that was told last */
+    int64_t gap_told_ms;
     /* An event found behind records of the same batch waits here for the next call. */
     bool noticed;
     bool notice_failed;
@@ -64,6 +69,8 @@ static const struct kafka_setting READER_DEFAULTS[] = {
     {"check.crcs", "true"},
     {"reconnect.backoff.max.ms", "2000"},
     {"socket.keepalive.enable", "true"},
+    /* Partitions that are added are read from soon. */
+    {"topic.metadata.refresh.interval.ms", "10000"},
     {NULL, NULL},
 };
 
@@ -110,11 +117,13 @@ static void kafka_on_reader_problem(rd_kafka_t *client, int code, const char *re
               LOG_STR("reason", reason));
 }
 
-/* Commits what is stored, and waits for the answer no longer than COMMIT_TIMEOUT_MS. */
-static rd_kafka_resp_err_t kafka_commit_stored(rd_kafka_t *client)
+/* Commits a list of offsets, or NULL: what is stored; and waits for the answer no longer than
+ * COMMIT_TIMEOUT_MS. */
+static rd_kafka_resp_err_t kafka_commit_now(rd_kafka_t *client,
+                                            const rd_kafka_topic_partition_list_t *list)
 {
     CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-    rd_kafka_resp_err_t code = rd_kafka_commit_queue(client, NULL, queue, NULL, NULL);
+    rd_kafka_resp_err_t code = rd_kafka_commit_queue(client, list, queue, NULL, NULL);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return code;
     CLEANUP(rd_kafka_event_destroyp)
@@ -125,7 +134,7 @@ static rd_kafka_resp_err_t kafka_commit_stored(rd_kafka_t *client)
 static void kafka_on_revoke(struct kafka_reader *reader, rd_kafka_t *client, int partitions)
 {
     if (partitions > 0 && !rd_kafka_assignment_lost(client)) {
-        rd_kafka_resp_err_t code = kafka_commit_stored(client);
+        rd_kafka_resp_err_t code = kafka_commit_now(client, NULL);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET)
             log_debug("kafka.reader.revoke", LOG_STR("code", rd_kafka_err2name(code)));
     }
@@ -144,7 +153,7 @@ static void kafka_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
         return;
     }
     memset(reader->progress, 0, sizeof(reader->progress));
-    reader->gap = reader->stale = false;
+    reader->stale = false;
     rd_kafka_assign(client, partitions);
 }
 
@@ -278,8 +287,11 @@ static void kafka_notice(struct kafka_reader *reader, const rd_kafka_message_t *
     reader->notice_failed = false;
     switch ((int)message->err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-        reader->gap = true;
+        reader->progress[message->partition].gap = true;
+        reader->progress[message->partition].gap_offset =
+            message->offset >= 0 ? message->offset : -1;
         reader->notice = READ_GAP;
+        reader->gap_told_ms = 0;
         log_debug("kafka.reader.gap", LOG_INT("partition", message->partition),
                   LOG_INT("offset", message->offset),
                   LOG_STR("reason", rd_kafka_message_errstr(message)));
@@ -338,6 +350,21 @@ static void kafka_fill(struct kafka_reader *reader, size_t max_records, size_t m
         int64_t left_ms = reader->count ? 0 : deadline_ms - clock_mono_ms();
         wait_ms = left_ms > 0 ? left_ms : 0;
     }
+}
+
+/* One of the partitions that stand, each in its turn. */
+static bool kafka_find_gap(struct kafka_reader *reader, struct worklog_gap *out)
+{
+    for (int i = 1; i <= WORKLOG_MAX_PARTITIONS; i++) {
+        int p = (reader->gap.partition + i) % WORKLOG_MAX_PARTITIONS;
+        if (!reader->progress[p].gap)
+            continue;
+        reader->gap = (struct worklog_gap){p, reader->progress[p].gap_offset};
+        reader->gap_told_ms = clock_mono_ms();
+        *out = reader->gap;
+        return true;
+    }
+    return false;
 }
 
 static bool kafka_take_notice(struct kafka_reader *reader, enum worklog_read *outcome,
@@ -407,12 +434,18 @@ bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size
     kafka_drop_batch(reader);
     if (reader->paused && !kafka_pause(reader, false, err))
         return false;
-    if (reader->noticed)
+    if (reader->noticed && (reader->notice_failed || reader->notice != READ_GAP))
         return kafka_take_notice(reader, outcome, err);
+    reader->noticed = false; /* a gap is told below */
     if (!kafka_is_usable(reader->client, err))
         return false;
     if (!reader->revoked && kafka_is_lost(base) && !kafka_give_up(reader, err))
         return false;
+    bool is_due = clock_mono_ms() - reader->gap_told_ms >= GAP_EVERY_MS;
+    if (!reader->revoked && is_due && kafka_find_gap(reader, &batch->gap)) {
+        *outcome = READ_GAP;
+        return true;
+    }
     if (!reader->revoked)
         kafka_fill(reader, max_records, max_size, timeout_ms);
     if (reader->revoked) {
@@ -426,9 +459,10 @@ bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size
         *outcome = READ_RECORDS;
         return true;
     }
-    if (reader->noticed)
-        return kafka_take_notice(reader, outcome, err);
-    *outcome = reader->gap ? READ_GAP : READ_IDLE;
+    if (reader->noticed && !kafka_take_notice(reader, outcome, err))
+        return false;
+    if (*outcome == READ_IDLE || *outcome == READ_GAP)
+        *outcome = kafka_find_gap(reader, &batch->gap) ? READ_GAP : READ_IDLE;
     return true;
 }
 
@@ -451,10 +485,46 @@ bool kafka_store(struct worklog_reader *base, int partition, int64_t next_offset
     return kafka_store_skipped(reader, partition, err);
 }
 
+/* Reads begin anew from what is committed, for all that is assigned; from `offset` for one. */
+static bool kafka_assign_anew(struct kafka_reader *reader, int partition, int64_t offset,
+                              struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = NULL;
+    rd_kafka_resp_err_t code = rd_kafka_assignment(reader->client, &list);
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
+        list->elems[i].offset =
+            list->elems[i].partition == partition ? offset : RD_KAFKA_OFFSET_INVALID;
+    memset(reader->progress, 0, sizeof(reader->progress));
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = rd_kafka_assign(reader->client, list);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_err(err, code, "kafka seek");
+}
+
+/* rd_kafka_seek_partitions() refuses a partition that stands after an error. An assignment that is
+ * replaced commits what is stored last, so that is set back too; and only a list makes a group go
+ * back. */
+bool kafka_seek(struct worklog_reader *base, int partition, int64_t offset, struct err *err)
+{
+    struct kafka_reader *reader = (struct kafka_reader *)base;
+    if (kafka_is_lost(base))
+        return err_set(err, ERR_RETRY, ERR_KAFKA, 0, "kafka seek: partition %d is another's",
+                       partition);
+    if (!kafka_commit(base, err) || !kafka_store_offset(reader, partition, offset, err))
+        return false;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, reader->topic, partition)->offset = offset;
+    rd_kafka_resp_err_t code = kafka_commit_now(reader->client, list);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_err(err, code, "kafka seek");
+    return kafka_assign_anew(reader, partition, offset, err);
+}
+
 bool kafka_commit(struct worklog_reader *base, struct err *err)
 {
     struct kafka_reader *reader = (struct kafka_reader *)base;
-    rd_kafka_resp_err_t code = kafka_commit_stored(reader->client);
+    rd_kafka_resp_err_t code = kafka_commit_now(reader->client, NULL);
     /* Nothing new to commit. */
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__NO_OFFSET)
         return true;

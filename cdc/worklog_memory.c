@@ -289,6 +289,7 @@ const struct worklog_ops worklog_memory_ops = {
     .read = memory_read,
     .keep = memory_keep,
     .store = memory_store,
+    .seek = memory_seek,
     .commit = memory_commit,
     .is_lost = memory_is_lost,
     .close_reader = memory_close_reader,

@@ -83,6 +83,7 @@ struct memory_reader {
     struct memory_reader *next; /* of the group */
     int64_t position[WORKLOG_MAX_PARTITIONS];
     bool wanted[WORKLOG_MAX_PARTITIONS]; /* the share of this reader, once the others let go */
+    struct worklog_gap gap;              /* the last one found */
     int first;                           /* the partition looked at first, so that none starves */
     struct memory_entry **held;          /* the last batch */
     struct worklog_record *records;
@@ -131,6 +132,7 @@ bool memory_read(struct worklog_reader *base, size_t max_records, size_t max_siz
                  struct err *err);
 bool memory_keep(struct worklog_reader *base, struct err *err);
 bool memory_store(struct worklog_reader *base, int partition, int64_t next_offset, struct err *err);
+bool memory_seek(struct worklog_reader *base, int partition, int64_t offset, struct err *err);
 bool memory_commit(struct worklog_reader *base, struct err *err);
 bool memory_is_lost(const struct worklog_reader *base);
 void memory_close_reader(struct worklog_reader *base);

@@ -114,8 +114,10 @@ static bool memory_collect(struct memory_reader *reader, int index, struct memor
 {
     struct memory_partition *partition = &reader->topic->partitions[index];
     int64_t *position = &reader->position[index];
-    if (*position < partition->low || *position > partition->high)
+    if (*position < partition->low || *position > partition->high) {
+        reader->gap = (struct worklog_gap){.partition = index, .offset = *position};
         return false;
+    }
     for (; *position < partition->high && room->records > 0 && room->size > 0; ++*position) {
         struct memory_entry *entry = memory_at(partition, *position);
         if (!entry)
@@ -176,6 +178,8 @@ bool memory_read(struct worklog_reader *base, size_t max_records, size_t max_siz
     while (done && *outcome == READ_IDLE && timeout_ms > 0 &&
            memory_wait(reader->log, &reader->topic->changed, &deadline))
         done = memory_try_read(reader, room, outcome, err);
+    if (done && *outcome == READ_GAP)
+        batch->gap = reader->gap;
     pthread_mutex_unlock(&reader->log->mutex);
     if (done && *outcome == READ_RECORDS)
         *batch = (struct worklog_batch){.records = reader->records, .count = reader->count};
@@ -208,6 +212,29 @@ bool memory_store(struct worklog_reader *base, int partition, int64_t next_offse
     bool done = memory_store_locked(reader, partition, next_offset, err);
     pthread_mutex_unlock(&reader->log->mutex);
     return done;
+}
+
+bool memory_seek(struct worklog_reader *base, int partition, int64_t offset, struct err *err)
+{
+    struct memory_reader *reader = (struct memory_reader *)base;
+    pthread_mutex_lock(&reader->log->mutex);
+    bool is_ours = reader->group->owner[partition] == reader;
+    const struct memory_partition *at = is_ours ? &reader->topic->partitions[partition] : NULL;
+    bool ok = true;
+    if (!at) {
+        ok = err_set(err, ERR_RETRY, ERR_STATE, 0, "work log: partition %d is not assigned",
+                     partition);
+    } else if (offset < at->low || offset > at->high) {
+        ok = err_set(err, ERR_REJECT, ERR_STATE, 0,
+                     "work log: offset %" PRId64 " of partition %d is not in the log", offset,
+                     partition);
+    } else {
+        reader->group->committed[partition] = offset;
+        reader->position[partition] = offset;
+        memory_release(reader->log, reader->topic, partition);
+    }
+    pthread_mutex_unlock(&reader->log->mutex);
+    return ok;
 }
 
 /* What is stored is committed. */

@@ -43,6 +43,7 @@ struct worklog_ops {
     bool (*keep)(struct worklog_reader *reader, struct err *err);
     bool (*store)(struct worklog_reader *reader, int partition, int64_t next_offset,
                   struct err *err);
+    bool (*seek)(struct worklog_reader *reader, int partition, int64_t offset, struct err *err);
     bool (*commit)(struct worklog_reader *reader, struct err *err);
     bool (*is_lost)(const struct worklog_reader *reader);
     void (*close_reader)(struct worklog_reader *reader);

@@ -242,35 +242,6 @@ static void a_batch_has_no_more_records_and_bytes_than_asked_for(void **state)
     worklog_close_reader(reader);
 }
 
-static void a_group_without_start_offsets_is_a_gap(void **state)
-{
-    struct fixture *f = *state;
-    append_text(f, 0, "k", "v");
-    settle(f);
-    char other[80];
-    snprintf(other, sizeof(other), "%s.unseeded", f->group);
-    assert_int_equal(position_of(f, other, 0).committed, -1);
-    struct worklog_reader *reader = open_reader(f, other);
-    struct worklog_batch batch;
-    assert_int_equal(read_some(f, reader, 10, &batch), READ_GAP);
-    assert_int_equal(batch.count, 0);
-    assert_int_equal(read_some(f, reader, 10, &batch), READ_GAP);
-    worklog_close_reader(reader);
-}
-
-static void an_offset_beyond_the_end_is_a_gap(void **state)
-{
-    struct fixture *f = *state;
-    const int64_t offsets[PARTITIONS] = {0, 5000, 0, 0};
-    OK(f, worklog_seed(f->log, f->topic, f->group, offsets, PARTITIONS, &f->err));
-    append_text(f, 1, "k", "v");
-    settle(f);
-    struct worklog_reader *reader = open_reader(f, f->group);
-    struct worklog_batch batch;
-    assert_int_equal(read_some(f, reader, 10, &batch), READ_GAP);
-    worklog_close_reader(reader);
-}
-
 static void a_group_with_readers_is_not_seeded(void **state)
 {
     struct fixture *f = *state;
@@ -548,8 +519,6 @@ static const struct CMUnitTest TESTS[] = {
     TEST(a_lower_offset_is_not_stored),
     TEST(two_groups_read_for_themselves),
     TEST(a_batch_has_no_more_records_and_bytes_than_asked_for),
-    TEST(a_group_without_start_offsets_is_a_gap),
-    TEST(an_offset_beyond_the_end_is_a_gap),
     TEST(a_group_with_readers_is_not_seeded),
     TEST(a_record_that_is_too_large_is_refused_without_harm),
     TEST(the_largest_document_passes),
