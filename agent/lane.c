@@ -80,6 +80,16 @@ bool lane_open_embedder(const struct config_embedder *embedder, struct embedder 
     return embedder_open(&options, out, err);
 }
 
+void lane_adopt_generation(struct lane *lane, int64_t gen)
+{
+    int64_t current = atomic_load(&lane->gen);
+    while (gen > current) {
+        if (atomic_compare_exchange_weak(&lane->gen, &current, gen))
+            log_info("lane.generation", LOG_STR("family", lane->family->name),
+                     LOG_STR("version", lane->label), LOG_INT("gen", gen));
+    }
+}
+
 void lane_set_reason(struct lane *lane, const char *reason)
 {
     pthread_mutex_lock(&lane->lock);

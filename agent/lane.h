@@ -34,6 +34,12 @@ struct lane_stats {
     _Atomic int64_t freshness_ms; /* commit to visible, of the last item */
 };
 
+/* When a capture was last asked for a generation, and above which. */
+struct generation_asked {
+    int64_t gen;
+    int64_t at_ms; /* monotonic */
+};
+
 struct lane {
     struct agent *agent;
     const struct family *family;
@@ -50,9 +56,10 @@ struct lane {
     struct arena *arena;
     struct embed_config embed;
     struct lane_stats stats;
-    int64_t lagging_since_ms;   /* wall time since when records wait; 0: none do; steward only */
-    struct version_stats noted; /* the part of `stats` that is written down; steward only */
-    _Atomic int64_t gen;        /* the generation that is applied */
+    int64_t lagging_since_ms;      /* wall time since when records wait; 0: none do; steward only */
+    struct version_stats noted;    /* the part of `stats` that is written down; steward only */
+    struct generation_asked asked; /* work log memory: of `capture`; steward only */
+    _Atomic int64_t gen;           /* the generation that is applied */
     _Atomic bool stop;
     _Atomic bool cut; /* the grace of a stop is over: nothing is waited for any more */
     _Atomic bool paused;
@@ -86,6 +93,8 @@ static inline bool lane_stopping(struct lane *lane)
 {
     return atomic_load_explicit(&lane->stop, memory_order_relaxed) || agent_stopping(lane->agent);
 }
+/* Items of lower generations are dropped from here on. */
+void lane_adopt_generation(struct lane *lane, int64_t gen);
 /* Says why the lane stands; NULL: it goes on. */
 void lane_set_reason(struct lane *lane, const char *reason);
 /* A copy, or NULL. */

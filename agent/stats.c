@@ -24,8 +24,9 @@ static const struct number sums[] = {
 };
 
 static const struct number gauges[] = {
-    NUMBER(documents), NUMBER(chunks),    NUMBER(quarantined), NUMBER(pending),
-    NUMBER(repairs),   NUMBER(lag_items), NUMBER(lag_ms),      NUMBER(eta_s),
+    NUMBER(documents),  NUMBER(chunks),      NUMBER(quarantined),      NUMBER(pending),
+    NUMBER(repairs),    NUMBER(lag_items),   NUMBER(lag_ms),           NUMBER(eta_s),
+    NUMBER(generation), NUMBER(sweep_state), NUMBER(sweep_candidates), NUMBER(sweep_documents),
 };
 
 static int64_t *number_of(struct version_stats *stats, const struct number *number)

@@ -27,12 +27,16 @@ struct version_stats {
     int64_t quarantined;
     int64_t pending; /* documents with an open intent */
     int64_t repairs;
-    int64_t lag_items; /* -1: unknown */
-    int64_t lag_ms;    /* -1: unknown */
-    double progress;   /* 0..1 of the fill */
-    int64_t eta_s;     /* -1: unknown */
-    int64_t at_ms;     /* 0: nobody has written yet */
-    char *reason;      /* why its lane stands; NULL: it does not */
+    int64_t lag_items;   /* -1: unknown */
+    int64_t lag_ms;      /* -1: unknown */
+    double progress;     /* 0..1 of the fill */
+    int64_t eta_s;       /* -1: unknown */
+    int64_t at_ms;       /* 0: nobody has written yet */
+    int64_t generation;  /* of its feed */
+    int64_t sweep_state; /* of enum sweep_state */
+    int64_t sweep_candidates;
+    int64_t sweep_documents;
+    char *reason; /* why its lane stands; NULL: it does not */
 };
 
 /* found false: nothing is known yet. */

@@ -6,6 +6,7 @@
 
 #include "agent/capture.h"
 #include "agent/stats.h"
+#include "agent/sweep.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "cdc/scan.h"
@@ -150,6 +151,26 @@ static void add_stats(cJSON *entry, const struct version_stats *stats, bool fres
     json_add_int(entry, "characters", stats->characters);
 }
 
+static enum sweep_state sweep_state_of(const struct version *version,
+                                       const struct version_stats *stats, bool fresh)
+{
+    if (stats->generation == 0 || version->swept_gen >= stats->generation)
+        return stats->sweep_state == SWEEP_DONE ? SWEEP_DONE : SWEEP_NONE;
+    if (version->stopped_gen == stats->generation)
+        return SWEEP_STOPPED;
+    return fresh && stats->sweep_state == SWEEP_RUNNING ? SWEEP_RUNNING : SWEEP_WAITING;
+}
+
+static cJSON *sweep_entry(const struct version *version, const struct version_stats *stats,
+                          bool fresh)
+{
+    cJSON *entry = json_object();
+    json_add_string(entry, "state", sweep_state_name(sweep_state_of(version, stats, fresh)));
+    json_add_int(entry, "candidates", stats->sweep_candidates);
+    json_add_int(entry, "documents", stats->sweep_documents);
+    return entry;
+}
+
 static bool version_entry(struct view *view, const struct version *version, cJSON **out,
                           struct err *err)
 {
@@ -171,6 +192,9 @@ static bool version_entry(struct view *view, const struct version *version, cJSO
     json_add_int(entry, "dims", version->dims);
     json_add_string(entry, "config_fp", version->config_fp);
     add_stats(entry, &stats, fresh);
+    json_add_int(entry, "generation", stats.generation);
+    json_add_int(entry, "swept_generation", version->swept_gen);
+    json_add(entry, "sweep", sweep_entry(version, &stats, fresh));
     json_add_bool(entry, "paused", version->paused);
     json_add_string(entry, "reason", fresh && stats.reason ? stats.reason : version->reason);
     stats_fini(&stats);

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "cdc/token.h"
 
 #define LOOK_MS 1000
 /* While a version is being brought forward the next step is not kept waiting. */
@@ -20,6 +19,15 @@
 /* Counting a ledger may take a twentieth of the time, at most. */
 #define COUNT_SHARE 20
 #define COUNT_EVERY_MS 1000
+
+bool steward_save(struct steward *steward, struct err *err)
+{
+    enum doc_swap outcome;
+    if (!registry_save(steward->agent->docs, &steward->registry, &outcome, err))
+        return false;
+    steward->overtaken = steward->overtaken || outcome != DOC_WON;
+    return true;
+}
 
 bool steward_leads(const struct steward *steward)
 {
@@ -35,86 +43,6 @@ struct lane *steward_lane(struct steward *steward, const char *build_id)
             return steward->lanes[i];
     }
     return NULL;
-}
-
-void feed_view_fini(struct feed_view *view)
-{
-    free(view->start_offsets);
-    free(view->end_offsets);
-    view->start_offsets = view->end_offsets = NULL;
-}
-
-static int64_t *copy_offsets(const int64_t *offsets, int count)
-{
-    if (!offsets || count <= 0)
-        return NULL;
-    int64_t *copy = malloc((size_t)count * sizeof *copy);
-    memcpy(copy, offsets, (size_t)count * sizeof *copy);
-    return copy;
-}
-
-static void read_feed(const struct checkpoint *checkpoint, const struct checkpoint_family *state,
-                      struct feed_view *view)
-{
-    struct cluster_time time;
-    view->known = true;
-    view->gen = state->gen;
-    view->snapshot_done = state->end_offsets != NULL;
-    view->total_rows = state->total_rows;
-    view->partitions = state->partitions;
-    view->start_offsets = copy_offsets(state->start_offsets, state->partitions);
-    view->end_offsets = copy_offsets(state->end_offsets, state->partitions);
-    if (checkpoint->token && token_time(checkpoint->token, &time))
-        view->token_ms = (int64_t)time.seconds * 1000;
-}
-
-static bool read_positions(struct steward *steward, const struct version *version,
-                           struct feed_view *view, struct err *err)
-{
-    const struct config *config = steward->agent->config;
-    char *topic = lane_topic(config, steward->family, version);
-    char *group = lane_group(config, steward->family->name, version);
-    bool ok = worklog_positions(steward->agent->log, topic, group, view->positions,
-                                view->partitions, err);
-    free(topic);
-    free(group);
-    if (!ok)
-        return false;
-    view->has_positions = true;
-    view->lag_items = 0;
-    for (int p = 0; p < view->partitions; p++) {
-        const struct worklog_position *position = &view->positions[p];
-        int64_t from = position->committed >= 0 ? position->committed : view->start_offsets[p];
-        if (position->high > from)
-            view->lag_items += position->high - from;
-    }
-    return true;
-}
-
-bool steward_view(struct steward *steward, const struct version *version, struct feed_view *view,
-                  struct err *err)
-{
-    const struct config *config = steward->agent->config;
-    bool memory = config->worklog.driver == WORKLOG_MEMORY;
-    char *id = capture_id(config, steward->family->config->source.database,
-                          memory ? version->build_id : NULL);
-    struct checkpoint checkpoint = {0};
-    struct lease_info info = {0};
-    bool found = false;
-    *view = (struct feed_view){.total_rows = -1, .lag_items = -1};
-    bool ok = checkpoint_load(steward->agent->docs, id, &found, &checkpoint, &info, err);
-    free(id);
-    const struct checkpoint_family *state =
-        ok && found ? checkpoint_find(&checkpoint, steward->family->name) : NULL;
-    if (state)
-        read_feed(&checkpoint, state, view);
-    checkpoint_fini(&checkpoint);
-    lease_info_fini(&info);
-    /* with the work log memory there is a log only while the lane runs here */
-    bool has_log = memory ? steward_lane(steward, version->build_id) != NULL : version->seeded;
-    if (ok && view->known && has_log)
-        ok = read_positions(steward, version, view, err);
-    return ok;
 }
 
 bool steward_count(struct steward *steward, const struct version *version,
@@ -225,7 +153,12 @@ static void note_gauges(struct steward *steward, const struct version *version,
                                 .lag_ms = lag_ms_of(lane, view),
                                 .progress = progress_of(version, view, counts->documents),
                                 .eta_s = -1,
+                                .generation = view->gen,
                                 .reason = reason};
+    struct ledger_behind behind;
+    now.sweep_state = (int64_t)sweep_look(steward, version->build_id, &behind);
+    now.sweep_candidates = behind.behind;
+    now.sweep_documents = behind.documents;
     int64_t elapsed_ms = clock_wall_ms() - version->state_ms;
     if (version->state != VERSION_BACKFILLING)
         now.eta_s = 0;
@@ -247,28 +180,46 @@ static bool is_in_step(const struct steward *steward, const struct version *vers
     bool memory = steward->agent->config->worklog.driver == WORKLOG_MEMORY;
     bool applied = view->lag_items == 0 || (memory && view->lag_items < 0);
     return version->state > VERSION_BACKFILLING && view->snapshot_done && applied &&
-           steward->started_ms > 0 && view->token_ms > steward->started_ms + 1000;
+           version->swept_gen >= view->gen && steward->started_ms > 0 &&
+           view->token_ms > steward->started_ms + 1000;
 }
 
-static bool look_at_versions(struct steward *steward, bool leads, struct err *err)
+/* What only the process that leads does about a version that is fed. */
+static bool lead_version(struct steward *steward, struct version *version, struct feed_view *view,
+                         bool *busy, struct err *err)
+{
+    bool gap, sweeps = false;
+    if (!gaps_find(steward, version, view, &gap, err))
+        return false;
+    if (gap)
+        view->lag_items = -1; /* what is to be read next is not known */
+    else if (!steward->overtaken && !sweep_step(steward, version, view, &sweeps, err))
+        return false;
+    *busy = *busy || sweeps;
+    if (!refresh_counts(steward, version, view, err))
+        return false;
+    note_gauges(steward, version, view);
+    return true;
+}
+
+static bool look_at_versions(struct steward *steward, bool leads, bool *busy, struct err *err)
 {
     /* a family's first version becomes active by itself; one that is not made yet is not in step */
     bool in_step = registry_in_state(&steward->registry, VERSION_ACTIVE) != NULL;
-    for (size_t i = 0; i < steward->registry.version_count; i++) {
-        const struct version *version = &steward->registry.versions[i];
+    steward->asks = false;
+    for (size_t i = 0; i < steward->registry.version_count && !steward->overtaken; i++) {
+        struct version *version = &steward->registry.versions[i];
         CLEANUP(feed_view_fini) struct feed_view view = {0};
         in_step = in_step && version->state >= VERSION_BACKFILLING;
         if (!version_is_fed(version->state))
             continue;
         if (!steward_view(steward, version, &view, err))
             return false;
-        if (leads && !refresh_counts(steward, version, &view, err))
+        if (leads && !lead_version(steward, version, &view, busy, err))
             return false;
-        if (leads)
-            note_gauges(steward, version, &view);
         in_step = in_step && is_in_step(steward, version, &view);
     }
-    atomic_store(&steward->in_step, in_step);
+    atomic_store(&steward->in_step, in_step && !steward->overtaken);
     return true;
 }
 
@@ -344,11 +295,12 @@ static bool read_start(struct steward *steward, struct err *err)
     return true;
 }
 
-/* One look. *moved: a version has entered another state. */
+/* One look. *moved: there is more to do at once. */
 static bool look(struct steward *steward, bool *moved, struct err *err)
 {
     const struct config *config = steward->agent->config;
     arena_reset(steward->arena);
+    steward->overtaken = false;
     registry_fini(&steward->registry);
     if (!registry_load(steward->agent->docs, config->name, steward->family->name,
                        &steward->registry, err))
@@ -359,14 +311,17 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     bool leads = steward_leads(steward);
     struct err refused;
     bool advanced = !leads || versions_advance(steward, &refused);
-    *moved = steward->registry.rev != rev;
     /* what cannot be brought forward does not keep what is there from being fed */
     if ((config->roles & ROLE_WORK) && !reconcile_lanes(steward, err))
         return false;
     for (size_t i = 0; i < steward->lane_count; i++)
         note_sums(steward, steward->lanes[i]);
-    if ((leads || steward->agent->once) && !look_at_versions(steward, leads, err))
+    bool busy = false;
+    if ((leads || steward->agent->once) && !look_at_versions(steward, leads, &busy, err))
         return false;
+    if (leads && !steward->overtaken && !wishes_carry_out(steward, err))
+        return false;
+    *moved = busy || steward->overtaken || steward->registry.rev != rev;
     if (!advanced)
         *err = refused;
     return advanced;
@@ -394,7 +349,7 @@ static void *run(void *argument)
         struct err err;
         bool moved = false;
         bool ok = look(steward, &moved, &err);
-        atomic_store(&steward->refused, !ok && err.action == ERR_FATAL);
+        atomic_store(&steward->refused, steward->asks || (!ok && err.action == ERR_FATAL));
         health_set(steward->agent->health, component, ok ? NULL : err.text);
         agent_sleep(steward->agent, pause_after(steward, ok, moved, &failures));
     }
@@ -433,6 +388,7 @@ bool steward_in_step(const struct steward *steward)
 void steward_join(struct steward *steward)
 {
     pthread_join(steward->thread, NULL);
+    sweeps_free(steward);
     registry_fini(&steward->registry);
     arena_free(steward->arena);
     free(steward->lanes);

@@ -16,8 +16,8 @@ struct steward;
 struct steward_options {
     struct agent *agent;
     const struct family *family;
-    const struct capture *capture; /* kafka: of its source database; NULL without the role */
-    const struct guard *guard;     /* memory */
+    struct capture *capture;   /* kafka: of its source database; NULL without the role */
+    const struct guard *guard; /* memory */
     struct gate *(*gate_of)(void *context, const char *store);
     void *context;
 };

@@ -1,36 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the steward share: steward.c (thread, lanes, statistics) and versions.c (the
- * state machine). The steward's own thread only. */
+/* What the parts of the steward share: steward.c (thread, lanes, statistics), steward_feed.c (how far
+ * a version's feed has come), versions.c (the state machine), gaps.c (what is lost of the work log, and
+ * wishes) and sweep.c (missed deletes). The steward's own thread only. */
 #pragma once
 
 #include <pthread.h>
 
+#include "agent/feed.h"
 #include "agent/lane.h"
 #include "agent/stats.h"
 #include "agent/steward.h"
-#include "state/checkpoint.h"
+#include "agent/sweep.h"
 #include "state/ledger.h"
 #include "state/registry.h"
-
-/* What is known about a version's feed at one look. */
-struct feed_view {
-    bool known; /* a checkpoint of the family exists */
-    int64_t gen;
-    bool snapshot_done;
-    int64_t total_rows; /* of the snapshot; -1 unknown */
-    int64_t token_ms;   /* cluster time up to which the durable token has come */
-    int partitions;
-    int64_t *start_offsets; /* [partitions] */
-    int64_t *end_offsets;   /* NULL until the snapshot is done */
-    struct worklog_position positions[WORKLOG_MAX_PARTITIONS];
-    bool has_positions;
-    int64_t lag_items; /* -1 unknown */
-};
 
 struct steward {
     struct agent *agent;
     const struct family *family;
-    const struct capture *capture;
+    struct capture *capture;
     const struct guard *guard;
     struct gate *(*gate_of)(void *context, const char *store);
     void *context;
@@ -41,6 +28,10 @@ struct steward {
     int64_t started_ms; /* by MongoDB's clock; 0: not known yet */
     _Atomic bool in_step;
     _Atomic bool refused;
+    bool overtaken; /* the registry was changed by another since it was loaded: look again */
+    bool asks;      /* a sweep waits for a person */
+    struct generation_asked asked; /* kafka: of the family's capture */
+    struct sweep *sweeps;          /* one per version that was looked at */
     struct arena *arena;
     int64_t counted_ms; /* monotonic */
     int64_t count_took_ms;
@@ -49,14 +40,39 @@ struct steward {
     char counted_build[64];
 };
 
+/* Writes the registry down. Overtaken: it is to be looked at again, and nothing is written. */
+bool steward_save(struct steward *steward, struct err *err) MUST_USE;
 bool steward_leads(const struct steward *steward);
 struct lane *steward_lane(struct steward *steward, const char *build_id);
 bool steward_view(struct steward *steward, const struct version *version, struct feed_view *view,
                   struct err *err) MUST_USE;
-void feed_view_fini(struct feed_view *view);
+/* All that the generation's snapshot appended is applied. */
+bool feed_is_filled(const struct steward *steward, const struct feed_view *view);
 /* Fresh counts of a version's ledger. */
 bool steward_count(struct steward *steward, const struct version *version,
                    struct ledger_counts *out, struct err *err) MUST_USE;
+
+/* --- gaps.c --- */
+
+/* Where a group's offsets are lost, or lie outside the log, and the lane cannot mend that by reading
+ * its generation again, a new one is wished for. *gap: some partition stands. */
+bool gaps_find(struct steward *steward, struct version *version, const struct feed_view *view,
+               bool *gap, struct err *err) MUST_USE;
+/* The topic cannot be asked about: makes it again if it is gone. */
+void gaps_mend_topic(struct steward *steward, const struct feed_view *view);
+/* Asks the captures for the generations that are wished for, and removes what is carried out. */
+bool wishes_carry_out(struct steward *steward, struct err *err) MUST_USE;
+
+/* --- sweep.c --- */
+
+/* One step of a version's sweep, if one is due: `busy` while there is more to do at once. */
+bool sweep_step(struct steward *steward, struct version *version, const struct feed_view *view,
+                bool *busy, struct err *err) MUST_USE;
+enum sweep_state sweep_look(const struct steward *steward, const char *build_id,
+                            struct ledger_behind *counts);
+void sweeps_free(struct steward *steward);
+
+/* --- versions.c --- */
 
 /* Makes the version the configuration wishes for, and takes each version one step further. True when
  * nothing failed. */

@@ -53,15 +53,8 @@ static bool is_newer(const struct record *a, const struct record *b)
 /* A generation above the one that is applied is adopted: it is never dropped. */
 static bool wanted_generation(struct lane *lane, int64_t gen)
 {
-    int64_t current = atomic_load(&lane->gen);
-    while (gen > current) {
-        if (atomic_compare_exchange_weak(&lane->gen, &current, gen)) {
-            log_info("lane.generation", LOG_STR("family", lane->family->name),
-                     LOG_STR("version", lane->label), LOG_INT("gen", gen));
-            return true;
-        }
-    }
-    return gen == current;
+    lane_adopt_generation(lane, gen);
+    return gen == atomic_load(&lane->gen);
 }
 
 static void select_newest(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,

@@ -204,21 +204,8 @@ static bool seed(struct steward *steward, struct version *version, struct err *e
                            view.partitions, err);
     free(group);
     version->seeded = ok;
+    version->swept_gen = view.gen; /* it reads all of this one, and has nothing of an older one */
     return ok && save(steward, err);
-}
-
-/* All that the generation's snapshot appended is applied. */
-static bool is_filled(const struct steward *steward, const struct feed_view *view)
-{
-    if (!view->snapshot_done)
-        return false;
-    if (steward->agent->config->worklog.driver == WORKLOG_MEMORY)
-        return true; /* there a row counts as read only once it is applied */
-    for (int p = 0; p < view->partitions; p++) {
-        if (!view->has_positions || view->positions[p].committed < view->end_offsets[p])
-            return false;
-    }
-    return true;
 }
 
 /* Documents of the source that belong to the family, by our own evaluator. */
@@ -389,6 +376,11 @@ static bool quarantine_allows(struct steward *steward, struct version *version, 
 static bool verify(struct steward *steward, struct version *version, struct err *err)
 {
     bool agree, allowed;
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    if (!steward_view(steward, version, &view, err))
+        return false;
+    if (version->swept_gen < view.gen)
+        return true; /* a new generation has begun meanwhile */
     if (!counts_agree(steward, version, &agree, err) ||
         !quarantine_allows(steward, version, &allowed, err))
         return false;
@@ -404,7 +396,9 @@ static bool follow(struct steward *steward, struct version *version, struct err 
     if (!steward_view(steward, version, &view, err))
         return false;
     if (version->state == VERSION_BACKFILLING)
-        return !is_filled(steward, &view) || enter(steward, version, VERSION_CATCHING_UP, err);
+        return !feed_is_filled(steward, &view) || enter(steward, version, VERSION_CATCHING_UP, err);
+    if (version->swept_gen < view.gen)
+        return true; /* what was missed is erased before it is counted */
     bool small =
         view.lag_items >= 0 && view.lag_items <= steward->family->config->verify.max_lag_items;
     if (!small)

@@ -106,6 +106,7 @@ static bool open_all(struct worker *worker, struct err *err)
 static void close_all(struct worker *worker)
 {
     worker_close_rereads(worker);
+    worker_forget_gap(worker);
     worklog_close_reader(worker->reader);
     worker->reader = NULL;
     ledger_close(worker->ledger);
@@ -146,6 +147,8 @@ static void wait_with_batch(struct worker *worker, int64_t ms)
 
 void worker_say(struct worker *worker, const char *reason)
 {
+    if (!reason && worker->gap[0])
+        reason = worker->gap; /* other partitions go on, one does not */
     if (reason || worker->stands)
         lane_set_reason(worker->lane, reason);
     worker->stands = reason != NULL;
@@ -248,12 +251,12 @@ static bool read_once(struct worker *worker, struct err *err)
     case READ_RECORDS:
         return take_batch(worker, &batch, err);
     case READ_GAP:
-        return err_set(err, ERR_FATAL, ERR_STATE, 0,
-                       "the work log no longer holds the records that this version reads next");
+        return worker_mend_gap(worker, &batch.gap, err);
     case READ_IDLE:
         worker_say(worker, NULL);
         return true;
     case READ_LOST:
+        worker_forget_gap(worker);
         begin_stretch(worker);
         return true;
     }
@@ -273,6 +276,7 @@ static void *run(void *argument)
         if (atomic_load(&worker->lane->paused)) {
             worklog_close_reader(worker->reader); /* leaves the group; the place is kept */
             worker->reader = NULL;
+            worker_forget_gap(worker);
             wait_ms(worker, 200);
         } else if (open_all(worker, &err) && read_once(worker, &err)) {
             attempt = 0;

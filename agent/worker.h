@@ -20,7 +20,12 @@ struct worker {
     struct sink *sink;
     struct embedder *embedder;
     struct ledger *ledger;
-    bool stands;           /* the lane's reason is this worker's */
+    bool stands;            /* the lane's reason is this worker's */
+    struct feed_view *feed; /* while a partition stands; looked at feed_ms */
+    int64_t feed_ms;
+    int64_t swept_gen;     /* of the version, as of feed_ms */
+    int64_t asked_gen;     /* a generation above this one was asked for */
+    char gap[320];         /* why a partition stands; "": none does */
     int64_t send_until_ms; /* monotonic: writes under an intent may begin until then */
 };
 
@@ -38,6 +43,13 @@ bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *er
  * which requests may begin is nearly over, so that a slow store or a long document comes to its end. */
 bool worker_go_on(struct worker *worker, struct task **tasks, size_t count, struct err *err)
     MUST_USE;
+
+/* --- worker_gap.c --- */
+
+/* A partition stands: sends it to where its generation begins, or asks for a new one and waits. */
+bool worker_mend_gap(struct worker *worker, const struct worklog_gap *gap, struct err *err)
+    MUST_USE;
+void worker_forget_gap(struct worker *worker);
 
 /* --- worker_reread.c --- */
 

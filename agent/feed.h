@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How far the feed of a version has come: what the checkpoint says, and where its group stands. */
+#pragma once
+
+#include "agent/agent.h"
+#include "cdc/worklog.h"
+#include "state/checkpoint.h"
+
+/* What is known about a version's feed at one look. */
+struct feed_view {
+    bool known; /* a checkpoint of the family exists */
+    int64_t gen;
+    char *t0; /* ver of the generation's rows */
+    enum family_state state;
+    bool snapshot_done;
+    int64_t total_rows; /* of the snapshot; -1 unknown */
+    int64_t token_ms;   /* cluster time up to which the durable token has come */
+    int partitions;
+    int64_t *start_offsets; /* [partitions] */
+    int64_t *end_offsets;   /* NULL until the snapshot is done */
+    struct worklog_position positions[WORKLOG_MAX_PARTITIONS];
+    bool has_positions;
+    int64_t lag_items; /* -1 unknown */
+};
+
+void feed_view_fini(struct feed_view *view);
+/* Only what the checkpoint says. `build_id` counts with the work log memory. */
+bool feed_view_load(const struct agent *agent, const struct family *family, const char *build_id,
+                    struct feed_view *view, struct err *err) MUST_USE;

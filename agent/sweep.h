@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sweep of missed deletes: when a lane has applied a new generation's snapshot, what its ledger
+ * still has of an older one is no longer in the source, or was missed. Those documents are appended
+ * to the work log once more, to be read again: whoever owns the key erases or mends it through the
+ * usual way. Nothing of it is written anywhere else, so it may be begun again at any time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "state/ledger.h"
+
+enum sweep_state {
+    SWEEP_NONE,    /* none is due */
+    SWEEP_WAITING, /* the generation is not applied yet */
+    SWEEP_RUNNING,
+    SWEEP_STOPPED, /* it would erase more than the file allows: a person is asked */
+    SWEEP_DONE,
+};
+const char *sweep_state_name(enum sweep_state state);
+
+/* How many documents may be erased without asking. */
+int64_t sweep_limit(const struct ledger_behind *counts, double max_ratio);
+/* Begins what stands as a version's reason while its sweep is stopped. */
+#define SWEEP_REASON "a sweep would erase "
+/* "a sweep would erase 5000 of 8000 documents ..." */
+void sweep_explain(const struct ledger_behind *counts, double max_ratio, const char *family,
+                   struct buf *out);
