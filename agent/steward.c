@@ -191,9 +191,7 @@ static bool lead_version(struct steward *steward, struct version *version, struc
     bool gap, sweeps = false;
     if (!gaps_find(steward, version, view, &gap, err))
         return false;
-    if (gap)
-        view->lag_items = -1; /* what is to be read next is not known */
-    else if (!steward->overtaken && !sweep_step(steward, version, view, &sweeps, err))
+    if (!gap && !steward->overtaken && !sweep_step(steward, version, view, &sweeps, err))
         return false;
     *busy = *busy || sweeps;
     if (!refresh_counts(steward, version, view, err))

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/capture.h"
+#include "agent/gaps.h"
 #include "agent/steward_state.h"
 #include "base/log.h"
 #include "cdc/token.h"
@@ -69,9 +70,11 @@ static void sum_lag(struct feed_view *view)
     view->lag_items = 0;
     for (int p = 0; p < view->partitions; p++) {
         const struct worklog_position *position = &view->positions[p];
-        int64_t from = position->committed >= 0 ? position->committed : view->start_offsets[p];
-        if (position->high > from)
-            view->lag_items += position->high - from;
+        if (!gap_is_none(position)) {
+            view->lag_items = -1; /* what is to be read next is not known */
+            return;
+        }
+        view->lag_items += position->high - position->committed;
     }
 }
 
@@ -113,7 +116,8 @@ bool feed_is_filled(const struct steward *steward, const struct feed_view *view)
     if (steward->agent->config->worklog.driver == WORKLOG_MEMORY)
         return true; /* there a row counts as read only once it is applied */
     for (int p = 0; p < view->partitions; p++) {
-        if (!view->has_positions || view->positions[p].committed < view->end_offsets[p])
+        if (!view->has_positions || !gap_is_none(&view->positions[p]) ||
+            view->positions[p].committed < view->end_offsets[p])
             return false;
     }
     return true;

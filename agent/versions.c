@@ -187,6 +187,21 @@ static bool create(struct steward *steward, struct version *version, struct err 
     return enter(steward, version, VERSION_BACKFILLING, err);
 }
 
+/* With a new generation the group begins anew at its first record, once its members have left: what
+ * lies before is dropped anyway, and whatever became of topic and offsets, no record of it is missed. */
+static bool leave_generation(struct steward *steward, struct version *version, struct err *err)
+{
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    if (steward->agent->config->worklog.driver == WORKLOG_MEMORY)
+        return true;
+    if (!feed_view_load(steward->agent, steward->family, version->build_id, &view, err))
+        return false;
+    if (!view.known || view.gen <= version->seeded_gen)
+        return true;
+    version->seeded = false;
+    return save(steward, err);
+}
+
 /* Where the lane's group begins to read: at the generation's first record. */
 static bool seed(struct steward *steward, struct version *version, struct err *err)
 {
@@ -199,13 +214,24 @@ static bool seed(struct steward *steward, struct version *version, struct err *e
         return false;
     if (!view.known || view.gen == 0)
         return true; /* the capture has not begun yet */
+    struct err refused;
     char *group = lane_group(steward->agent->config, steward->family->name, version);
     bool ok = worklog_seed(steward->agent->log, steward->family->topic, group, view.start_offsets,
-                           view.partitions, err);
+                           view.partitions, &refused);
     free(group);
-    version->seeded = ok;
-    version->swept_gen = view.gen; /* it reads all of this one, and has nothing of an older one */
-    return ok && save(steward, err);
+    if (!ok && refused.action == ERR_RETRY && version->seeded_gen > 0) {
+        log_debug("version.seed.waiting", LOG_ERR(&refused)); /* mostly for members to leave */
+        return true;
+    }
+    if (!ok) {
+        *err = refused;
+        return false;
+    }
+    if (version->seeded_gen == 0)
+        version->swept_gen = view.gen; /* it has nothing of an older one */
+    version->seeded = true;
+    version->seeded_gen = view.gen;
+    return save(steward, err);
 }
 
 /* Documents of the source that belong to the family, by our own evaluator. */
@@ -414,13 +440,18 @@ static bool follow(struct steward *steward, struct version *version, struct err 
 
 static bool advance(struct steward *steward, struct version *version, struct err *err)
 {
+    bool fed = version_is_fed(version->state);
+    if (fed && version->seeded && !leave_generation(steward, version, err))
+        return false;
+    if (fed && !version->seeded)
+        return seed(steward, version, err);
     switch (version->state) {
     case VERSION_PLANNED:
     case VERSION_CREATING:
         return create(steward, version, err);
     case VERSION_BACKFILLING:
     case VERSION_CATCHING_UP:
-        return version->seeded ? follow(steward, version, err) : seed(steward, version, err);
+        return follow(steward, version, err);
     case VERSION_VERIFYING:
         return verify(steward, version, err);
     case VERSION_READY:

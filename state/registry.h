@@ -40,8 +40,9 @@ struct version {
     char *embed; /* the embed config as JSON: what the lane runs from */
     char *config_fp;
     int64_t dims;
-    char *from;  /* "start", "snapshot", "offset:...", "timestamp:..." */
-    bool seeded; /* its group's start offsets are committed */
+    char *from;         /* "start", "snapshot", "offset:...", "timestamp:..." */
+    bool seeded;        /* its group's start offsets are committed: its lanes may run */
+    int64_t seeded_gen; /* of which generation; 0: never */
     bool paused;
     int64_t created_ms;
     int64_t state_ms;       /* when the state was entered */

@@ -31,6 +31,7 @@ static bool put_version(bson_t *array, const char *key, const struct version *ve
     doc_put_int(&doc, "dims", version->dims);
     doc_put_text(&doc, "from", version->from);
     BSON_APPEND_BOOL(&doc, "seeded", version->seeded);
+    doc_put_int(&doc, "seeded_gen", version->seeded_gen);
     BSON_APPEND_BOOL(&doc, "paused", version->paused);
     doc_put_date(&doc, "created_at", version->created_ms);
     doc_put_date(&doc, "state_at", version->state_ms);
@@ -146,6 +147,7 @@ static void read_version(struct doc_reader *reader, struct version *out)
     out->dims = doc_int(reader, "dims", 0);
     out->from = doc_text(reader, "from");
     out->seeded = doc_bool(reader, "seeded");
+    out->seeded_gen = doc_int(reader, "seeded_gen", out->seeded ? 1 : 0);
     out->paused = doc_bool(reader, "paused");
     out->created_ms = doc_date(reader, "created_at");
     out->state_ms = doc_date(reader, "state_at");

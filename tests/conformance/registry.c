@@ -27,6 +27,7 @@ static void fill_registry(struct registry *registry)
     version->dims = 768;
     version->state = VERSION_BACKFILLING;
     version->seeded = true;
+    version->seeded_gen = 4;
     version->reason = bson_strdup("filling");
     registry->step = (struct registry_step){.kind = bson_strdup("promoting"),
                                             .label = bson_strdup("v1"),
@@ -60,6 +61,7 @@ static void a_family_comes_back_as_it_was_saved(void **state)
     assert_int_equal(version->state, VERSION_BACKFILLING);
     assert_int_equal(version->dims, 768);
     assert_true(version->seeded && !version->paused);
+    assert_int_equal(version->seeded_gen, 4);
     assert_int_equal(version->verified_epoch, -1);
     assert_null(version->collection_id);
     assert_string_equal(loaded.step.kind, "promoting");

@@ -29,9 +29,19 @@ def new_directory(name: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=BUILD))
 
 
+class MongodbShortHistory(Mongodb):
+    """Its oplog holds 8 MB, and forgets what is older every second."""
+
+    name = "mongodb_short_history"
+    oplog_arguments = ("--oplogSize", "8", "--syncdelay", "1")
+
+
+OWN_KINDS = {MongodbShortHistory.name: MongodbShortHistory}
+
+
 def start(name: str, directory: Path | None = None, test_commands: bool = True) -> Server:
     """Starts a server of this name; it is usable when this returns."""
-    server = (KINDS | SECURE_KINDS)[name](
+    server = (KINDS | SECURE_KINDS | OWN_KINDS)[name](
         directory or new_directory(name) / name,
         test_commands=test_commands,
         die_with_parent=True,
@@ -57,6 +67,28 @@ def running(name: str, directory: Path | None = None, keep: bool = False) -> Ite
 
 def mongodb(directory: Path | None = None) -> contextlib.AbstractContextManager[Mongodb]:
     return running("mongodb", directory)
+
+
+def mongodb_short_history(
+    directory: Path | None = None,
+) -> contextlib.AbstractContextManager[Mongodb]:
+    return running(MongodbShortHistory.name, directory)
+
+
+def forget_history(server: Mongodb, deadline_s: float = 60) -> None:
+    """Writes elsewhere until the oplog no longer has anything of the time before this call."""
+    from pymongo import MongoClient
+
+    with MongoClient(server.member_address(server.roles[0])) as client:
+        filler, oplog = client["filler"]["filler"], client["local"]["oplog.rs"]
+        last = oplog.find_one(sort=[("$natural", -1)])["ts"]
+
+        def forgotten() -> bool:
+            filler.insert_many([{"filler": "x" * 1_000_000} for _ in range(8)])
+            filler.delete_many({})
+            return oplog.find_one(sort=[("$natural", 1)])["ts"] > last
+
+        wait_until(forgotten, deadline_s, "the oplog to roll over", 0.5)
 
 
 def mongodb3(directory: Path | None = None) -> contextlib.AbstractContextManager[Mongodb3]:

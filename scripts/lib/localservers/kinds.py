@@ -225,6 +225,7 @@ class Mongodb(Server):
     components = ("python", "mongod")
     roles = ("mongod",)
     ports_are_in_the_data = True
+    oplog_arguments = ("--oplogSize", "200")
 
     def address_of(self, ports: dict[str, int]) -> str:
         return f"mongodb://{','.join(self._hosts(ports))}/?replicaSet=rs0"
@@ -238,7 +239,7 @@ class Mongodb(Server):
         data.mkdir(exist_ok=True)
         argv = [install.mongod(), "--replSet", "rs0", "--dbpath", str(data)]
         argv += ["--bind_ip", "127.0.0.1", "--port", str(self.ports[role]), "--nounixsocket"]
-        argv += ["--oplogSize", "200", "--wiredTigerCacheSizeGB", "0.5"]
+        argv += [*self.oplog_arguments, "--wiredTigerCacheSizeGB", "0.5"]
         # Metrics files nobody reads here; and no 15 s of grace for clients when it is told to stop.
         for parameter in ("diagnosticDataCollectionEnabled=false", SHORT_QUIESCE):
             argv += ["--setParameter", parameter]
