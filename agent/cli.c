@@ -116,6 +116,8 @@ static void set_switch(struct cli_args *args, enum cli_flag_id id)
         [FLAG_ONCE] = &args->once,
         [FLAG_CONNECT] = &args->connect,
         [FLAG_WATCH] = &args->watch,
+        [FLAG_CONFIRM] = &args->confirm,
+        [FLAG_WAIT] = &args->wait,
     };
     *switches[id] = true;
 }

@@ -39,6 +39,8 @@ enum cli_flag_id {
     FLAG_COUNT,
     FLAG_LABEL,
     FLAG_WHERE,
+    FLAG_CONFIRM,
+    FLAG_WAIT,
 };
 
 struct cli_flag {
@@ -68,6 +70,8 @@ struct cli_args {
     bool once;
     bool connect;
     bool watch;
+    bool confirm;
+    bool wait;
     int64_t count;
     const char *label;
     const char *where;

@@ -28,6 +28,8 @@ const struct cli_flag cli_flags[] = {
     {FLAG_COUNT, "count", 'k', "N", NULL, "how many results, 1 to 1000 (default: 10)"},
     {FLAG_LABEL, "label", 0, "LABEL", NULL, "this version instead of the active one"},
     {FLAG_WHERE, "where", 0, "JSON", NULL, "only records that match, in the store's own words"},
+    {FLAG_CONFIRM, "confirm", 0, NULL, NULL, "lets it erase what it shows"},
+    {FLAG_WAIT, "wait", 0, NULL, NULL, "until it is carried out, for at most a minute"},
     {.name = NULL},
 };
 
@@ -55,14 +57,25 @@ const struct cli_command cli_commands[] = {
     {"plan", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "says what a new version would cost", NULL},
     {"drop", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "removes a retired version", NULL},
     {"gc", "", 0, CLI_MAX_WORDS, 0, NULL, "removes what nobody needs any more", NULL},
-    {"pause", "FAMILY [LABEL]", 0, CLI_MAX_WORDS, 0, NULL, "stops a lane", NULL},
-    {"resume", "FAMILY [LABEL]", 0, CLI_MAX_WORDS, 0, NULL, "lets a lane go on", NULL},
+    {"pause", "FAMILY [LABEL]", 1, 2, 0, cmd_pause, "stops feeding a version",
+     "The lanes of the version, or of all versions, stop within a second or two and keep their\n"
+     "place; what is served stays."},
+    {"resume", "FAMILY [LABEL]", 1, 2, CLI_FLAG(FLAG_WAIT), cmd_resume,
+     "lets a version or a family go on",
+     "Takes back a pause. Without LABEL it also lets a family go on that was stopped, because its\n"
+     "source was dropped or its history was lost again and again: the source is read anew.\n"
+     "Refused while there is no collection of that name. With --wait exit code 4 says that no\n"
+     "agent has begun within a minute."},
     {"quarantine", "list|show|retry|skip FAMILY", 0, CLI_MAX_WORDS, 0, NULL,
      "documents that were set aside", NULL},
     {"adopt", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "takes an existing collection as served", NULL},
     {"remove", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "forgets a family", NULL},
     {"partitions", "FAMILY N", 0, CLI_MAX_WORDS, 0, NULL, "changes the number of partitions", NULL},
-    {"sweep", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "erases what a gap has left over", NULL},
+    {"sweep", "FAMILY", 1, 1, CLI_FLAG(FLAG_CONFIRM), cmd_sweep,
+     "shows what a gap has left over and would be erased",
+     "After a gap the documents that the source no longer has are erased by themselves, unless "
+     "they\n"
+     "are more than sweep.max_ratio of all: then exit code 3, and --confirm lets it."},
     {"audit", "FAMILY [LABEL]", 0, CLI_MAX_WORDS, 0, NULL, "compares source, ledger and store",
      NULL},
     {"completion", "bash|zsh|fish", 1, 1, 0, cmd_completion, "prints a completion script",

@@ -21,6 +21,9 @@ int cmd_check(const struct cli_args *args);
 int cmd_status(const struct cli_args *args);
 int cmd_query(const struct cli_args *args);
 int cmd_alias(const struct cli_args *args);
+int cmd_pause(const struct cli_args *args);
+int cmd_resume(const struct cli_args *args);
+int cmd_sweep(const struct cli_args *args);
 int cmd_config(const struct cli_args *args);
 int cmd_completion(const struct cli_args *args);
 int cmd_version(const struct cli_args *args);
@@ -43,6 +46,9 @@ void cmd_close_state(struct cmd_state *state);
 
 /* A family of the file, or NULL after naming the nearest one. */
 const struct config_family *cmd_family(const struct config *config, const char *name) MUST_USE;
+
+/* Who is at the command line, for the registry. */
+void cmd_who(char *out, size_t size);
 
 /* Prints "vectail: <text>" on standard error and returns CLI_FAILED, or CLI_USAGE for a mistake in
  * the configuration. */

@@ -23,7 +23,24 @@ struct feed_view {
     int64_t lag_items; /* -1 unknown */
 };
 
+/* The family is fed no more until a person says so. */
+static inline bool feed_is_stopped(const struct feed_view *view)
+{
+    return view->state == FAMILY_SOURCE_DROPPED || view->state == FAMILY_GAP;
+}
 void feed_view_fini(struct feed_view *view);
-/* Only what the checkpoint says. `build_id` counts with the work log memory. */
-bool feed_view_load(const struct agent *agent, const struct family *family, const char *build_id,
-                    struct feed_view *view, struct err *err) MUST_USE;
+
+struct feed_place {
+    const struct config *config;
+    struct docstore *docs;
+    const struct config_family *family;
+    const char *build_id; /* counts with the work log memory */
+};
+/* Only what the checkpoint says. */
+bool feed_view_load(const struct feed_place *place, struct feed_view *view, struct err *err)
+    MUST_USE;
+static inline struct feed_place feed_place_of(const struct agent *agent,
+                                              const struct family *family, const char *build_id)
+{
+    return (struct feed_place){agent->config, agent->docs, family->config, build_id};
+}

@@ -135,11 +135,6 @@ static void note(struct steward *steward, const struct registry_wish *wish, cons
                                                                .reason = wish->reason});
 }
 
-static bool is_stopped(enum family_state state)
-{
-    return state == FAMILY_SOURCE_DROPPED || state == FAMILY_GAP || state == FAMILY_STOPPED;
-}
-
 /* What a wish for a generation comes to at this look. *over: it is to be removed. */
 static bool carry_out(struct steward *steward, const struct registry_wish *wish, bool *over,
                       struct err *err)
@@ -151,8 +146,9 @@ static bool carry_out(struct steward *steward, const struct registry_wish *wish,
     *over = !version && (memory || (wish->label && !resume));
     if (*over)
         return true;
-    if (!feed_view_load(steward->agent, steward->family, version ? version->build_id : NULL, &view,
-                        err))
+    struct feed_place place =
+        feed_place_of(steward->agent, steward->family, version ? version->build_id : NULL);
+    if (!feed_view_load(&place, &view, err))
         return false;
     if (view.known && view.gen > wish->gen) {
         note(steward, wish, resume ? "resumed" : "gap");
@@ -160,7 +156,7 @@ static bool carry_out(struct steward *steward, const struct registry_wish *wish,
         return true;
     }
     /* a source that is gone has no documents: only a person says that it is to be read again */
-    if (!view.known || (!resume && is_stopped(view.state)))
+    if (!view.known || (!resume && feed_is_stopped(&view)))
         return true;
     ask_capture(steward, memory ? steward_lane(steward, version->build_id) : NULL, wish->gen,
                 wish->reason ? wish->reason : wish->kind);

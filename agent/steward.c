@@ -270,8 +270,9 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
         const struct version *version = version_of(steward, steward->lanes[i]);
         if (!version || !is_wanted(steward, version))
             stop_lane(steward, i, clock_mono_ms() + LANE_GRACE_MS);
-        else
-            atomic_store(&steward->lanes[i]->paused, version->paused);
+        else if (atomic_exchange(&steward->lanes[i]->paused, version->paused) != version->paused)
+            log_info("lane.paused", LOG_STR("family", steward->family->name),
+                     LOG_STR("version", version->label), LOG_BOOL("paused", version->paused));
     }
     for (size_t i = 0; i < steward->registry.version_count; i++) {
         const struct version *version = &steward->registry.versions[i];

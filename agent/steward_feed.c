@@ -44,20 +44,19 @@ static void read_feed(const struct checkpoint *checkpoint, const struct checkpoi
         view->token_ms = (int64_t)time.seconds * 1000;
 }
 
-bool feed_view_load(const struct agent *agent, const struct family *family, const char *build_id,
-                    struct feed_view *view, struct err *err)
+bool feed_view_load(const struct feed_place *place, struct feed_view *view, struct err *err)
 {
-    const struct config *config = agent->config;
-    bool memory = config->worklog.driver == WORKLOG_MEMORY;
-    char *id = capture_id(config, family->config->source.database, memory ? build_id : NULL);
+    bool memory = place->config->worklog.driver == WORKLOG_MEMORY;
+    char *id =
+        capture_id(place->config, place->family->source.database, memory ? place->build_id : NULL);
     struct checkpoint checkpoint = {0};
     struct lease_info info = {0};
     bool found = false;
     *view = (struct feed_view){.total_rows = -1, .lag_items = -1};
-    bool ok = checkpoint_load(agent->docs, id, &found, &checkpoint, &info, err);
+    bool ok = checkpoint_load(place->docs, id, &found, &checkpoint, &info, err);
     free(id);
     const struct checkpoint_family *state =
-        ok && found ? checkpoint_find(&checkpoint, family->name) : NULL;
+        ok && found ? checkpoint_find(&checkpoint, place->family->name) : NULL;
     if (state)
         read_feed(&checkpoint, state, view);
     checkpoint_fini(&checkpoint);
@@ -99,7 +98,8 @@ bool steward_view(struct steward *steward, const struct version *version, struct
                   struct err *err)
 {
     bool memory = steward->agent->config->worklog.driver == WORKLOG_MEMORY;
-    if (!feed_view_load(steward->agent, steward->family, version->build_id, view, err))
+    struct feed_place place = feed_place_of(steward->agent, steward->family, version->build_id);
+    if (!feed_view_load(&place, view, err))
         return false;
     /* with the work log memory there is a log only while the lane runs here */
     bool has_log = memory ? steward_lane(steward, version->build_id) != NULL : version->seeded;

@@ -194,7 +194,8 @@ static bool leave_generation(struct steward *steward, struct version *version, s
     CLEANUP(feed_view_fini) struct feed_view view = {0};
     if (steward->agent->config->worklog.driver == WORKLOG_MEMORY)
         return true;
-    if (!feed_view_load(steward->agent, steward->family, version->build_id, &view, err))
+    struct feed_place place = feed_place_of(steward->agent, steward->family, version->build_id);
+    if (!feed_view_load(&place, &view, err))
         return false;
     if (!view.known || view.gen <= version->seeded_gen)
         return true;

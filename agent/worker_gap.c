@@ -51,8 +51,8 @@ static bool look(struct worker *worker, struct err *err)
     feed_view_fini(worker->feed);
     worker->feed->has_positions = false;
     /* the registry first: what is swept by then must be seen with the generation it belongs to */
-    if (!load_swept(worker, err) ||
-        !feed_view_load(lane->agent, lane->family, lane->build_id, worker->feed, err))
+    struct feed_place place = feed_place_of(lane->agent, lane->family, lane->build_id);
+    if (!load_swept(worker, err) || !feed_view_load(&place, worker->feed, err))
         return false;
     struct feed_view *feed = worker->feed;
     if (feed->partitions > 0 && !worklog_positions(lane->agent->log, lane->topic, lane->group,
@@ -94,9 +94,9 @@ static bool seek(struct worker *worker, int partition, int64_t start, struct err
 
 static void say(struct worker *worker, const char *reason)
 {
-    bool dropped = worker->feed->state == FAMILY_SOURCE_DROPPED;
+    bool stopped = feed_is_stopped(worker->feed);
     snprintf(worker->gap, sizeof worker->gap, "%s; %s", reason,
-             dropped ? "its source was dropped, so it stands until `vectail resume`"
+             stopped ? "the family is stopped, so it stands until `vectail resume`"
                      : "it waits for the source to be read again");
     worker_say(worker, worker->gap);
     int64_t until_ms = clock_mono_ms() + WAIT_MS;
