@@ -9,7 +9,7 @@
 #include "agent/feed.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/mongo.h"
+#include "cdc/scan.h"
 #include "state/registry.h"
 
 #define WAIT_MS 60000
@@ -114,26 +114,6 @@ int cmd_pause(const struct cli_args *args)
 
 /* --- resume ----------------------------------------------------------------------------------- */
 
-/* Needs no privilege beyond those on the collection itself. */
-static bool collection_exists(const struct cmd_state *state, const struct config_family *family,
-                              bool *exists, struct err *err)
-{
-    CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(state->pool);
-    mongoc_database_t *database = mongoc_client_get_database(c.client, family->source.database);
-    CLEANUP(bson_destroyp)
-    bson_t *options =
-        BCON_NEW("nameOnly", BCON_BOOL(true), "authorizedCollections", BCON_BOOL(true), "filter",
-                 "{", "name", BCON_UTF8(family->source.collection), "}");
-    mongoc_cursor_t *cursor = mongoc_database_find_collections_with_opts(database, options);
-    const bson_t *doc;
-    bson_error_t error;
-    *exists = mongoc_cursor_next(cursor, &doc);
-    bool ok = !mongoc_cursor_error(cursor, &error) || mongo_err(err, &error, "listCollections");
-    mongoc_cursor_destroy(cursor);
-    mongoc_database_destroy(database);
-    return ok;
-}
-
 /* One checkpoint of the family: its only one, or with the work log memory that of a version. */
 struct place {
     char *label; /* NULL: of the family */
@@ -226,7 +206,10 @@ static bool wish_generations(struct resume *resume, bool *wished, struct err *er
         return false;
     if (!*wished)
         return true;
-    if (!collection_exists(resume->state, family, &exists, err))
+    struct scan_options source = {.pool = resume->state->pool,
+                                  .database = family->source.database,
+                                  .collection = family->source.collection};
+    if (!scan_exists(&source, &exists, err))
         return false;
     if (!exists)
         return err_set(err, ERR_REJECT, ERR_STATE, 0,

@@ -13,6 +13,7 @@
 
 /* A capture that was asked begins a generation before its next record, and writes it down. */
 #define ASK_AGAIN_MS 15000
+#define GAP_AGE_MS 500
 
 bool gap_is_none(const struct worklog_position *position)
 {
@@ -155,8 +156,10 @@ static bool carry_out(struct steward *steward, const struct registry_wish *wish,
         *over = true;
         return true;
     }
-    /* a source that is gone has no documents: only a person says that it is to be read again */
-    if (!view.known || (!resume && feed_is_stopped(&view)))
+    /* a source that is gone has no documents: only a person says that it is to be read again; and a
+     * capture that has just come to lead may be about to find the same by itself */
+    if (!view.known ||
+        (!resume && (feed_is_stopped(&view) || clock_wall_ms() - wish->at_ms < GAP_AGE_MS)))
         return true;
     ask_capture(steward, memory ? steward_lane(steward, version->build_id) : NULL, wish->gen,
                 wish->reason ? wish->reason : wish->kind);
