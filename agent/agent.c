@@ -48,6 +48,7 @@ bool agent_open_worklog(const struct config *config, struct worklog **out, struc
         .replication_factor = (int)worklog->replication_factor,
         .create_topics = worklog->create_topics,
         .retention_ms = worklog->retention_ms,
+        .compaction_lag_ms = worklog->compaction_lag_ms,
         .properties = properties,
         .property_count = worklog->properties.count,
     };

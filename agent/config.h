@@ -56,6 +56,7 @@ struct config_worklog {
     int64_t replication_factor;
     bool create_topics;
     int64_t retention_ms;
+    int64_t compaction_lag_ms;
     struct config_pairs properties;
 };
 

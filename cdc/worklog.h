@@ -32,6 +32,7 @@ struct worklog_options {
     int replication_factor;
     bool create_topics;
     int64_t retention_ms;                      /* delete.retention.ms */
+    int64_t compaction_lag_ms;                 /* min.compaction.lag.ms */
     const struct worklog_property *properties; /* passed to librdkafka */
     size_t property_count;
     size_t memory_max_size; /* memory: bytes of undelivered records per topic; 0: 24 MiB */

@@ -188,6 +188,7 @@ static bool kafka_open(const struct worklog_options *options, struct worklog **o
     log->replication_factor = options->replication_factor;
     log->create_topics = options->create_topics;
     log->retention_ms = options->retention_ms;
+    log->compaction_lag_ms = options->compaction_lag_ms;
     if (!kafka_take_properties(log, options, err) ||
         !kafka_make_admin(log, options->client_id, err)) {
         kafka_close(&log->base);

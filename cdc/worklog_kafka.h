@@ -47,6 +47,7 @@ struct kafka_log {
     int replication_factor;
     bool create_topics;
     int64_t retention_ms;
+    int64_t compaction_lag_ms;
     struct worklog_property *properties; /* owned, with their strings */
     size_t property_count;
     pthread_mutex_t mutex; /* last_problem, watchers */

@@ -32,6 +32,7 @@ struct kafka_topic_settings {
     bool found; /* the topic exists */
     char cleanup_policy[32];
     int64_t delete_retention_ms;
+    int64_t compaction_lag_ms;
     int64_t max_message_bytes;
 };
 

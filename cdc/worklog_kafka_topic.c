@@ -25,6 +25,8 @@ static void kafka_take_setting(struct kafka_topic_settings *settings, const char
         snprintf(settings->cleanup_policy, sizeof(settings->cleanup_policy), "%s", value);
     else if (strcmp(name, "delete.retention.ms") == 0)
         settings->delete_retention_ms = strtoll(value, NULL, 10);
+    else if (strcmp(name, "min.compaction.lag.ms") == 0)
+        settings->compaction_lag_ms = strtoll(value, NULL, 10);
     else if (strcmp(name, "max.message.bytes") == 0)
         settings->max_message_bytes = strtoll(value, NULL, 10);
 }
@@ -76,20 +78,23 @@ static bool kafka_ask_for_topic(const struct kafka_log *log, const char *topic, 
                    "topic missing; make it with: kafka-topics.sh --create"
                    " --bootstrap-server %s --topic %s --partitions %d --replication-factor %d"
                    " --config cleanup.policy=compact --config delete.retention.ms=%" PRId64
-                   " --config segment.ms=" SEGMENT_MS " --config max.message.bytes=" TEXT(
+                   " --config min.compaction.lag.ms=%" PRId64 " --config segment.ms=" SEGMENT_MS
+                   " --config max.message.bytes=" TEXT(
                        MAX_MESSAGE_BYTES) " --config message.timestamp.type=LogAppendTime",
-                   log->brokers, topic, log->partitions, log->replication_factor,
-                   log->retention_ms);
+                   log->brokers, topic, log->partitions, log->replication_factor, log->retention_ms,
+                   log->compaction_lag_ms);
 }
 
 static bool kafka_configure(const struct kafka_log *log, rd_kafka_NewTopic_t *request,
                             struct err *err)
 {
-    char retention[24];
+    char retention[24], lag[24];
     snprintf(retention, sizeof(retention), "%" PRId64, log->retention_ms);
+    snprintf(lag, sizeof(lag), "%" PRId64, log->compaction_lag_ms);
     const struct kafka_setting settings[] = {
         {"cleanup.policy", "compact"},
         {"delete.retention.ms", retention},
+        {"min.compaction.lag.ms", lag},
         {"segment.ms", SEGMENT_MS},
         {"max.message.bytes", TEXT(MAX_MESSAGE_BYTES)},
         /* A reader judges by it how long a record has been waiting. */
@@ -130,6 +135,13 @@ bool kafka_create(struct kafka_log *log, const char *topic, bool only_try, struc
                                err);
 }
 
+static void warn_if_less(const char *topic, const char *setting, int64_t value, int64_t wanted)
+{
+    if (value < wanted)
+        log_warn("worklog.topic.setting", LOG_STR("topic", topic), LOG_STR("setting", setting),
+                 LOG_INT("value", value), LOG_INT("wanted", wanted));
+}
+
 static bool kafka_check_settings(const struct kafka_log *log, const char *topic,
                                  const struct kafka_topic_settings *settings, struct err *err)
 {
@@ -142,16 +154,10 @@ static bool kafka_check_settings(const struct kafka_log *log, const char *topic,
         log_warn("worklog.topic.setting", LOG_STR("topic", topic),
                  LOG_STR("setting", "cleanup.policy"), LOG_STR("value", settings->cleanup_policy),
                  LOG_STR("wanted", "compact"));
-    if (settings->delete_retention_ms < log->retention_ms)
-        log_warn("worklog.topic.setting", LOG_STR("topic", topic),
-                 LOG_STR("setting", "delete.retention.ms"),
-                 LOG_INT("value", settings->delete_retention_ms),
-                 LOG_INT("wanted", log->retention_ms));
-    if (settings->max_message_bytes < MAX_MESSAGE_BYTES)
-        log_warn("worklog.topic.setting", LOG_STR("topic", topic),
-                 LOG_STR("setting", "max.message.bytes"),
-                 LOG_INT("value", settings->max_message_bytes),
-                 LOG_INT("wanted", MAX_MESSAGE_BYTES));
+    warn_if_less(topic, "delete.retention.ms", settings->delete_retention_ms, log->retention_ms);
+    warn_if_less(topic, "min.compaction.lag.ms", settings->compaction_lag_ms,
+                 log->compaction_lag_ms);
+    warn_if_less(topic, "max.message.bytes", settings->max_message_bytes, MAX_MESSAGE_BYTES);
     return true;
 }
 

@@ -207,7 +207,8 @@ static void a_missing_topic_is_asked_for_with_the_exact_command(void **state)
         assert_non_null(strstr(err.text, "kafka-topics.sh --create --bootstrap-server"));
         assert_non_null(strstr(err.text, "--topic test.not.there --partitions 4"
                                          " --replication-factor 1 --config cleanup.policy=compact"
-                                         " --config delete.retention.ms=86400000"));
+                                         " --config delete.retention.ms=86400000"
+                                         " --config min.compaction.lag.ms=0 "));
     }
     worklog_close(log);
     free(topic);

@@ -347,7 +347,11 @@ def wait_until_equal(
 
 # Compaction
 
-COMPACT_NOW = {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.001"}
+COMPACT_NOW = {
+    "segment.ms": "500",
+    "min.cleanable.dirty.ratio": "0.001",
+    "min.compaction.lag.ms": "0",
+}
 CLEANER = {"log.cleaner.backoff.ms": "200"}
 
 
