@@ -4,7 +4,7 @@
 
 #include "cdc/worklog_kafka.h"
 
-#define KAFKA_CALL_TIMEOUT_MS 10000
+#define KAFKA_CALL_TIMEOUT_MS 4000
 
 struct kafka_call {
     struct kafka_log *log;

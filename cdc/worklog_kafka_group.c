@@ -5,7 +5,7 @@
 
 #include "cdc/worklog_kafka.h"
 
-#define TIMEOUT_MS 10000
+#define TIMEOUT_MS 4000
 
 /* A group's watcher lives as long as the log: it is asked every second. */
 static bool kafka_watcher_of(struct kafka_log *log, const char *group, rd_kafka_t **out,
