@@ -36,7 +36,38 @@ class MongodbShortHistory(Mongodb):
     oplog_arguments = ("--oplogSize", "8", "--syncdelay", "1")
 
 
-OWN_KINDS = {MongodbShortHistory.name: MongodbShortHistory}
+class StandaloneMongodb(Mongodb):
+    """No replica set."""
+
+    name = "mongodb_standalone"
+
+    def address_of(self, ports: dict[str, int]) -> str:
+        return f"mongodb://127.0.0.1:{ports['mongod']}/"
+
+    def command(self, role: str) -> tuple[list[str], dict[str, str]]:
+        argv, env = super().command(role)
+        at = argv.index("--replSet")
+        return argv[:at] + argv[at + 2 :], env
+
+    def finish(self) -> None:
+        """It is usable as it is."""
+
+
+class UninitiatedMongodb(Mongodb):
+    """Of a replica set that nobody has called rs.initiate() for."""
+
+    name = "mongodb_uninitiated"
+
+    def address_of(self, ports: dict[str, int]) -> str:
+        return f"mongodb://127.0.0.1:{ports['mongod']}/?directConnection=true"
+
+    def finish(self) -> None:
+        """It stays as it is."""
+
+
+OWN_KINDS = {
+    kind.name: kind for kind in (MongodbShortHistory, StandaloneMongodb, UninitiatedMongodb)
+}
 
 
 def start(name: str, directory: Path | None = None, test_commands: bool = True) -> Server:
