@@ -20,7 +20,7 @@
 #define SLICE_SERVING_MS 1000
 #define BACKOFF_MS 100
 #define BACKOFF_MAX_MS 30000
-#define REFUSED_MS 30000
+#define REFUSED_MS 10000
 
 bool capture_stopping(const struct capture *capture)
 {

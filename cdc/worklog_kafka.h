@@ -91,8 +91,7 @@ bool kafka_positions(struct worklog *base, const char *topic, const char *group,
 bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,
                 int count, struct err *err);
 
-/* Fills positions[p].committed. (rd_kafka_ListConsumerGroupOffsets() of librdkafka 2.0.2 crashes when
- * the broker answers with an error, as a fresh one does: librdkafka issue 5040.) */
+/* Fills positions[p].committed. */
 bool kafka_committed(struct kafka_log *log, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err) MUST_USE;
 void kafka_close_watchers(struct kafka_log *log);

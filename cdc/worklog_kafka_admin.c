@@ -135,24 +135,6 @@ bool kafka_watermarks(struct kafka_log *log, const char *topic, int count, int64
     return kafka_edge(log, list, EARLIEST, low, err) && kafka_edge(log, list, LATEST, high, err);
 }
 
-/* The group's partitions in the only group of a result, or NULL and the reason. */
-static const rd_kafka_topic_partition_list_t *
-kafka_only_group(struct kafka_call *call, const rd_kafka_group_result_t **groups, size_t count,
-                 const char *what, struct err *err)
-{
-    if (count != 1) {
-        kafka_err(err, RD_KAFKA_RESP_ERR__BAD_MSG, what);
-        return NULL;
-    }
-    const rd_kafka_error_t *error = rd_kafka_group_result_error(groups[0]);
-    if (error) {
-        kafka_admin_err(call->log, err, rd_kafka_error_code(error), what,
-                        rd_kafka_error_string(error));
-        return NULL;
-    }
-    return rd_kafka_group_result_partitions(groups[0]);
-}
-
 bool kafka_positions(struct worklog *base, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err)
 {
@@ -168,38 +150,6 @@ bool kafka_positions(struct worklog *base, const char *topic, const char *group,
         positions[p].high = high[p];
     }
     return true;
-}
-
-/* An offset commit by someone who is no member: the broker takes it only while the group is empty,
- * and says so for each partition. */
-bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,
-                int count, struct err *err)
-{
-    static const char WHAT[] = "kafka start offsets";
-    struct kafka_log *log = (struct kafka_log *)base;
-    CLEANUP(kafka_call_fini) struct kafka_call call;
-    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, &call, err))
-        return false;
-    CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
-    for (int p = 0; p < count; p++)
-        list->elems[p].offset = offsets[p];
-    rd_kafka_AlterConsumerGroupOffsets_t *request =
-        rd_kafka_AlterConsumerGroupOffsets_new(group, list);
-    rd_kafka_AlterConsumerGroupOffsets(log->admin, &request, 1, call.options, call.queue);
-    rd_kafka_AlterConsumerGroupOffsets_destroy(request);
-    if (!kafka_admin_await(&call, WHAT, err))
-        return false;
-    size_t groups = 0;
-    const rd_kafka_group_result_t **results = rd_kafka_AlterConsumerGroupOffsets_result_groups(
-        rd_kafka_event_AlterConsumerGroupOffsets_result(call.event), &groups);
-    const rd_kafka_topic_partition_list_t *done =
-        kafka_only_group(&call, results, groups, WHAT, err);
-    for (int i = 0; done && i < done->cnt; i++) {
-        if (done->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return kafka_err(err, done->elems[i].err, WHAT);
-    }
-    return done != NULL;
 }
 
 bool kafka_topic_outcome(struct kafka_call *call, const rd_kafka_topic_result_t **topics,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What consumer groups have committed, asked by consumers that never join. */
+/* What consumer groups have committed, and where they begin: asked and said by consumers that never
+ * join. The admin calls for it (ListConsumerGroupOffsets, AlterConsumerGroupOffsets) end the process
+ * when the coordinator goes away in the middle, in every librdkafka up to 2.13 (librdkafka pull request
+ * 5397). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +37,15 @@ static bool kafka_watcher_of(struct kafka_log *log, const char *group, rd_kafka_
     return true;
 }
 
+static rd_kafka_t *kafka_watcher(struct kafka_log *log, const char *group, struct err *err)
+{
+    rd_kafka_t *client = NULL;
+    pthread_mutex_lock(&log->mutex);
+    bool ok = kafka_watcher_of(log, group, &client, err);
+    pthread_mutex_unlock(&log->mutex);
+    return ok ? client : NULL;
+}
+
 void kafka_close_watchers(struct kafka_log *log)
 {
     while (log->watchers) {
@@ -61,11 +73,8 @@ static bool kafka_take_committed(const rd_kafka_topic_partition_list_t *list,
 bool kafka_committed(struct kafka_log *log, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err)
 {
-    rd_kafka_t *client = NULL;
-    pthread_mutex_lock(&log->mutex);
-    bool ok = kafka_watcher_of(log, group, &client, err);
-    pthread_mutex_unlock(&log->mutex);
-    if (!ok)
+    rd_kafka_t *client = kafka_watcher(log, group, err);
+    if (!client)
         return false;
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
@@ -77,4 +86,49 @@ bool kafka_committed(struct kafka_log *log, const char *topic, const char *group
         return err_prefix(err, "kafka at %s", log->brokers);
     }
     return kafka_take_committed(list, positions, count, err);
+}
+
+/* Not rd_kafka_commit(): that has no deadline. */
+static rd_kafka_event_t *kafka_commit_within(rd_kafka_t *client,
+                                             const rd_kafka_topic_partition_list_t *list,
+                                             rd_kafka_resp_err_t *code)
+{
+    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    *code = rd_kafka_commit_queue(client, list, queue, NULL, NULL);
+    rd_kafka_event_t *event = NULL;
+    if (*code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+    if (event)
+        *code = rd_kafka_event_error(event);
+    else if (*code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        *code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    return event;
+}
+
+/* An offset commit by someone who is no member: the broker takes it only while the group is empty,
+ * and says so for each partition. */
+bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,
+                int count, struct err *err)
+{
+    static const char WHAT[] = "kafka start offsets";
+    struct kafka_log *log = (struct kafka_log *)base;
+    rd_kafka_t *client = kafka_watcher(log, group, err);
+    if (!client)
+        return false;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
+    for (int p = 0; p < count; p++)
+        rd_kafka_topic_partition_list_add(list, topic, p)->offset = offsets[p];
+    rd_kafka_resp_err_t code;
+    CLEANUP(rd_kafka_event_destroyp)
+    rd_kafka_event_t *event = kafka_commit_within(client, list, &code);
+    const rd_kafka_topic_partition_list_t *done =
+        event ? rd_kafka_event_topic_partition_list(event) : NULL;
+    for (int i = 0; done && i < done->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        code = done->elems[i].err;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        kafka_err(err, code, WHAT);
+        return err_prefix(err, "kafka at %s", log->brokers);
+    }
+    return true;
 }
