@@ -109,6 +109,8 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
 
 void agent_close(struct agent *agent)
 {
+    if (mongo_is_busy())
+        return; /* the process ends with the call that does not return, and with all that it uses */
     for (size_t i = 0; i < agent->family_count; i++)
         family_free(agent->families[i]);
     free(agent->families);

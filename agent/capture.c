@@ -152,8 +152,20 @@ static bool lead(struct capture *capture, struct err *err)
     return ok;
 }
 
+/* What was asked of an earlier leadership was asked of another state. */
+static void forget_wanted(struct capture *capture)
+{
+    pthread_mutex_lock(&capture->lock);
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        free(capture->feeds[i].wanted);
+        capture->feeds[i].wanted = NULL;
+    }
+    pthread_mutex_unlock(&capture->lock);
+}
+
 static void lead_while_held(struct capture *capture)
 {
+    forget_wanted(capture);
     atomic_store(&capture->leads, true);
     capture->saved_ms = clock_mono_ms();
     capture->unsaved_generation = false;
@@ -238,15 +250,18 @@ struct capture *capture_start(const struct capture_options *options)
     return capture;
 }
 
-void capture_request_generation(struct capture *capture, const char *family, const char *reason)
+void capture_request_generation(struct capture *capture, const char *family, int64_t gen,
+                                const char *reason)
 {
     if (!capture_is_leader(capture))
         return;
     pthread_mutex_lock(&capture->lock);
     for (size_t i = 0; i < capture->feed_count; i++) {
         struct feed *feed = &capture->feeds[i];
-        if (strcmp(feed->family->name, family) == 0 && !feed->wanted)
-            feed->wanted = strdup(reason);
+        if (strcmp(feed->family->name, family) != 0 || feed->wanted)
+            continue;
+        feed->wanted = strdup(reason);
+        feed->wanted_gen = gen;
     }
     pthread_mutex_unlock(&capture->lock);
 }

@@ -34,10 +34,11 @@ void capture_join(struct capture *capture); /* frees */
 void capture_abandon(struct capture *capture);
 /* Any thread: this process leads. */
 bool capture_is_leader(const struct capture *capture);
-/* Any thread: what the log holds of this family is not whole any more (its topic or a group's offsets
- * were lost), or it is to be read again after it stood. The leader begins a new generation of it
- * before its next record; without effect where this process does not lead. */
-void capture_request_generation(struct capture *capture, const char *family, const char *reason);
+/* Any thread: what the log holds of this family in generation `gen` is not whole any more (its topic or
+ * a group's offsets were lost), or it is to be read again after it stood. The leader begins the next
+ * generation before its next record; without effect where this process does not lead. */
+void capture_request_generation(struct capture *capture, const char *family, int64_t gen,
+                                const char *reason);
 
 /* "<name>/<database>" or, for a lane, "<name>/<database>/<build_id>"; to be freed. */
 char *capture_id(const struct config *config, const char *database, const char *build_id);

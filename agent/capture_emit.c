@@ -23,6 +23,11 @@ static void delivered(void *context, uint64_t ticket, const struct err *failed)
 bool capture_open_writer(struct capture *capture, struct err *err)
 {
     struct worklog_writer_options options = {.delivered = delivered, .context = capture};
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        int64_t size = capture->feeds[i].max_size; /* known from the last opening on */
+        if (size > 0 && (options.max_size == 0 || size < options.max_size))
+            options.max_size = size;
+    }
     capture->is_broken = false;
     ring_clear(capture->ring);
     return worklog_open_writer(capture->agent->log, &options, &capture->writer, err);
@@ -180,6 +185,12 @@ bool capture_append(struct capture *capture, const struct feed *feed, struct rec
             return false;
         if (outcome == APPEND_OK)
             return true;
+        if (outcome == APPEND_TOO_LARGE && record->op != ITEM_UPSERT)
+            return err_set(
+                err, ERR_RETRY, ERR_STATE, 0,
+                "the work log takes no record of %zu bytes, which has no more than its key: "
+                "raise message.max.bytes",
+                record->key_size);
         if (outcome == APPEND_TOO_LARGE) {
             record->op = ITEM_REREAD;
             record->value = REREAD_VALUE;

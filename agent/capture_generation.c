@@ -111,6 +111,8 @@ static void write_beginning(struct capture *capture, struct feed *feed,
                             const struct beginning *beginning, const struct worklog_topic *topic)
 {
     struct checkpoint_family *state = capture_state(capture, feed);
+    bool unfinished = state->gen > 0 && !state->end_offsets;
+    state->gaps = !beginning->is_gap ? 0 : unfinished ? state->gaps + 1 : 1;
     state->gen++;
     state->state = FAMILY_SNAPSHOT;
     state->rows_per_second = 0;
@@ -143,8 +145,7 @@ static bool must_stand(struct capture *capture, struct feed *feed,
                       "the source collection does not exist: when it is there again, say `resume`");
         return true;
     }
-    state->gaps = !beginning->is_gap ? 0 : unfinished ? state->gaps + 1 : 1;
-    if (state->gaps < MAX_GAPS)
+    if (!beginning->is_gap || !unfinished || state->gaps + 1 < MAX_GAPS)
         return false;
     capture_stand(capture, feed, FAMILY_GAP,
                   "the history was lost again and again before the snapshot was read to its end: "
@@ -192,13 +193,19 @@ bool capture_begin_all(struct capture *capture, const char *t0, const char *reas
 
 /* --- When it was asked for --- */
 
+/* One that was asked for because of an older generation has been answered by this one. */
 static char *take_wanted(struct capture *capture, struct feed *feed)
 {
+    const struct checkpoint_family *state = capture_state(capture, feed);
     pthread_mutex_lock(&capture->lock);
     char *reason = feed->wanted;
     feed->wanted = NULL;
+    bool answered = reason && state && state->gen > feed->wanted_gen;
     pthread_mutex_unlock(&capture->lock);
-    return reason;
+    if (!answered)
+        return reason;
+    free(reason);
+    return NULL;
 }
 
 bool capture_begin_wanted(struct capture *capture, struct err *err)

@@ -105,16 +105,21 @@ static void note_rate(struct capture *capture, struct feed *feed, int64_t rows)
 
 /* --- Reading --- */
 
+/* A row must show all that was published: at an event's time, what it has done. A high-water mark says
+ * that what lies before it was published; an opening one lies one ordinal ahead of an idle cluster. */
+static struct cluster_time published_time(const struct capture *capture)
+{
+    struct cluster_time time;
+    if (!token_time(capture->position, &time))
+        return (struct cluster_time){1, 0};
+    return token_is_mark(capture->position) ? cluster_time_before(time) : time;
+}
+
 static void start_reader(struct capture *capture, struct slice *slice, size_t index, size_t range)
 {
     struct feed *feed = &capture->feeds[index];
     const struct checkpoint_family *state = capture_state(capture, feed);
     const struct snapshot_range *part = &state->ranges[range];
-    struct cluster_time since;
-    /* the position is an opening token's time at the earliest, which lies one ordinal ahead of an
-     * idle cluster; the stream delivers everything from there on */
-    if (!token_time(capture->position, &since))
-        since = (struct cluster_time){1, 0};
     struct reader_options options = {
         .scan = {.pool = capture->agent->pool,
                  .database = capture->database,
@@ -123,7 +128,7 @@ static void start_reader(struct capture *capture, struct slice *slice, size_t in
                  .after = part->cursor ? part->cursor : part->min,
                  .upto = part->max,
                  .clustered = feed->clustered,
-                 .since = cluster_time_before(since)},
+                 .since = published_time(capture)},
         .family = feed->family,
         .feed = index,
         .range = range,
@@ -142,7 +147,7 @@ static void start_readers(struct capture *capture, struct slice *slice, size_t i
 {
     struct feed *feed = &capture->feeds[index];
     const struct checkpoint_family *state = capture_state(capture, feed);
-    if (!is_due(capture, feed) || clock_mono_ms() >= slice->until_ms)
+    if (!is_due(capture, feed) || clock_mono_ms() >= slice->until_ms || !has_credit(index, capture))
         return;
     size_t active = reader_team_active(slice->team, index);
     size_t most = (size_t)feed->family->config->snapshot.parallelism;
@@ -228,8 +233,12 @@ static bool run_slice(struct capture *capture, struct slice *slice, struct err *
         size_t active = count_active(capture, slice);
         int64_t over_ms = clock_mono_ms() - slice->until_ms;
         /* what waits for its credit when the slice is over is read again in the next */
-        if (active == 0 || (over_ms >= 0 && !taken && capture_is_throttled(capture)))
+        if (over_ms >= 0 && !taken && capture_is_throttled(capture))
             return true;
+        if (active == 0 && !capture_is_throttled(capture))
+            return true;
+        if (active == 0)
+            clock_sleep_ms(TAKE_MS); /* for the credit of the next packet */
         if (over_ms >= OVERDUE_MS)
             return err_set(err, ERR_RETRY, ERR_STATE, 0,
                            "snapshot: the server has not answered for %" PRId64 " s",

@@ -20,10 +20,11 @@ struct reader_team;
 struct feed {
     const struct family *family;
     char *topic;
-    int partitions;   /* of the generation */
-    int64_t max_size; /* of a record in its topic; 0: not known */
-    char *wanted;     /* why a new generation was asked for; NULL: none was. Under the lock */
-    bool clustered;   /* the source collection is */
+    int partitions;     /* of the generation */
+    int64_t max_size;   /* of a record in its topic; 0: not known */
+    char *wanted;       /* why a new generation was asked for; NULL: none was. Under the lock */
+    int64_t wanted_gen; /* the generation that was found wanting */
+    bool clustered;     /* the source collection is */
     bool taken[LIMIT_SNAPSHOT_RANGES]; /* by a reader of this slice */
     /* what its speed limits still allow; below zero it is paid back first */
     double row_credit;

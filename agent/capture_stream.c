@@ -72,12 +72,20 @@ static bool take_event(struct capture *capture, const struct source_event *event
     return true;
 }
 
+/* A rename of one source onto another is two events of one token. */
+static bool is_apart(const struct source_batch *batch, size_t i)
+{
+    return i + 1 == batch->count || strcmp(batch->events[i].ver, batch->events[i + 1].ver) != 0;
+}
+
 bool capture_take_batch(struct capture *capture, const struct source_batch *batch, struct err *err)
 {
+    size_t unmarked = 0;
     for (size_t i = 0; i < batch->count; i++) {
         if (!take_event(capture, &batch->events[i], err))
             return false;
-        if ((i + 1) % MARK_EVERY == 0) {
+        if (++unmarked >= MARK_EVERY && is_apart(batch, i)) {
+            unmarked = 0;
             char *token = source_event_token(&batch->events[i]);
             capture_set_position(capture, token);
             free(token);
@@ -103,9 +111,10 @@ bool capture_take_batch(struct capture *capture, const struct source_batch *batc
  * nothing had been: written down first, the loss outlives a crash. */
 static bool note_loss(struct capture *capture, struct err *err)
 {
-    for (size_t i = 0; i < capture->feed_count; i++) {
-        struct checkpoint_family *state = capture_state(capture, &capture->feeds[i]);
-        if (state && !capture_stands(state))
+    for (size_t i = 0; i < capture->checkpoint.family_count; i++) {
+        /* also those that this process does not know: the token passes their events, too */
+        struct checkpoint_family *state = &capture->checkpoint.families[i];
+        if (state->gen > 0 && !capture_stands(state))
             state->state = FAMILY_STOPPED;
     }
     if (!capture_save(capture, err))

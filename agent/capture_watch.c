@@ -18,6 +18,7 @@
 struct look {
     struct agent *agent;
     char *id;
+    double least; /* part of the window that must be left */
     bool with_oplog;
     struct cluster_time durable;
     struct oplog_window window; /* as of the last look that asked for it */
@@ -38,6 +39,7 @@ struct watch *watch_new(struct capture *capture)
     watch->background = background_new();
     watch->look = calloc(1, sizeof *watch->look);
     watch->look->agent = capture->agent;
+    watch->look->least = capture->agent->config->mongodb.min_oplog_headroom;
     watch->look->id = strdup(capture->id);
     return watch;
 }
@@ -63,7 +65,6 @@ void watch_free(struct watch *watch)
 static void reckon_headroom(struct look *look)
 {
     const struct oplog_window *window = &look->window;
-    double least = look->agent->config->mongodb.min_oplog_headroom;
     struct capture_stats *stats = &look->stats;
     if (!window->known || look->durable.seconds == 0)
         return;
@@ -71,7 +72,7 @@ static void reckon_headroom(struct look *look)
     stats->oplog_window_s = (int64_t)window->last.seconds - (int64_t)window->first.seconds;
     stats->headroom_s = (int64_t)look->durable.seconds - (int64_t)window->first.seconds;
     stats->headroom_low = behind_s > LAG_ALLOWED_S &&
-                          (double)stats->headroom_s < least * (double)stats->oplog_window_s;
+                          (double)stats->headroom_s < look->least * (double)stats->oplog_window_s;
 }
 
 /* Statistics only: a failure is of no consequence. */

@@ -75,7 +75,7 @@ static void ask_capture(struct steward *steward, struct lane *lane, int64_t gen,
         return;
     asked->gen = gen;
     asked->at_ms = clock_mono_ms();
-    capture_request_generation(capture, steward->family->name, reason);
+    capture_request_generation(capture, steward->family->name, gen, reason);
 }
 
 void gaps_mend_topic(struct steward *steward, const struct feed_view *view)

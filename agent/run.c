@@ -287,7 +287,7 @@ int agent_run(const struct config *config, bool once)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    struct agent agent;
+    static struct agent agent; /* a call that does not return may outlast this one */
     struct parts parts = {.agent = &agent};
     struct err err;
     int code = 1;

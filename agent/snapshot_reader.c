@@ -18,6 +18,10 @@
 #define WAITING_PACKETS 3
 #define WAITING_SIZE (2 * MIB)
 #define END_WAIT_MS 2000
+/* What a reader reads at least, however late it is: what the server sends with the first answer would
+ * be thrown away otherwise, and read again and again. */
+#define LEAST_ROWS 1000
+#define LEAST_SIZE (4 * MIB)
 
 struct reader {
     struct reader_team *team;
@@ -26,6 +30,9 @@ struct reader {
     char *collection;
     bson_t *after;
     bson_t *upto;
+    bson_t *projection;
+    int64_t rows; /* read so far */
+    int64_t bytes;
     size_t waiting; /* packets; under the team's lock */
     size_t waiting_size;
     bool over; /* its last packet was handed over */
@@ -59,6 +66,7 @@ static void reader_free(struct reader *reader)
     free(reader->collection);
     bson_destroy(reader->after);
     bson_destroy(reader->upto);
+    bson_destroy(reader->projection);
     free(reader);
 }
 
@@ -193,7 +201,7 @@ static void fill(struct reader *reader, struct scan *scan, struct encoding *enco
                  struct packet *packet)
 {
     struct buf data = BUF_INIT(LIMIT_ITEM_SIZE + LIMIT_KEY_SIZE + PACKET_SIZE);
-    while (!is_full(reader, packet, &data) && clock_mono_ms() < reader->options.until_ms) {
+    while (!is_full(reader, packet, &data)) {
         const bson_t *doc;
         packet->failed = !scan_next(scan, &doc, &packet->err);
         if (packet->failed || is_stopped(reader->team))
@@ -206,8 +214,16 @@ static void fill(struct reader *reader, struct scan *scan, struct encoding *enco
             break;
         set_cursor(packet, doc);
     }
+    reader->rows += packet->read_rows;
+    reader->bytes += packet->read_bytes;
     packet->size = data.size;
     packet->data = buf_take(&data, &packet->size);
+}
+
+static bool is_over(const struct reader *reader)
+{
+    bool enough = reader->rows >= LEAST_ROWS || reader->bytes >= (int64_t)LEAST_SIZE;
+    return enough && clock_mono_ms() >= reader->options.until_ms;
 }
 
 static void read_range(struct reader *reader, struct encoding *encoding)
@@ -219,7 +235,7 @@ static void read_range(struct reader *reader, struct encoding *encoding)
         packet->failed = !scan && !scan_open(&reader->options.scan, &scan, &packet->err);
         if (!packet->failed)
             fill(reader, scan, encoding, packet);
-        over = packet->failed || packet->ended || clock_mono_ms() >= reader->options.until_ms;
+        over = packet->failed || packet->ended || is_over(reader);
         if (!hand_over(reader, packet))
             return;
     }
@@ -254,6 +270,8 @@ void reader_team_add(struct reader_team *team, const struct reader_options *opti
     scan->collection = reader->collection = strdup(options->scan.collection);
     if (options->scan.after)
         scan->after = reader->after = bson_copy(options->scan.after);
+    if (options->scan.projection)
+        scan->projection = reader->projection = bson_copy(options->scan.projection);
     if (options->scan.upto)
         scan->upto = reader->upto = bson_copy(options->scan.upto);
     pthread_t thread;
@@ -309,7 +327,7 @@ struct packet *reader_team_take(struct reader_team *team, int64_t wait_ms,
     struct timespec until = clock_deadline(wait_ms);
     pthread_mutex_lock(&team->lock);
     struct packet *packet = unlink_open(team, is_open, context);
-    while (!packet && team->threads > 0 &&
+    while (!packet && (team->threads > 0 || team->first) &&
            pthread_cond_timedwait(&team->changed, &team->lock, &until) == 0)
         packet = unlink_open(team, is_open, context);
     pthread_mutex_unlock(&team->lock);

@@ -35,13 +35,14 @@ struct packet {
 void packet_free(struct packet *packet);
 
 struct reader_options {
-    struct scan_options scan; /* its strings and bounds are copied, but for pool and projection */
+    struct scan_options scan; /* what it points to is copied, but for the pool */
     const struct family *family;
     size_t feed;
     size_t range;
-    size_t ver_size;    /* of the rows' ver */
-    int64_t max_size;   /* of a record */
-    int64_t until_ms;   /* monotonic: it stops by itself then */
+    size_t ver_size;  /* of the rows' ver */
+    int64_t max_size; /* of a record */
+    int64_t
+        until_ms; /* monotonic: it stops by itself then, with the first thousand rows at least */
     size_t packet_rows; /* at most so many in a packet */
 };
 

@@ -90,9 +90,14 @@ bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *er
 /* Over all pools: only the end of a process asks. */
 static _Atomic int64_t clients_out;
 
+bool mongo_is_busy(void)
+{
+    return clients_out > 0;
+}
+
 void mongo_pool_close(mongoc_client_pool_t *pool)
 {
-    if (pool && clients_out == 0)
+    if (pool && !mongo_is_busy())
         mongoc_client_pool_destroy(pool);
 }
 

@@ -12,6 +12,14 @@ static uint32_t read_hex32(const char *text)
     return (uint32_t)strtoul(digits, NULL, 16);
 }
 
+/* 82, 16 digits of time, and a few of flags; with a UUID there are 60 at least. */
+#define MARK_SIZE_MAX 44
+
+bool token_is_mark(const char *token)
+{
+    return token_data_size(token) <= MARK_SIZE_MAX;
+}
+
 static bool is_hex(const char *text, size_t size)
 {
     return size % 2 == 0 && strspn(text, "0123456789ABCDEFabcdef") >= size;

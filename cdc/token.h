@@ -20,6 +20,9 @@ struct cluster_time {
 
 /* False when it has not the shape of a token: such a one would silently start a stream at "now". */
 bool token_time(const char *token, struct cluster_time *out) MUST_USE;
+/* A high-water mark: no event's, but all before it have been delivered. It lacks the collection's
+ * UUID, with which an event's token is more than twice as long. */
+bool token_is_mark(const char *token);
 /* Length of its `_data`. */
 size_t token_data_size(const char *token);
 /* Its `_typeBits` in hexadecimal; NULL: none. */

@@ -61,6 +61,7 @@ typedef void worklog_delivered(void *context, uint64_t ticket, const struct err 
 struct worklog_writer_options {
     worklog_delivered *delivered;
     void *context;
+    int64_t max_size; /* of a batch of records, where topics take less than usual; 0: as usual */
 };
 
 struct worklog_record {

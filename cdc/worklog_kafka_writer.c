@@ -24,6 +24,9 @@ struct kafka_writer {
     struct err why;
 };
 
+/* librdkafka's default of batch.size. */
+#define BATCH_SIZE 1000000
+
 static const struct kafka_setting WRITER_DEFAULTS[] = {
     {"linger.ms", "5"},
     {"compression.type", "lz4"},
@@ -75,11 +78,28 @@ static void kafka_on_problem(rd_kafka_t *client, int code, const char *reason, v
               LOG_STR("reason", reason));
 }
 
+/* The broker refuses a batch as a whole that is larger than a topic takes, though each record of it
+ * is not. */
+static bool kafka_writer_conf(const struct kafka_log *log,
+                              const struct worklog_writer_options *options, rd_kafka_conf_t **out,
+                              struct err *err)
+{
+    char size[24], reason[256];
+    if (!kafka_conf_new(log, WRITER_DEFAULTS, WRITER_FIXED, out, err))
+        return false;
+    if (options->max_size <= 0 || options->max_size >= BATCH_SIZE)
+        return true;
+    snprintf(size, sizeof(size), "%" PRId64, options->max_size);
+    return rd_kafka_conf_set(*out, "batch.size", size, reason, sizeof(reason)) ==
+               RD_KAFKA_CONF_OK ||
+           err_set(err, ERR_FATAL, ERR_KAFKA, 0, "batch.size %s: %s", size, reason);
+}
+
 bool kafka_open_writer(struct worklog *base, const struct worklog_writer_options *options,
                        struct worklog_writer **out, struct err *err)
 {
     CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
-    if (!kafka_conf_new((struct kafka_log *)base, WRITER_DEFAULTS, WRITER_FIXED, &conf, err))
+    if (!kafka_writer_conf((struct kafka_log *)base, options, &conf, err))
         return false;
     struct kafka_writer *writer = calloc(1, sizeof(*writer));
     if (!writer)

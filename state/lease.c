@@ -182,6 +182,11 @@ static bool lease_reload(struct lease *lease, struct err *err)
                 strcmp(capture.holder, lease->holder) == 0;
     lease->rev = capture.rev;
     lease->offset_ms = now_ms - before_ms + CLOCK_GRAIN_MS;
+    if (mine) { /* a save without an answer may have been applied: it must not be taken back */
+        bson_destroy(lease->checkpoint);
+        lease->checkpoint = TAKE(capture.checkpoint);
+        lease->saved_ms = capture.saved_ms;
+    }
     capture_fini(&capture);
     return mine || lease_lose(lease, err);
 }
@@ -218,7 +223,14 @@ static bool lease_extend(struct lease *lease, bson_t *checkpoint, int64_t saved_
         return false;
     if (outcome == DOC_WON)
         return true;
-    if (!lease_reload(lease, err) || !lease_write(lease, checkpoint, saved_ms, &outcome, err))
+    bool is_own = checkpoint == lease->checkpoint;
+    if (!lease_reload(lease, err))
+        return false;
+    if (is_own) { /* a renewal keeps what is stored */
+        checkpoint = lease->checkpoint;
+        saved_ms = lease->saved_ms;
+    }
+    if (!lease_write(lease, checkpoint, saved_ms, &outcome, err))
         return false;
     return outcome == DOC_WON || lease_lose(lease, err);
 }

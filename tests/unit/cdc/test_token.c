@@ -32,6 +32,15 @@ static void a_token_may_have_type_bits_behind_its_data(void **state)
     assert_int_equal(token_data_size("8264E5A1F000000007"), 18);
 }
 
+static void a_high_water_mark_is_told_from_an_events_token(void **state)
+{
+    (void)state;
+    assert_true(token_is_mark("826B01683A000000072B0229296E04"));
+    assert_false(
+        token_is_mark("826B01683A000000072B022C0100296E5A10040F2A7D9E4B5C4D1E8F3A6B7C8D9E0F1A46"
+                      "645F696400290004"));
+}
+
 static void what_has_not_the_shape_of_a_token_is_none(void **state)
 {
     (void)state;
@@ -89,6 +98,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_tells_its_cluster_time),
         cmocka_unit_test(a_token_may_have_type_bits_behind_its_data),
+        cmocka_unit_test(a_high_water_mark_is_told_from_an_events_token),
         cmocka_unit_test(what_has_not_the_shape_of_a_token_is_none),
         cmocka_unit_test(cluster_times_are_ordered_by_seconds_then_ordinal),
         cmocka_unit_test(the_time_before_is_lower_and_never_wraps_around),
