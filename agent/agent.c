@@ -9,6 +9,7 @@
 #include "base/http.h"
 #include "base/log.h"
 #include "base/mongo.h"
+#include "cdc/source.h"
 #include "cdc/topology.h"
 
 #define WAIT_MS 1000
@@ -101,7 +102,8 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
     health_expect(agent->health, "start");
     agent->families = calloc(config->family_count + 1, sizeof *agent->families);
     name_holder(agent);
-    if (!http_global_init(err) || !mongo_pool_open(config->mongodb.uri, &agent->pool, err))
+    if (!http_global_init(err) || !mongo_pool_open(config->mongodb.uri, &agent->pool, err) ||
+        !mongo_pool_open_patient(config->mongodb.uri, SOURCE_OPEN_MS, &agent->stream_pool, err))
         return false;
     agent->docs = docstore_mongo_new(agent->pool, config->mongodb.state_database);
     return true;
@@ -116,8 +118,8 @@ void agent_close(struct agent *agent)
     free(agent->families);
     worklog_close(agent->log);
     docstore_free(agent->docs);
-    if (agent->pool)
-        mongo_pool_close(agent->pool);
+    mongo_pool_close(agent->stream_pool);
+    mongo_pool_close(agent->pool);
     health_free(agent->health);
     free(agent->state_id);
 }

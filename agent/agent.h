@@ -15,6 +15,7 @@
 struct agent {
     const struct config *config;
     mongoc_client_pool_t *pool;
+    mongoc_client_pool_t *stream_pool; /* waits for an answer for SOURCE_OPEN_MS */
     struct docstore *docs;
     struct worklog *log;
     struct health *health;

@@ -83,7 +83,8 @@ static bool snapshot_round(struct capture *capture, struct err *err)
             return false;
         idle = batch.count == 0 && clock_mono_ms() - begun_ms >= CATCH_UP_MS;
     }
-    return capture_slice(capture, slice_ms(capture), err) && capture_finish_snapshots(capture, err);
+    /* first the snapshots whose rows were all read before: now that the stream has come past their end */
+    return capture_finish_snapshots(capture, err) && capture_slice(capture, slice_ms(capture), err);
 }
 
 static bool stream_round(struct capture *capture, struct err *err)
@@ -123,7 +124,7 @@ static int64_t judge(struct capture *capture, const struct err *err)
         capture->loss = *err;
         return 0;
     }
-    if (fault == SOURCE_FAULT_TOO_LARGE) {
+    if (fault == SOURCE_FAULT_TOO_LARGE && !capture->skinny) {
         log_warn("capture.event.too_large", LOG_STR("database", capture->database), LOG_ERR(err));
         capture->skinny = true;
         return 0;
@@ -220,6 +221,7 @@ static struct source *make_source(struct capture *capture, const struct capture_
             collections[count++] = name;
     }
     struct source_options source = {.pool = options->agent->pool,
+                                    .line_pool = options->agent->stream_pool,
                                     .database = options->database,
                                     .collections = collections,
                                     .collection_count = count,

@@ -279,13 +279,13 @@ static struct beginning find_reason(struct capture *capture, struct feed *feed,
     const struct checkpoint_family *state = capture_state(capture, feed);
     if (!state || state->gen == 0)
         return (struct beginning){.reason = "first snapshot"};
+    if (capture_stands(state))
+        return (struct beginning){0}; /* until a person says `resume` */
     if (strcmp(state->family_fp, shape_fp(feed->family->shape)) != 0)
         return (struct beginning){
             .reason = "the family's source, filter, metadata or fields have changed"};
     if (state->state == FAMILY_STOPPED)
         return (struct beginning){.reason = "its changes were not read for a while"};
-    if (capture_stands(state))
-        return (struct beginning){0};
     return (struct beginning){.reason = topic_reason(capture, state, topic), .is_gap = true};
 }
 

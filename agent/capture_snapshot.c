@@ -37,10 +37,11 @@ static bool is_due(struct capture *capture, const struct feed *feed)
     return false;
 }
 
+/* Also while one is only to be finished. */
 bool capture_snapshot_due(struct capture *capture)
 {
     for (size_t i = 0; i < capture->feed_count; i++) {
-        if (is_due(capture, &capture->feeds[i]))
+        if (is_being_read(capture_state(capture, &capture->feeds[i])))
             return true;
     }
     return false;
@@ -291,6 +292,8 @@ static bool finish(struct capture *capture, const struct feed *feed, struct err 
         size_t size = (size_t)state->partitions * sizeof *state->end_offsets;
         state->end_offsets = calloc((size_t)state->partitions, sizeof *state->end_offsets);
         memcpy(state->end_offsets, topic->high, size);
+        if (state->high_offsets)
+            memcpy(state->high_offsets, topic->high, size);
         state->state = FAMILY_STREAMING;
         state->gaps = 0;
         for (size_t i = 0; i < state->range_count; i++)
@@ -302,12 +305,32 @@ static bool finish(struct capture *capture, const struct feed *feed, struct err 
     return ok;
 }
 
+/* The collection may have been dropped or replaced while it was read, and look as if it had ended: the
+ * stream has to come past the time at which all was read. */
+static bool is_over(struct capture *capture, struct feed *feed, bool *over, struct err *err)
+{
+    const struct checkpoint_family *state = capture_state(capture, feed);
+    struct cluster_time at;
+    *over = false;
+    if (!is_being_read(state) || !is_read(state)) {
+        feed->read_time = (struct cluster_time){0};
+        return true;
+    }
+    if (feed->read_time.seconds == 0 &&
+        !source_cluster_time(capture->source, &feed->read_time, err))
+        return false;
+    *over = token_time(capture->position, &at) && cluster_time_compare(at, feed->read_time) >= 0;
+    return true;
+}
+
 bool capture_finish_snapshots(struct capture *capture, struct err *err)
 {
     bool finished = false;
     for (size_t i = 0; i < capture->feed_count; i++) {
-        struct checkpoint_family *state = capture_state(capture, &capture->feeds[i]);
-        if (!is_being_read(state) || !is_read(state))
+        bool over;
+        if (!is_over(capture, &capture->feeds[i], &over, err))
+            return false;
+        if (!over)
             continue;
         if (!finish(capture, &capture->feeds[i], err))
             return false;

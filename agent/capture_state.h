@@ -25,6 +25,7 @@ struct feed {
     char *wanted;       /* why a new generation was asked for; NULL: none was. Under the lock */
     int64_t wanted_gen; /* the generation that was found wanting */
     bool clustered;     /* the source collection is */
+    struct cluster_time read_time;     /* when all of the snapshot had been read; zero: not yet */
     bool taken[LIMIT_SNAPSHOT_RANGES]; /* by a reader of this slice */
     /* what its speed limits still allow; below zero it is paid back first */
     double row_credit;

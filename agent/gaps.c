@@ -23,7 +23,9 @@ bool gap_is_none(const struct worklog_position *position)
 
 bool gap_is_mendable(const struct gap_view *view)
 {
-    return view->gen > view->swept_gen && view->start >= 0 && view->start >= view->position.low &&
+    /* an offset beyond the end: the log is another, and what it has lost is not known here */
+    return view->position.committed <= view->position.high && view->gen > view->swept_gen &&
+           view->start >= 0 && view->start >= view->position.low &&
            view->start <= view->position.high;
 }
 
@@ -136,6 +138,13 @@ static void note(struct steward *steward, const struct registry_wish *wish, cons
                                                                .reason = wish->reason});
 }
 
+/* By two clocks, maybe: one that lies ahead must not make it wait. */
+static bool is_fresh(const struct registry_wish *wish)
+{
+    int64_t age_ms = clock_wall_ms() - wish->at_ms;
+    return age_ms >= 0 && age_ms < GAP_AGE_MS;
+}
+
 /* What a wish for a generation comes to at this look. *over: it is to be removed. */
 static bool carry_out(struct steward *steward, const struct registry_wish *wish, bool *over,
                       struct err *err)
@@ -158,8 +167,7 @@ static bool carry_out(struct steward *steward, const struct registry_wish *wish,
     }
     /* a source that is gone has no documents: only a person says that it is to be read again; and a
      * capture that has just come to lead may be about to find the same by itself */
-    if (!view.known ||
-        (!resume && (feed_is_stopped(&view) || clock_wall_ms() - wish->at_ms < GAP_AGE_MS)))
+    if (!view.known || (!resume && (feed_is_stopped(&view) || is_fresh(wish))))
         return true;
     ask_capture(steward, memory ? steward_lane(steward, version->build_id) : NULL, wish->gen,
                 wish->reason ? wish->reason : wish->kind);

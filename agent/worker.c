@@ -306,9 +306,9 @@ struct worker *worker_start(struct lane *lane, size_t index)
 void worker_join(struct worker *worker, int64_t grace_ms)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until); /* what pthread_timedjoin_np() counts by */
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += grace_ms / 1000;
-    if (pthread_timedjoin_np(worker->thread, NULL, &until) != 0) {
+    if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
         atomic_store(&worker->lane->cut, true);
         interrupt(worker);
         pthread_join(worker->thread, NULL);

@@ -75,16 +75,30 @@ static bool pool_new(mongoc_uri_t *uri, mongoc_client_pool_t **out, struct err *
     return true;
 }
 
-bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *err)
+static bool open_uri(const char *uri, int32_t answer_ms, mongoc_client_pool_t **out,
+                     struct err *err)
 {
     bson_error_t error = {0};
     mongoc_uri_t *parsed = mongoc_uri_new_with_error(uri, &error);
     if (!parsed)
         return refuse_uri(err, uri, &error);
     mongo_refusal_set_login(parsed);
+    if (answer_ms > 0)
+        mongoc_uri_set_option_as_int32(parsed, MONGOC_URI_SOCKETTIMEOUTMS, answer_ms);
     bool opened = pool_new(parsed, out, err);
     mongoc_uri_destroy(parsed);
     return opened;
+}
+
+bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *err)
+{
+    return open_uri(uri, 0, out, err);
+}
+
+bool mongo_pool_open_patient(const char *uri, int32_t ms, mongoc_client_pool_t **out,
+                             struct err *err)
+{
+    return open_uri(uri, ms, out, err);
 }
 
 /* Over all pools: only the end of a process asks. */

@@ -17,6 +17,10 @@ void mongo_global_init(void);
  * thread-safe; a client from it belongs to one thread. Server selection and connecting take at most
  * 5 s unless the URI says otherwise. *err is FATAL, CONFIG for a bad URI. */
 bool mongo_pool_open(const char *uri, mongoc_client_pool_t **out, struct err *err) MUST_USE;
+/* The same for calls with a deadline of their own: the driver waits for an answer for `ms`, whatever the
+ * URI says. */
+bool mongo_pool_open_patient(const char *uri, int32_t ms, mongoc_client_pool_t **out,
+                             struct err *err) MUST_USE;
 /* A client is out: some call has not returned. What it may use must stay. */
 bool mongo_is_busy(void);
 /* Does nothing while a client is still out: a call that does not return has it, and the process is

@@ -16,17 +16,18 @@
 /* A batch of so many events means that there is more: the next one is asked for at once, so that the
  * server works on it while this one is worked on here. */
 #define AHEAD_EVENTS 200
-/* How long the server may take over its own time to answer: to open a stream it reads the oplog from
- * the token on, about 100 000 entries a second; then only what is new. */
-#define OPEN_MS 3600000
-/* Openings at one token that the server has cut before it is the event that is taken for the cause. */
+/* Openings at one token that the server has cut, soon, before it is the event that is taken for the
+ * cause. */
 #define MAX_CUTS 3
+#define CUT_MS 30000
 #define CODE_TOO_LARGE 10334
+/* How long the server may take over its own time to answer with the next batch. */
 #define NEXT_MS 30000
 #define QUIET_MS 1000
 
 struct source {
     mongoc_client_pool_t *pool;
+    mongoc_client_pool_t *line_pool;
     char *database;
     struct event_sources sources;
     char hash[SHA256_TEXT_SIZE];
@@ -35,7 +36,8 @@ struct source {
     void *context;
     struct source_line *line; /* while the stream is open: the cursor lives in its session */
     int64_t cursor_id;
-    int cuts; /* openings at `cut_token` in a row that lost their connection */
+    int64_t opening_ms; /* monotonic: when the last opening was sent */
+    int cuts;           /* openings at `cut_token` in a row that lost their connection */
     char *cut_token;
     char *token; /* of the last batch */
     bson_t reply;
@@ -163,6 +165,7 @@ struct source *source_new(const struct source_options *options)
 {
     struct source *source = calloc(1, sizeof *source);
     source->pool = options->pool;
+    source->line_pool = options->line_pool ? options->line_pool : options->pool;
     source->database = strdup(options->database);
     source->sources.collections =
         calloc(options->collection_count + 1, sizeof *source->sources.collections);
@@ -265,12 +268,15 @@ static bool check_history(struct source *source, struct cluster_time time, struc
     return true;
 }
 
-static bool check_token(struct source *source, const char *token, struct err *err)
+/* Of a token, or of the time of one of another pipeline. */
+static bool check_start(struct source *source, const struct source_start *start, struct err *err)
 {
     struct cluster_time time, now;
-    if (!token_time(token, &time))
+    if (start->token && !token_time(start->token, &time))
         return err_set(err, ERR_RETRY, ERR_STATE, 286, "the stored resume token '%.40s' is none",
-                       token);
+                       start->token);
+    if (!start->token)
+        time = *start->time;
     if (!source_cluster_time(source, &now, err))
         return false;
     if (now.seconds > 0 && time.seconds > now.seconds + FUTURE_TOLERANCE_S)
@@ -373,7 +379,8 @@ static void begin_open(struct source *source, const struct source_start *start)
 static void judge_cut(struct source *source, const struct source_start *start, struct err *err)
 {
     bool cut = err->domain == ERR_MONGO && err->code == MONGOC_ERROR_STREAM_SOCKET;
-    if (!cut || !start->token || start->skinny) {
+    bool soon = clock_mono_ms() - source->opening_ms < CUT_MS;
+    if (!cut || !soon || !start->token || start->skinny) {
         source->cuts = 0;
         return;
     }
@@ -395,7 +402,7 @@ static bool finish_open(struct source *source, const struct source_start *start,
                         struct source_batch *batch, struct err *err)
 {
     struct err why = {0};
-    if (end_call(source, OPEN_MS, 0, &why) && read_reply(source, batch, &why)) {
+    if (end_call(source, SOURCE_OPEN_MS, 0, &why) && read_reply(source, batch, &why)) {
         source->cuts = 0;
         return true;
     }
@@ -410,10 +417,11 @@ bool source_open(struct source *source, const struct source_start *start,
                  struct source_batch *batch, struct err *err)
 {
     source_stop(source);
-    if (start->token && !check_token(source, start->token, err))
+    if ((start->token || start->time) && !check_start(source, start, err))
         return false;
-    if (!line_open(source->pool, source->database, &source->line, err))
+    if (!line_open(source->line_pool, source->database, &source->line, err))
         return false;
+    source->opening_ms = clock_mono_ms();
     begin_open(source, start);
     return finish_open(source, start, batch, err);
 }

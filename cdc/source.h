@@ -4,7 +4,7 @@
  * The driver's change stream object was seen not to return for as long as a fault lasts, and hides
  * the post-batch resume token of empty batches; aggregate and getMore with a session pinned to one
  * server give each error and each token. A source belongs to one thread; a call that the server does
- * not answer is given up: opening when it is cancelled or the driver's socketTimeoutMS is over, the
+ * not answer is given up: opening when it is cancelled or an hour is over, the
  * next batch half a minute after it was due.
  */
 #pragma once
@@ -18,8 +18,15 @@
 #include "base/sha256.h"
 #include "cdc/token.h"
 
+/* How long an opening may take: the server reads the oplog from the token on, about 100 000 entries a
+ * second. */
+#define SOURCE_OPEN_MS 3600000
+
 struct source_options {
     mongoc_client_pool_t *pool; /* borrowed */
+    mongoc_client_pool_t
+        *line_pool; /* borrowed; for the stream itself: one that waits for answers for
+                                        an hour. NULL: the other one */
     const char *database;
     const char *const *collections;
     size_t collection_count;

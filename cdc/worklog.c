@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "cdc/worklog_ops.h"
 
 static const struct worklog_ops *const DRIVERS[] = {
@@ -177,4 +178,13 @@ void worklog_close_reader(struct worklog_reader *reader)
 {
     if (reader)
         reader->ops->close_reader(reader);
+}
+
+/* Of a document as it is read again: most are smaller, some have 16 MiB. */
+#define REREAD_WEIGHT (2 * MIB)
+
+size_t record_weight(const struct record *record)
+{
+    size_t size = record->key_size + record->value_size;
+    return record->op == ITEM_REREAD ? size + REREAD_WEIGHT : size;
 }

@@ -324,7 +324,7 @@ static size_t kafka_collect(struct kafka_reader *reader, rd_kafka_message_t *mes
     }
     reader->messages[reader->count++] = message;
     reader->progress[message->partition].delivered = message->offset + 1;
-    return message->len + message->key_len;
+    return record_weight(&record->record);
 }
 
 /* Fills the batch until it is full, there is no more at hand, or something else happened. */

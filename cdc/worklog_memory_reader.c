@@ -123,7 +123,7 @@ static bool memory_collect(struct memory_reader *reader, int index, struct memor
         if (!entry)
             continue;
         const struct record *record = &entry->record.record;
-        size_t size = record->key_size + record->value_size;
+        size_t size = record_weight(record);
         memory_hold(reader, entry);
         room->records--;
         room->size -= size < room->size ? size : room->size;

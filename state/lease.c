@@ -102,9 +102,15 @@ static bool capture_swap(struct docstore *store, const char *id, const struct ca
     return ok;
 }
 
-static bool is_free(const struct capture *capture, const char *holder, int64_t now_ms)
+/* No lease is given for so long: the server's clock was set back. */
+#define CLOCK_SET_BACK 3
+
+static bool is_free(const struct capture *capture, const struct lease_options *options,
+                    int64_t now_ms)
 {
-    return !capture->holder || capture->until_ms <= now_ms || strcmp(capture->holder, holder) == 0;
+    return !capture->holder || capture->until_ms <= now_ms ||
+           capture->until_ms > now_ms + CLOCK_SET_BACK * options->ttl_ms ||
+           strcmp(capture->holder, options->holder) == 0;
 }
 
 /* Takes the checkpoint out of `capture`. */
@@ -139,7 +145,7 @@ bool lease_take(struct docstore *store, const struct lease_options *options, str
     int64_t offset_ms = now_ms - before_ms + CLOCK_GRAIN_MS;
     /* decoded first: a lease that cannot be used is not taken from one who can */
     bool ok = checkpoint_decode(capture.checkpoint, options->id, checkpoint, err);
-    if (!ok || !is_free(&capture, options->holder, now_ms))
+    if (!ok || !is_free(&capture, options, now_ms))
         goto out;
 
     enum doc_swap swap;
