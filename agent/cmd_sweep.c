@@ -14,6 +14,7 @@
 #include "state/registry.h"
 
 #define EXAMPLES 5
+#define PAGE_ROWS 1000
 
 struct look {
     const struct config *config;
@@ -30,13 +31,20 @@ struct look {
 static bool add_examples(struct ledger *ledger, int64_t gen, cJSON *entry, struct err *err)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
-    struct ledger_behind_page page = {.gen = gen, .after = "", .limit = EXAMPLES, .arena = arena};
-    if (!ledger_scan_behind(ledger, &page, err))
-        return false;
-    cJSON *examples = json_array();
-    for (size_t i = 0; i < page.count; i++)
-        json_append(examples, cJSON_CreateString(page.keys[i]));
-    json_add(entry, "examples", examples);
+    CLEANUP(cJSON_Deletep) cJSON *examples = json_array();
+    struct ledger_behind_page page = {.gen = gen, .limit = PAGE_ROWS, .arena = arena, .last = ""};
+    for (int found = 0; found < EXAMPLES && page.last;) {
+        char *after = strdup(page.last);
+        arena_reset(arena);
+        page.after = after;
+        bool ok = ledger_scan_behind(ledger, &page, err);
+        free(after);
+        if (!ok)
+            return false;
+        for (size_t i = 0; i < page.count && found < EXAMPLES; i++, found++)
+            json_append(examples, cJSON_CreateString(page.keys[i]));
+    }
+    json_add(entry, "examples", TAKE(examples));
     return true;
 }
 

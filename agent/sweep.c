@@ -12,8 +12,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-/* Keys of one page of the ledger. */
-#define PAGE_KEYS 1000
+/* Rows of the ledger in one page. */
+#define PAGE_ROWS 1000
 /* One step: the family's other business is looked at in between. */
 #define STEP_MS 500
 #define POLL_MS 100
@@ -208,16 +208,20 @@ static bool append_page(struct sweep *sweep, struct ledger *ledger, const char *
     CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
     struct ledger_behind_page page = {.gen = view->gen,
                                       .after = sweep->after ? sweep->after : "",
-                                      .limit = PAGE_KEYS,
+                                      .limit = PAGE_ROWS,
                                       .arena = arena};
     page.after = arena_strdup(arena, page.after);
     if (!ledger_scan_behind(ledger, &page, err))
         return false;
-    sweep->listed = page.count == 0;
+    sweep->listed = page.last == NULL;
     bool full = false;
     for (size_t i = 0; i < page.count && !full; i++) {
         if (!append(sweep, topic, view, page.keys[i], &full, err))
             return false;
+    }
+    if (!full && page.last) {
+        free(sweep->after);
+        sweep->after = strdup(page.last);
     }
     return worklog_poll(sweep->writer, 0, err);
 }

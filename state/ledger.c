@@ -102,6 +102,7 @@ bool ledger_scan_behind(struct ledger *ledger, struct ledger_behind_page *page, 
     assert(page->limit > 0);
     page->keys = arena_alloc_array(page->arena, page->limit, sizeof(*page->keys));
     page->count = 0;
+    page->last = NULL;
     return ledger->ops->scan_behind(ledger, page, err);
 }
 

@@ -139,8 +139,9 @@ struct ledger_behind {
 bool ledger_count_behind(struct ledger *ledger, int64_t gen, struct ledger_behind *out,
                          struct err *err) MUST_USE;
 
-/* Their keys in order, after `after` ("" from the beginning), at most `limit`; *count 0 at the end.
- * All pages together are one pass in the order of the index on `_id`. */
+/* Their keys among the next `limit` rows after `after` ("" from the beginning), in order: a page costs
+ * the same however rare they are, and all pages together are one pass in the order of the index on
+ * `_id`. */
 struct ledger_behind_page {
     int64_t gen;
     const char *after;
@@ -148,6 +149,7 @@ struct ledger_behind_page {
     struct arena *arena;
     const char **keys; /* out, in the arena */
     size_t count;      /* out */
+    const char *last;  /* out: the last row that was looked at; NULL: there are none any more */
 };
 bool ledger_scan_behind(struct ledger *ledger, struct ledger_behind_page *page, struct err *err)
     MUST_USE;

@@ -296,9 +296,10 @@ static bool ledger_memory_scan_behind(struct ledger *ledger, struct ledger_behin
     (void)err;
     struct rowmap *map = ledger_memory_lock(ledger);
     struct rowmap_node *node = rowmap_after(map, page->after);
-    for (; node && page->count < page->limit; node = node->next[0]) {
+    for (size_t rows = 0; node && rows < page->limit; node = node->next[0], rows++) {
+        page->last = arena_strdup(page->arena, node->key);
         if (may_be_held(node->doc) && doc_counter(node->doc, "gen") < page->gen)
-            page->keys[page->count++] = arena_strdup(page->arena, node->key);
+            page->keys[page->count++] = page->last;
     }
     ledger_memory_unlock(ledger);
     return true;

@@ -4,6 +4,9 @@
 #include "state/ledger_mongo.h"
 #include "state/majority.h"
 
+/* About 3 s per million rows. */
+#define COUNT_TIMEOUT_MS 300000
+
 /* Rows of documents that the store may hold something of. */
 static bson_t *may_be_held(void)
 {
@@ -28,7 +31,7 @@ bool ledger_mongo_count_behind(struct ledger *ledger, int64_t gen, struct ledger
         "$cond", "[", "{", "$lt", "[", "{", "$ifNull", "[", BCON_UTF8("$gen"), BCON_INT64(0), "]",
         "}", BCON_INT64(gen), "]", "}", BCON_INT32(1), BCON_INT32(0), "]", "}", "}", "}", "}", "]");
     CLEANUP(mongoc_cursor_destroyp)
-    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
+    mongoc_cursor_t *cursor = majority_aggregate_within(collection, pipeline, COUNT_TIMEOUT_MS);
     const bson_t *doc;
     bson_error_t error;
     if (mongoc_cursor_next(cursor, &doc)) {
@@ -40,13 +43,16 @@ bool ledger_mongo_count_behind(struct ledger *ledger, int64_t gen, struct ledger
 
 static bson_t *page_pipeline(const struct ledger_behind_page *page)
 {
-    CLEANUP(bson_destroyp) bson_t *held = may_be_held();
     /* a row that has only an intent so far has no generation */
     return BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", "{", "$gt", BCON_UTF8(page->after),
-                    "}", "gen", "{", "$not", "{", "$gte", BCON_INT64(page->gen), "}", "}", "$and",
-                    "[", BCON_DOCUMENT(held), "]", "}", "}", "{", "$sort", "{", "_id",
-                    BCON_INT32(1), "}", "}", "{", "$limit", BCON_INT64((int64_t)page->limit), "}",
-                    "{", "$project", "{", "_id", BCON_INT32(1), "}", "}", "]");
+                    "}", "}", "}", "{", "$sort", "{", "_id", BCON_INT32(1), "}", "}", "{", "$limit",
+                    BCON_INT64((int64_t)page->limit), "}", "{", "$project", "{", "behind", "{",
+                    "$and", "[", "{", "$lt", "[", "{", "$ifNull", "[", BCON_UTF8("$gen"),
+                    BCON_INT64(0), "]", "}", BCON_INT64(page->gen), "]", "}", "{", "$or", "[", "{",
+                    "$in", "[", BCON_UTF8("$state"), "[", BCON_UTF8(ledger_state_text(LEDGER_DONE)),
+                    BCON_UTF8(ledger_state_text(LEDGER_QUARANTINED)), "]", "]", "}", "{", "$gt",
+                    "[", BCON_UTF8("$" INTENT_FIELD), BCON_NULL, "]", "}", "]", "}", "]", "}", "}",
+                    "}", "]");
 }
 
 bool ledger_mongo_scan_behind(struct ledger *ledger, struct ledger_behind_page *page,
@@ -64,8 +70,11 @@ bool ledger_mongo_scan_behind(struct ledger *ledger, struct ledger_behind_page *
     while (page->count < page->limit && mongoc_cursor_next(cursor, &doc)) {
         struct doc_reader reader = doc_reader_of(doc, "ledger");
         const char *key = doc_peek(&reader, "_id");
-        if (key)
-            page->keys[page->count++] = arena_strdup(page->arena, key);
+        if (!key)
+            continue;
+        page->last = arena_strdup(page->arena, key);
+        if (doc_bool(&reader, "behind"))
+            page->keys[page->count++] = page->last;
     }
     return !mongoc_cursor_error(cursor, &error) || ledger_mongo_err(self, &error, "scanning", err);
 }

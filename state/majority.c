@@ -13,19 +13,30 @@ void majority_put_write(bson_t *opts)
     bson_append_document_end(opts, &concern);
 }
 
-void majority_put_read(bson_t *opts, const char *level)
+static void put_read(bson_t *opts, const char *level, int timeout_ms)
 {
     bson_t concern;
     BSON_APPEND_DOCUMENT_BEGIN(opts, "readConcern", &concern);
     BSON_APPEND_UTF8(&concern, "level", level);
     bson_append_document_end(opts, &concern);
-    BSON_APPEND_INT32(opts, "maxTimeMS", STATE_TIMEOUT_MS);
+    BSON_APPEND_INT32(opts, "maxTimeMS", timeout_ms);
+}
+
+void majority_put_read(bson_t *opts, const char *level)
+{
+    put_read(opts, level, STATE_TIMEOUT_MS);
 }
 
 mongoc_cursor_t *majority_aggregate(mongoc_collection_t *collection, const bson_t *pipeline)
 {
+    return majority_aggregate_within(collection, pipeline, STATE_TIMEOUT_MS);
+}
+
+mongoc_cursor_t *majority_aggregate_within(mongoc_collection_t *collection, const bson_t *pipeline,
+                                           int timeout_ms)
+{
     bson_t opts = BSON_INITIALIZER;
-    majority_put_read(&opts, "majority");
+    put_read(&opts, "majority", timeout_ms);
     BSON_APPEND_INT32(&opts, "batchSize", REPLY_ROWS);
     mongoc_read_prefs_t *primary = mongoc_read_prefs_new(MONGOC_READ_PRIMARY);
     mongoc_cursor_t *cursor =
