@@ -141,7 +141,6 @@ static bool stop(struct steward *steward, struct version *version, struct sweep 
     CLEANUP(buf_fini) struct buf reason = BUF_INIT(KIB);
     double ratio = steward->family->config->sweep_max_ratio;
     sweep->state = SWEEP_STOPPED;
-    steward->asks = true;
     sweep_explain(&sweep->counts, ratio, steward->family->name, &reason);
     if (version->stopped_gen == sweep->gen && version->reason &&
         strcmp(version->reason, buf_str(&reason)) == 0)

@@ -25,7 +25,7 @@ struct worker {
     int64_t feed_ms;
     int64_t swept_gen;     /* of the version, as of feed_ms */
     int64_t asked_gen;     /* a generation above this one was asked for */
-    char gap[320];         /* why a partition stands; "": none does */
+    char gap[160];         /* why a partition stands; "": none does */
     int64_t send_until_ms; /* monotonic: writes under an intent may begin until then */
 };
 

@@ -92,12 +92,13 @@ static bool seek(struct worker *worker, int partition, int64_t start, struct err
     return true;
 }
 
-static void say(struct worker *worker, const char *reason)
+/* The same words for each partition, as all the lane's workers may say them in turn; `lane.gap` says
+ * which it is. */
+static void say(struct worker *worker)
 {
-    bool stopped = feed_is_stopped(worker->feed);
-    snprintf(worker->gap, sizeof worker->gap, "%s; %s", reason,
-             stopped ? "the family is stopped, so it stands until `vectail resume`"
-                     : "it waits for the source to be read again");
+    snprintf(worker->gap, sizeof worker->gap, "records or offsets of the work log are gone; %s",
+             feed_is_stopped(worker->feed) ? "the family is stopped until `vectail resume`"
+                                           : "it waits for the source to be read again");
     worker_say(worker, worker->gap);
     int64_t until_ms = clock_mono_ms() + WAIT_MS;
     while (!lane_stopping(worker->lane) && clock_mono_ms() < until_ms)
@@ -122,6 +123,6 @@ bool worker_mend_gap(struct worker *worker, const struct worklog_gap *gap, struc
     gap_describe(p, &view.position, reason, sizeof reason);
     if (!ask(worker, reason, err))
         return false;
-    say(worker, reason);
+    say(worker);
     return true;
 }

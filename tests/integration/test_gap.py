@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
 )
 
 from scene import timed
@@ -155,7 +156,8 @@ def lose_the_records(scene, agent) -> None:
     policy.incremental_operation = AlterConfigOpType.SET
     settle(admin.incremental_alter_configs([resource]))
     move = [TopicPartition(topic, p, 0) for p in range(4)]
-    settle(admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group_of(scene, agent), move)]))
+    request = [ConsumerGroupTopicPartitions(group_of(scene, agent), move)]
+    settle(admin.alter_consumer_group_offsets(request))
     settle(admin.delete_records([TopicPartition(topic, p, -1) for p in range(4)]))
     policy.value = "compact"
     settle(admin.incremental_alter_configs([resource]))
@@ -182,7 +184,12 @@ def test_what_the_work_log_loses_while_nobody_runs_is_read_again(lose, scene, ka
     assert [event["gen"] for event in generations] == [1, 2]
 
 
-@pytest.mark.parametrize("lose", [lose_the_topic], ids=lambda f: f.__name__)
+def add_partitions(scene, agent) -> None:
+    admin = admin_of(scene)
+    settle(admin.create_partitions([NewPartitions(topic_of(scene), 7)]))
+
+
+@pytest.mark.parametrize("lose", [lose_the_topic, add_partitions], ids=lambda f: f.__name__)
 def test_what_the_work_log_loses_under_a_running_agent_is_read_again(lose, scene, kafka):
     fill(scene)
     agent = scene.agent(scene.config()).start()

@@ -119,27 +119,27 @@ def test_a_dropped_source_is_served_until_a_person_lets_it_go_on(worklog, scene)
 
 @pytest.mark.parametrize("worklog", ["kafka", "memory"])
 def test_a_sweep_that_is_killed_is_finished_by_the_next_one(worklog, scene, mongo):
-    fill(scene, 2000)
+    fill(scene)
     config = scene.config(worklog, work={"threads": 2, "batch_documents": 16})
     config["stores"]["main"]["timeout"] = "5s"
     config["families"]["docs"]["sweep"] = {"max_ratio": 0.5}
     agent = scene.agent(config).start()
     scene.wait_until_equal(agent)
     docs = scene.database.docs
-    lose_history_with(scene, agent, mongo, lambda: docs.delete_many({"_id": {"$lt": 800}}))
+    lose_history_with(scene, agent, mongo, lambda: docs.delete_many({"_id": {"$lt": 400}}))
     collection = agent.version("docs")["collection"]
     agent.start()
     agent.wait_for_event("capture.snapshot.done", where=lambda event: event["gen"] == 2)
     agent.kill()
-    for left in (1990, 1700, 1400):
+    for left in (990, 750):
         agent.start()
         wait_until(lambda most=left: scene.reader.count(collection) <= most, 60, "erasures", 0.005)
         agent.kill()
         print(f"killed with {scene.reader.count(collection)} records left")
     agent.start()
-    assert scene.wait_until_equal(agent).documents == 1200
+    assert scene.wait_until_equal(agent).documents == 600
     assert agent.version("docs")["swept_generation"] == 2
-    assert scene.bought().total() == 2000
+    assert scene.bought().total() == DOCUMENTS
 
 
 def test_a_paused_version_stands_and_goes_on_where_it_was(scene, kafka):
