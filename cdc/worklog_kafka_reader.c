@@ -24,6 +24,8 @@ struct kafka_progress {
     int64_t stored;    /* as given to librdkafka */
     bool gap;          /* it stands: its next offset is gone */
     int64_t gap_offset;
+    bool sent; /* by kafka_seek(), to `sent_to`, and nothing has come from there yet */
+    int64_t sent_to;
 };
 
 struct kafka_reader {
@@ -280,6 +282,14 @@ static void kafka_skip(struct kafka_reader *reader, const rd_kafka_message_t *me
         log_debug("kafka.reader.skip", LOG_INT("partition", message->partition));
 }
 
+/* librdkafka does not take back what it has said of an assignment that was replaced. */
+static bool kafka_is_outdated(const struct kafka_progress *progress,
+                              const rd_kafka_message_t *message)
+{
+    return message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET && progress->sent &&
+           message->offset != progress->sent_to;
+}
+
 /* What is not a record, as the outcome of this call or, behind records, of the next. */
 static void kafka_notice(struct kafka_reader *reader, const rd_kafka_message_t *message)
 {
@@ -287,10 +297,12 @@ static void kafka_notice(struct kafka_reader *reader, const rd_kafka_message_t *
     reader->notice_failed = false;
     switch ((int)message->err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+        reader->notice = READ_GAP; /* told if a partition stands */
+        if (kafka_is_outdated(&reader->progress[message->partition], message))
+            return;
         reader->progress[message->partition].gap = true;
         reader->progress[message->partition].gap_offset =
             message->offset >= 0 ? message->offset : -1;
-        reader->notice = READ_GAP;
         reader->gap_told_ms = 0;
         log_debug("kafka.reader.gap", LOG_INT("partition", message->partition),
                   LOG_INT("offset", message->offset),
@@ -324,6 +336,7 @@ static size_t kafka_collect(struct kafka_reader *reader, rd_kafka_message_t *mes
     }
     reader->messages[reader->count++] = message;
     reader->progress[message->partition].delivered = message->offset + 1;
+    reader->progress[message->partition].sent = false;
     return record_weight(&record->record);
 }
 
@@ -492,10 +505,13 @@ static bool kafka_assign_anew(struct kafka_reader *reader, int partition, int64_
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
     rd_kafka_topic_partition_list_t *list = NULL;
     rd_kafka_resp_err_t code = rd_kafka_assignment(reader->client, &list);
-    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
-        list->elems[i].offset =
-            list->elems[i].partition == partition ? offset : RD_KAFKA_OFFSET_INVALID;
-    memset(reader->progress, 0, sizeof(reader->progress));
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
+        struct kafka_progress *progress = &reader->progress[list->elems[i].partition];
+        bool sent = list->elems[i].partition == partition;
+        *progress = (struct kafka_progress){.sent = sent || progress->sent,
+                                            .sent_to = sent ? offset : progress->sent_to};
+        list->elems[i].offset = sent ? offset : RD_KAFKA_OFFSET_INVALID;
+    }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = rd_kafka_assign(reader->client, list);
     return code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_err(err, code, "kafka seek");
