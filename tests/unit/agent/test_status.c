@@ -3,6 +3,7 @@
 
 #include "agent/capture.h"
 #include "agent/stats.h"
+#include "agent/sweep.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "state/alias.h"
@@ -256,6 +257,57 @@ static void the_newest_build_of_a_label_is_the_one_meant(void **state)
     free(build_id);
 }
 
+static void expect_sweep(const struct fixture *fixture, const char *expected)
+{
+    CLEANUP(cJSON_Deletep) cJSON *status = status_of(fixture);
+    const cJSON *version = status_version(status_family(status, "docs"), "v1");
+    expect_text(json_get(version, "sweep"), "state", expected);
+}
+
+static void set_swept(const struct fixture *fixture, int64_t swept_gen, int64_t stopped_gen)
+{
+    struct err err;
+    struct registry registry;
+    enum doc_swap outcome;
+    assert_true(registry_load(fixture->docs, "ducks", "docs", &registry, &err));
+    registry.versions[0].swept_gen = swept_gen;
+    registry.versions[0].stopped_gen = stopped_gen;
+    assert_true(registry_save(fixture->docs, &registry, &outcome, &err));
+    registry_fini(&registry);
+}
+
+static void a_sweep_is_told_by_what_it_has_come_to(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err;
+    char *build_id = add_version(fixture, VERSION_ACTIVE);
+    struct version_stats now = {.generation = 1};
+    assert_true(stats_set(fixture->docs, "ducks", build_id, &now, &err));
+    set_swept(fixture, 1, 0);
+    expect_sweep(fixture, "none");
+    now.generation = 2;
+    now.sweep_candidates = 30;
+    assert_true(stats_set(fixture->docs, "ducks", build_id, &now, &err));
+    expect_sweep(fixture, "waiting");
+    now.sweep_state = SWEEP_RUNNING;
+    assert_true(stats_set(fixture->docs, "ducks", build_id, &now, &err));
+    expect_sweep(fixture, "running");
+    wall_ms += STATS_FRESH_MS + 1; /* whoever ran it has ended */
+    expect_sweep(fixture, "waiting");
+    set_swept(fixture, 1, 2);
+    expect_sweep(fixture, "stopped");
+    set_swept(fixture, 2, 0);
+    now.sweep_state = SWEEP_DONE;
+    assert_true(stats_set(fixture->docs, "ducks", build_id, &now, &err));
+    expect_sweep(fixture, "done");
+    CLEANUP(cJSON_Deletep) cJSON *status = status_of(fixture);
+    const cJSON *version = status_version(status_family(status, "docs"), "v1");
+    assert_int_equal(number(version, "generation"), 2);
+    assert_int_equal(number(version, "swept_generation"), 2);
+    assert_int_equal(number(json_get(version, "sweep"), "candidates"), 30);
+    free(build_id);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +323,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unknown_family_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_newest_build_of_a_label_is_the_one_meant, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_sweep_is_told_by_what_it_has_come_to, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
