@@ -37,6 +37,14 @@ def fill(scene, count: int = DOCUMENTS) -> None:
     scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(count)])
 
 
+def wait_until_equal_with(scene, agent, documents: int):
+    """Chroma may refuse to list a collection while records go: they are gone first."""
+    agent.wait_in_step("docs", 90, documents=documents)
+    report = scene.wait_until_equal(agent)
+    assert report.documents == documents
+    return report
+
+
 @contextlib.contextmanager
 def never_smaller_than_its_source(scene, agent) -> Iterator[None]:
     """Counts both again and again; the source must stand still meanwhile."""
@@ -102,8 +110,7 @@ def test_deletes_of_a_time_without_history_are_swept(worklog, scene, mongo):
     with never_smaller_than_its_source(scene, agent), timed(f"{worklog}: gap to equal"):
         agent.start()
         wait_for_generation(scene, agent, 2)
-        report = scene.wait_until_equal(agent)
-    assert report.documents == DOCUMENTS - 98
+        report = wait_until_equal_with(scene, agent, DOCUMENTS - 98)
     done = agent.wait_for_event("sweep.done", where=lambda event: event["gen"] == 2)
     assert done["rows"] == 99
     gone = {f"document {n}": 1 for n in range(100) if n != 7}
@@ -177,8 +184,7 @@ def test_what_the_work_log_loses_while_nobody_runs_is_read_again(lose, scene, ka
     with never_smaller_than_its_source(scene, agent), timed(f"{lose.__name__}: to equal"):
         agent.start()
         wait_for_generation(scene, agent, 2)
-        report = scene.wait_until_equal(agent)
-    assert report.documents == DOCUMENTS - 50
+        report = wait_until_equal_with(scene, agent, DOCUMENTS - 50)
     assert scene.bought().total() == DOCUMENTS + 1
     generations = agent.events_named("capture.generation")
     assert [event["gen"] for event in generations] == [1, 2]
@@ -199,7 +205,7 @@ def test_what_the_work_log_loses_under_a_running_agent_is_read_again(lose, scene
     scene.database.docs.update_one({"_id": 500}, {"$set": {"text": "another text"}})
     with timed(f"{lose.__name__} while running: to equal"):
         wait_for_generation(scene, agent, 2, 120)
-        scene.wait_until_equal(agent, deadline_s=90)
+        wait_until_equal_with(scene, agent, DOCUMENTS - 50)
     assert scene.bought().total() == DOCUMENTS + 1
 
 
@@ -209,12 +215,12 @@ def test_documents_that_leave_a_changed_filter_are_erased(worklog, scene):
     docs = scene.database.docs
     docs.update_many({"_id": {"$lt": 150}}, {"$set": {"draft": True}})
     agent = scene.agent(scene.config(worklog)).start()
-    assert scene.wait_until_equal(agent).documents == DOCUMENTS
+    wait_until_equal_with(scene, agent, DOCUMENTS)
     assert agent.stop() == 0
     scene.families["docs"]["source"]["filter"] = {"draft": {"$ne": True}}
     docs.delete_many({"_id": {"$gte": DOCUMENTS - 20}})  # missed by nobody: they come in the stream
     agent.start()
-    assert scene.wait_until_equal(agent).documents == DOCUMENTS - 170
+    wait_until_equal_with(scene, agent, DOCUMENTS - 170)
     version = agent.wait_for_version("docs", lambda v: v["swept_generation"] == 2, 60)
     assert version["sweep"]["state"] == "done"
     assert scene.bought().total() == DOCUMENTS
