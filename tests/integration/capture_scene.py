@@ -180,7 +180,8 @@ class CaptureScene:
             source = self.database[one.collection]
             projection = topic.Projection.of(self.families[one.family])
             try:
-                report = topic.wait_until_equal(one.replay, source, projection, deadline_s)
+                gen = self.family_state(one.family)["gen"]
+                report = topic.wait_until_equal(one.replay, source, projection, deadline_s, gen)
             except TookTooLong as error:
                 raise TookTooLong(f"{error}\n{self.logs()}") from None
             print(f"{one.family}: {report}".rstrip())
@@ -198,6 +199,17 @@ class CaptureScene:
             f" {self.writes.unknown} of unknown outcome"
         )
         return reports
+
+    def endure(self, seconds: float) -> None:
+        """A fault lasts for a while, and nobody ends because of it."""
+        until = time.monotonic() + seconds
+        running = [agent for agent in self.agents if agent.is_running()]
+
+        def over() -> bool:
+            assert all(agent.is_running() for agent in running), self.logs()
+            return time.monotonic() >= until
+
+        wait_until(over, seconds + 1, "the fault to end", 0.1)
 
     def compact(self, family: str) -> None:
         before, after = topic.compact(

@@ -97,6 +97,21 @@ def test_topic_oracle_finds_nothing_in_a_topic_that_is_equal(hand):
     assert counts == (8, 6, 4, 1, 0)
 
 
+def test_topic_oracle_takes_what_an_old_generation_left_behind_for_swept(hand):
+    for number in range(3):
+        hand.state(hand.projected(number), (2, ver(5)))
+    report = hand.compare()
+    assert report.differences == ['{"$maxKey":1} is missing']
+    hand.state(hand.projected(3), (2, ver(5)))
+    hand.source.delete_one({"_id": "two"})
+    assert '"two" (record' in str(hand.compare())
+    hand.delete("two", (2, ver(6)))
+    hand.state({"_id": "ghost"}, (1, ver(3)))
+    report = hand.compare()
+    assert report.equal, report
+    assert (report.keys, report.to_sweep) == (4, 1)
+
+
 def change(hand, **fields) -> None:
     hand.state(hand.projected(0) | fields, (1, ver(9)))
 

@@ -3,46 +3,17 @@
 
 from __future__ import annotations
 
-import json
 import time
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 import pytest
 
 from scene import DIMS, PROBE
 from support import Embedder, servers, wait_until
+from waiting import wait_until_ready, wait_until_unready
 
 pytestmark = pytest.mark.timeout(200)
 
 STOP_S = 10
-
-
-def readiness(url: str) -> tuple[int, str]:
-    """The status of /readyz, and all its reasons in one text; (0, "") when nobody answers."""
-    try:
-        with urlopen(f"{url}/readyz", timeout=5) as reply:
-            status, body = reply.status, reply.read()
-    except HTTPError as error:
-        status, body = error.code, error.read()
-    except URLError:
-        return 0, ""
-    return status, " ".join(reason["reason"] for reason in json.loads(body)["reasons"])
-
-
-def wait_until_unready(url: str, *words: str) -> str:
-    """Until /readyz answers 503 with a reason that has one of these words."""
-
-    def said() -> str | None:
-        status, reasons = readiness(url)
-        fits = status == 503 and any(word in reasons for word in words)
-        return reasons if fits else None
-
-    return wait_until(said, 30, f"/readyz to speak of {words}", 0.1)
-
-
-def wait_until_ready(url: str, deadline_s: float = 30) -> None:
-    wait_until(lambda: readiness(url)[0] == 200, deadline_s, "/readyz to be 200", 0.1)
 
 
 def stop_in_time(agent, what: str) -> None:

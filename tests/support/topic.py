@@ -250,6 +250,7 @@ class Report:
     documents: int = 0  # of the source that belong to the family
     rereads: int = 0  # keys whose last record only says that the source is to be asked
     falls: int = 0  # records older than one before them: an old leader's, or read a second time
+    to_sweep: int = 0  # keys of older generations that are alive there
     late_rows: int = 0  # of a snapshot, behind an event: as new as that or newer, by another name
     differences: list[str] = field(default_factory=list)
 
@@ -263,15 +264,22 @@ class Report:
         rest = f"\n  and {more} more" if more > 0 else ""
         return (
             f"{self.documents} documents, {self.keys} keys in {self.records} records, of which"
-            f" {self.rereads} to be read again, {self.falls} fell, {self.late_rows} late rows"
-            f"\n  {shown}{rest}"
+            f" {self.rereads} to be read again, {self.falls} fell, {self.late_rows} late rows,"
+            f" {self.to_sweep} to sweep\n  {shown}{rest}"
         )
 
 
-def compare(replay: Replay, source: Collection, projection: Projection) -> Report:
-    """Reads the topic to its end, and compares the last state of every key with the source."""
+def compare(
+    replay: Replay, source: Collection, projection: Projection, gen: int | None = None
+) -> Report:
+    """Reads the topic to its end, and compares the last state of every key with the source.
+
+    `gen` is the generation that stands; None: the newest of the topic. What has no record in it was
+    deleted unseen, and is for a sweep to find: it counts as no longer there.
+    """
     expected = dict(_documents(source, projection))
     replay.read()
+    gen = gen if gen is not None else max(replay.least_ver, default=0)
     report = Report(records=replay.records, documents=len(expected))
     report.differences += replay.malformed
     for fall in replay.falls:
@@ -280,8 +288,11 @@ def compare(replay: Replay, source: Collection, projection: Projection) -> Repor
         else:
             report.falls += 1
     for key in replay.keys():
-        report.keys += 1
         record = replay.last(key)
+        if record.gen < gen:
+            report.to_sweep += record.op != "delete"
+            continue
+        report.keys += 1
         report.rereads += record.op == "reread"
         report.differences += _check(key, record, expected.pop(key, None))
     report.differences += [f"{_show(key)} is missing" for key in expected]
@@ -329,14 +340,18 @@ def _document(raw: bytes) -> str:
 
 
 def wait_until_equal(
-    replay: Replay, source: Collection, projection: Projection, deadline_s: float = 60
+    replay: Replay,
+    source: Collection,
+    projection: Projection,
+    deadline_s: float = 60,
+    gen: int | None = None,
 ) -> Report:
     """For a source that nobody writes to any more."""
     last: object = "never compared"
 
     def equal() -> Report | None:
         nonlocal last
-        last = compare(replay, source, projection)
+        last = compare(replay, source, projection, gen)
         return last if last.equal else None
 
     try:
