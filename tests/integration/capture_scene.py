@@ -161,6 +161,8 @@ class CaptureScene:
     def follow_anew(self, family: str) -> None:
         """The topic is another one now."""
         self._followers.pop(family).replay.close()
+        new = next(one for one in self.followers() if one.family == family)
+        new.first_gen = self.family_state(family)["gen"]
 
     def wait_until_captured(self, deadline_s: float = 60) -> float:
         try:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from support import BUILD, Agent, servers
-from test_waits import wait_until_ready
+from waiting import wait_until_ready
 
 
 PASSWORD = "pa:ss/wörd@%"  # all that a URI must escape

@@ -7,7 +7,7 @@ import pytest
 from localservers.certificates import Authority
 
 from secure import PASSWORD, change, documents, mongo, secured  # noqa: F401  (fixtures)
-from test_waits import wait_until_ready, wait_until_unready
+from waiting import wait_until_ready, wait_until_unready
 
 pytestmark = pytest.mark.timeout(240)
 

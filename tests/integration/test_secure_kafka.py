@@ -17,7 +17,7 @@ from secure import (  # noqa: F401  (fixtures)
     run_through,
     secured,
 )
-from test_waits import wait_until_ready, wait_until_unready
+from waiting import wait_until_ready, wait_until_unready
 
 pytestmark = pytest.mark.timeout(240)
 

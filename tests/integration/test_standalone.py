@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from support import servers
-from test_waits import wait_until_unready
+from waiting import wait_until_unready
 
 pytestmark = pytest.mark.timeout(90)
 

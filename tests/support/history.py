@@ -125,6 +125,7 @@ class Follower:
     history: History
     replay: Replay
     collection: str
+    first_gen: int = 0  # of the topic as it is: one that was made again holds none before it
     pending: dict[str, bytes] = field(default_factory=dict)  # noted, not yet in the topic
     _taken: int = 0
 
@@ -229,15 +230,20 @@ class Samples(threading.Thread):
 
 def check_samples(samples: list[Sample], followers: Iterable[Follower]) -> Iterator[str]:
     """What a durable token had passed though the topic did not hold it: nothing, ever."""
-    ordered = sorted(samples, key=lambda sample: sample.token)
-    tokens = [sample.token for sample in ordered]
     for one in followers:
+        known = [sample for sample in samples if _gen(sample, one) >= one.first_gen]
+        known.sort(key=lambda sample: sample.token)
+        tokens = [sample.token for sample in known]
         one.update()
         for event in one.history.events[one.collection]:
             # ends only grow: the first sample that has passed an event is the strictest
             index = bisect.bisect_left(tokens, event.ver)
-            if index < len(ordered):
-                yield from _check_event(one, event, ordered[index])
+            if index < len(known):
+                yield from _check_event(one, event, known[index])
+
+
+def _gen(sample: Sample, one: Follower) -> int:
+    return sample.families.get(one.family, {}).get("gen", -1)
 
 
 def _check_event(one: Follower, event: Event, sample: Sample) -> Iterator[str]:
