@@ -8,6 +8,7 @@ of chance, together with where the topics end then.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import random
 import threading
 import time
@@ -36,11 +37,10 @@ class Event(NamedTuple):
     key: bytes
 
 
-class History(threading.Thread):
+class History:
     """Every write to some collections of one database, from the moment that it was made."""
 
     def __init__(self, uri: str, database: str, collections: Iterable[str]):
-        super().__init__(daemon=True, name="history")
         self.events: dict[str, list[Event]] = {name: [] for name in collections}
         self.failure: BaseException | None = None
         self._client = MongoClient(uri, serverSelectionTimeoutMS=5000, socketTimeoutMS=20000)
@@ -49,17 +49,34 @@ class History(threading.Thread):
         self._seen = (0, 0)  # every event up to this cluster time has been noted
         self._start = self._now()
         self._token: Mapping | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> History:
         self.start()
         return self
 
     def __exit__(self, *_) -> None:
-        self._stopped.set()
-        self.join(30)
+        self.stop()
         self._client.close()
 
-    def run(self) -> None:
+    def start(self) -> None:
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="history")
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(30)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """What is written meanwhile is not noted: a snapshot has to stand for it."""
+        self.stop()
+        yield
+        self._token, self._start = None, self._now()
+        self.start()
+
+    def _run(self) -> None:
         while not self._stopped.is_set():
             try:
                 self._watch()
