@@ -19,7 +19,7 @@ PACKAGES_BUILD=(
     module:libutf8proc:libutf8proc-dev
     module:libmicrohttpd:libmicrohttpd-dev
 )
-PACKAGES_TEST=(module:cmocka:libcmocka-dev program:faketime:faketime)
+PACKAGES_TEST=(module:cmocka:libcmocka-dev program:faketime:faketime program:spin:spin)
 # scripts/servers would install the rest by itself; here it is one call of apt-get instead of many.
 PACKAGES_SERVERS=(program:python3:python3 python:ensurepip:python3-venv program:setpriv:util-linux)
 PACKAGES_KAFKA=(program:java:default-jre-headless program:mvn:maven)
