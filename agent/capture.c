@@ -164,6 +164,16 @@ static void forget_wanted(struct capture *capture)
     pthread_mutex_unlock(&capture->lock);
 }
 
+/* Returns the one before. */
+static struct leader *capture_set_leader(struct capture *capture, struct leader *leader)
+{
+    pthread_mutex_lock(&capture->lock);
+    struct leader *before = capture->leader;
+    capture->leader = leader;
+    pthread_mutex_unlock(&capture->lock);
+    return before;
+}
+
 static void lead_while_held(struct capture *capture)
 {
     forget_wanted(capture);
@@ -177,8 +187,7 @@ static void lead_while_held(struct capture *capture)
             pause_for(capture, judge(capture, &err));
     }
     atomic_store(&capture->leads, false);
-    leader_free(capture->leader);
-    capture->leader = NULL;
+    leader_free(capture_set_leader(capture, NULL));
 }
 
 static void *run(void *argument)
@@ -189,12 +198,14 @@ static void *run(void *argument)
         struct err err;
         checkpoint_fini(&capture->checkpoint);
         capture->checkpoint = (struct checkpoint){0};
-        if (!leader_try(capture->agent->docs, capture->id, capture->agent->holder, &capture->leader,
+        struct leader *leader = NULL;
+        if (!leader_try(capture->agent->docs, capture->id, capture->agent->holder, &leader,
                         &capture->checkpoint, &err)) {
             pause_for(capture, judge(capture, &err));
             continue;
         }
-        if (capture->leader)
+        capture_set_leader(capture, leader);
+        if (leader)
             lead_while_held(capture);
         else
             health_set(capture->agent->health, capture->id, NULL); /* standing by is fine */
@@ -248,6 +259,7 @@ struct capture *capture_start(const struct capture_options *options)
     encoding_init(&capture->encoding);
     capture->watch = watch_new(capture);
     pthread_mutex_init(&capture->lock, NULL);
+    pthread_create(&capture->expiry, NULL, capture_watch_expiry, capture);
     pthread_create(&capture->thread, NULL, run, capture);
     return capture;
 }
@@ -281,6 +293,8 @@ void capture_abandon(struct capture *capture)
 void capture_join(struct capture *capture)
 {
     pthread_join(capture->thread, NULL);
+    atomic_store(&capture->ended, true);
+    pthread_join(capture->expiry, NULL);
     checkpoint_fini(&capture->checkpoint);
     source_free(capture->source);
     ring_free(capture->ring);

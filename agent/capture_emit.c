@@ -20,6 +20,17 @@ static void delivered(void *context, uint64_t ticket, const struct err *failed)
         ring_done(capture->ring, ticket);
 }
 
+/* Returns the one before. */
+static struct worklog_writer *set_writer(struct capture *capture, struct worklog_writer *writer)
+{
+    pthread_mutex_lock(&capture->lock);
+    struct worklog_writer *before = capture->writer;
+    capture->writer = writer;
+    capture->purged = false;
+    pthread_mutex_unlock(&capture->lock);
+    return before;
+}
+
 bool capture_open_writer(struct capture *capture, struct err *err)
 {
     struct worklog_writer_options options = {.delivered = delivered, .context = capture};
@@ -30,17 +41,20 @@ bool capture_open_writer(struct capture *capture, struct err *err)
     }
     capture->is_broken = false;
     ring_clear(capture->ring);
-    return worklog_open_writer(capture->agent->log, &options, &capture->writer, err);
+    struct worklog_writer *writer = NULL;
+    bool ok = worklog_open_writer(capture->agent->log, &options, &writer, err);
+    set_writer(capture, writer);
+    return ok;
 }
 
 void capture_close_writer(struct capture *capture)
 {
-    if (!capture->writer)
+    struct worklog_writer *writer = set_writer(capture, NULL);
+    if (!writer)
         return;
     /* what an old leader flushes late would become the topic's last word on a key */
-    worklog_purge(capture->writer);
-    worklog_close_writer(capture->writer);
-    capture->writer = NULL;
+    worklog_purge(writer);
+    worklog_close_writer(writer);
     ring_clear(capture->ring);
 }
 

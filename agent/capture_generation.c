@@ -12,6 +12,9 @@
 /* Gaps in a row, without a snapshot that came to its end, before a person is asked. */
 #define MAX_GAPS 3
 #define CHECK_TOPICS_MS 10000
+#define T0_SIZE_MAX 512
+/* "82", seconds, ordinal. */
+#define TOKEN_TIME_SIZE 18
 /* A collection smaller than that is not worth cutting. */
 #define CUT_ROWS 20000
 /* Ranges for each reader: the last ones are then not read by one alone. */
@@ -107,6 +110,14 @@ static void set_offsets(int64_t **slot, const int64_t *offsets, int count)
         memcpy(*slot, offsets, (size_t)count * sizeof **slot);
 }
 
+/* It is the ver of each row, without type bits. After a document with a huge `_id` a token is huge, too:
+ * its time alone sorts below every event of that time, and does as well. */
+static size_t t0_size(const char *token)
+{
+    size_t size = token_data_size(token);
+    return size > T0_SIZE_MAX ? TOKEN_TIME_SIZE : size;
+}
+
 static void write_beginning(struct capture *capture, struct feed *feed,
                             const struct beginning *beginning, const struct worklog_topic *topic)
 {
@@ -117,7 +128,7 @@ static void write_beginning(struct capture *capture, struct feed *feed,
     state->state = FAMILY_SNAPSHOT;
     state->rows_per_second = 0;
     free(state->t0);
-    state->t0 = strndup(beginning->t0, token_data_size(beginning->t0)); /* a ver of its rows */
+    state->t0 = strndup(beginning->t0, t0_size(beginning->t0));
     set_text(&state->family_fp, shape_fp(feed->family->shape));
     set_text(&state->reason, NULL);
     state->partitions = feed->partitions = topic->partitions;

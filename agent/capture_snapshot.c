@@ -232,18 +232,19 @@ static bool run_slice(struct capture *capture, struct slice *slice, struct err *
         if (!ok || !capture_tick(capture, 0, err))
             return false;
         size_t active = count_active(capture, slice);
-        int64_t over_ms = clock_mono_ms() - slice->until_ms;
+        bool throttled = capture_is_throttled(capture);
+        int64_t now_ms = clock_mono_ms();
+        if (taken || throttled || now_ms < slice->until_ms)
+            slice->taken_ms = now_ms;
         /* what waits for its credit when the slice is over is read again in the next */
-        if (over_ms >= 0 && !taken && capture_is_throttled(capture))
-            return true;
-        if (active == 0 && !capture_is_throttled(capture))
+        if ((active == 0 && !throttled) || (now_ms >= slice->until_ms && !taken && throttled))
             return true;
         if (active == 0)
             clock_sleep_ms(TAKE_MS); /* for the credit of the next packet */
-        if (over_ms >= OVERDUE_MS)
+        if (now_ms - slice->taken_ms >= OVERDUE_MS)
             return err_set(err, ERR_RETRY, ERR_STATE, 0,
                            "snapshot: the server has not answered for %" PRId64 " s",
-                           over_ms / 1000);
+                           (now_ms - slice->taken_ms) / 1000);
     }
     return true;
 }
@@ -251,7 +252,7 @@ static bool run_slice(struct capture *capture, struct slice *slice, struct err *
 bool capture_is_throttled(struct capture *capture)
 {
     for (size_t i = 0; i < capture->feed_count; i++) {
-        if (!has_credit(i, capture))
+        if (is_due(capture, &capture->feeds[i]) && !has_credit(i, capture))
             return true;
     }
     return false;
@@ -265,6 +266,8 @@ bool capture_slice(struct capture *capture, int64_t slice_ms, struct err *err)
     bool ok = run_slice(capture, &slice, err);
     reader_team_end(slice.team);
     /* the next slice begins at the durable cursors: what is in flight must land first */
+    while (ok && !capture_stopping(capture) && ring_records(capture->ring) > 0)
+        ok = capture_flush(capture, FLUSH_SLICE_MS, err);
     return ok && capture_flush(capture, FLUSH_SLICE_MS, err);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of capture share: capture.c (leadership, loop), capture_stream.c (opening, events),
  * capture_generation.c (beginnings), capture_emit.c (items, ring, checkpoint), capture_snapshot.c
- * (slices), capture_watch.c (what is measured beside). The capture's own thread only, but for the
+ * (slices), capture_expiry.c (the end of a lease), capture_watch.c (what is measured beside). The capture's own thread only, but for the
  * flags. */
 #pragma once
 
@@ -38,6 +38,7 @@ struct feed {
 struct slice {
     struct reader_team *team;
     int64_t until_ms; /* monotonic */
+    int64_t taken_ms; /* monotonic: when it was last known to get on */
     size_t readers;   /* that are at work */
 };
 
@@ -51,7 +52,11 @@ struct capture {
     _Atomic bool stop;
     _Atomic bool abandoned; /* what is in flight will not be delivered */
     _Atomic bool leads;
-    pthread_mutex_t lock; /* of the feeds' `wanted` */
+    pthread_t expiry;
+    _Atomic bool ended; /* for the thread that looks at the lease */
+    pthread_mutex_t
+        lock;    /* of the feeds' `wanted`; of setting leader and writer, and of `purged` */
+    bool purged; /* what the writer had queued is thrown away: the lease has run out */
 
     struct leader *leader;
     struct checkpoint checkpoint; /* durable state, saved every few seconds */
@@ -158,6 +163,11 @@ bool capture_is_throttled(struct capture *capture);
 bool capture_slice(struct capture *capture, int64_t slice_ms, struct err *err) MUST_USE;
 /* Writes GEN_SNAPSHOT_DONE for feeds whose rows are all delivered. */
 bool capture_finish_snapshots(struct capture *capture, struct err *err) MUST_USE;
+
+/* --- capture_expiry.c --- */
+
+/* The thread that throws away what is queued when the lease has run out. */
+void *capture_watch_expiry(void *capture);
 
 /* --- capture_watch.c --- */
 

@@ -41,7 +41,10 @@ static bool take_replacement(struct capture *capture, const struct source_event 
 static bool take_for_feed(struct capture *capture, const struct source_event *event,
                           struct feed *feed, struct err *err)
 {
-    if (capture_stands(capture_state(capture, feed)))
+    /* dropped, and then another renamed to its name: that is a replacement in two steps */
+    bool back = event->kind == SOURCE_REPLACED &&
+                capture_state(capture, feed)->state == FAMILY_SOURCE_DROPPED;
+    if (capture_stands(capture_state(capture, feed)) && !back)
         return true;
     switch (event->kind) {
     case SOURCE_DROPPED: /* stop feeding, keep serving: what the active version holds stays */

@@ -7,7 +7,7 @@
 #include "base/limits.h"
 
 /* Room for the marks that follow the last record: a token, and two for each range that is read. */
-#define MARK_ROOM 4096
+#define MARK_ROOM 16384
 
 struct entry {
     bool done;

@@ -14,9 +14,10 @@
 
 /* What makes a packet full, besides its rows. */
 #define PACKET_SIZE (256 * KIB)
-/* Of one reader: packets that wait to be taken, and their bytes (one packet always may). */
+/* Packets of one reader that wait to be taken, and what they and those of all readers may hold. */
 #define WAITING_PACKETS 3
-#define WAITING_SIZE (2 * MIB)
+#define WAITING_SIZE (1 * MIB)
+#define TEAM_SIZE (8 * MIB)
 #define END_WAIT_MS 2000
 /* What a reader reads at least, however late it is: what the server sends with the first answer would
  * be thrown away otherwise, and read again and again. */
@@ -34,8 +35,7 @@ struct reader {
     int64_t rows; /* read so far */
     int64_t bytes;
     size_t waiting; /* packets; under the team's lock */
-    size_t waiting_size;
-    bool over; /* its last packet was handed over */
+    bool over;      /* its last packet was handed over */
 };
 
 struct reader_team {
@@ -45,6 +45,7 @@ struct reader_team {
     size_t reader_count;
     struct packet *first;
     struct packet **tail;
+    size_t size;    /* of the packets that wait */
     size_t threads; /* that still run */
     bool stop;
     bool left; /* by its owner: who is last frees it */
@@ -106,10 +107,14 @@ static bool is_stopped(struct reader_team *team)
     return stop;
 }
 
+/* One packet of each reader always has room, unless it is large: of those only one at a time. */
 static bool has_room(const struct reader *reader, const struct packet *packet)
 {
-    return reader->waiting == 0 || (reader->waiting < WAITING_PACKETS &&
-                                    reader->waiting_size + packet->size <= WAITING_SIZE);
+    const struct reader_team *team = reader->team;
+    if (reader->waiting == 0 && packet->size <= WAITING_SIZE)
+        return true;
+    return reader->waiting < WAITING_PACKETS &&
+           (team->size == 0 || team->size + packet->size <= TEAM_SIZE);
 }
 
 /* False when the team has stopped: the packet is gone. */
@@ -124,7 +129,7 @@ static bool hand_over(struct reader *reader, struct packet *packet)
         *team->tail = packet;
         team->tail = &packet->next;
         reader->waiting++;
-        reader->waiting_size += packet->size;
+        team->size += packet->size;
         pthread_cond_broadcast(&team->changed);
     }
     pthread_mutex_unlock(&team->lock);
@@ -315,8 +320,8 @@ static struct packet *unlink_open(struct reader_team *team,
         if (reader->options.feed != packet->feed || reader->options.range != packet->range)
             continue;
         reader->waiting--;
-        reader->waiting_size -= packet->size;
     }
+    team->size -= packet->size;
     pthread_cond_broadcast(&team->changed);
     return packet;
 }

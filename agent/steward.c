@@ -311,9 +311,12 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     bool leads = steward_leads(steward);
     struct err refused;
     bool advanced = !leads || versions_advance(steward, &refused);
-    /* what cannot be brought forward does not keep what is there from being fed */
-    if ((config->roles & ROLE_WORK) && !reconcile_lanes(steward, err))
-        return false;
+    /* what cannot be brought forward does not keep what is there from being fed, nor a lane that cannot
+     * be started the others from being looked at */
+    if ((config->roles & ROLE_WORK) && !reconcile_lanes(steward, err)) {
+        refused = *err;
+        advanced = false;
+    }
     for (size_t i = 0; i < steward->lane_count; i++)
         note_sums(steward, steward->lanes[i]);
     bool busy = false;

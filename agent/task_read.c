@@ -142,6 +142,25 @@ static bool fetch_rereads(struct lane *lane, struct task_list *tasks, bson_t **i
            take_rows(scan, tasks, err);
 }
 
+/* Where the whole collection is gone, its documents are not deletes: what is served stays, until a
+ * collection of that name is read anew. */
+static bool check_source(struct lane *lane, const struct task_list *tasks, struct err *err)
+{
+    struct scan_options options = {.pool = lane->agent->pool,
+                                   .database = lane->family->config->source.database,
+                                   .collection = lane->family->config->source.collection};
+    bool absent = false, exists = true;
+    for (size_t i = 0; i < tasks->count; i++)
+        absent = absent || (tasks->items[i].op == ITEM_REREAD && !tasks->items[i].doc);
+    if (!absent)
+        return true;
+    if (!scan_exists(&options, &exists, err))
+        return false;
+    return exists || err_set(err, ERR_RETRY, ERR_STATE, 0,
+                             "the source collection %s.%s does not exist: what is stored stays",
+                             options.database, options.collection);
+}
+
 /* What is to be read again is read now; absent or outside the filter means gone. */
 static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct arena *arena,
                             struct err *err)
@@ -156,7 +175,8 @@ static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct a
         else if (task->op == ITEM_REREAD)
             task->reject = "the document cannot be looked up by its key";
     }
-    bool ok = count == 0 || fetch_rereads(lane, tasks, ids, count, err);
+    bool ok = count == 0 ||
+              (fetch_rereads(lane, tasks, ids, count, err) && check_source(lane, tasks, err));
     for (size_t i = 0; i < count; i++)
         bson_destroy(ids[i]);
     for (size_t i = 0; ok && i < tasks->count; i++) {

@@ -5,6 +5,17 @@
 
 #include "base/mongo.h"
 
+/* What a server says in an election, or while it goes down, says nothing about the oplog. */
+static bool may_not_look(const bson_error_t *error)
+{
+    static const uint32_t passing[] = {6,    7,     50,    89,    91,    189,  262,
+                                       9001, 10107, 11600, 11602, 13435, 13436};
+    bool is_passing = false;
+    for (size_t i = 0; i < ARRAY_LEN(passing); i++)
+        is_passing = is_passing || error->code == passing[i];
+    return error->domain == MONGOC_ERROR_SERVER && !is_passing;
+}
+
 /* The first entry that `filter` finds in natural order of `direction`. *found false: none, or the
  * server does not let us look. */
 static bool read_entry(mongoc_client_pool_t *pool, const bson_t *filter, int direction,
@@ -31,7 +42,7 @@ static bool read_entry(mongoc_client_pool_t *pool, const bson_t *filter, int dir
              BSON_ITER_HOLDS_TIMESTAMP(&ts);
     if (*found)
         bson_iter_timestamp(&ts, &out->seconds, &out->ordinal);
-    if (!mongoc_cursor_error(cursor, &error) || error.domain == MONGOC_ERROR_SERVER)
+    if (!mongoc_cursor_error(cursor, &error) || may_not_look(&error))
         return true;
     return mongo_err(err, &error, "oplog");
 }

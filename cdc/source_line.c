@@ -15,6 +15,8 @@
 #include "base/mongo.h"
 
 #define STEP_MS 100
+#define LOOK_MS 1000
+#define AWAY_MS 20000
 /* Ending a cursor is a courtesy: the server's own time-out does it, too. */
 #define KILL_MS 2000
 /* What was asked for ahead comes soon, if at all; without it the cursor could not be ended. */
@@ -185,11 +187,7 @@ bool line_is_calling(struct source_line *line)
 /* False when there is no reply after `ms`. */
 static bool await_ms(struct source_line *line, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (ms % 1000) * 1000000;
-    until.tv_sec += ms / 1000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    struct timespec until = clock_deadline(ms);
     bool late = false;
     pthread_mutex_lock(&line->lock);
     while (line->count == 0 && !late)
@@ -199,12 +197,31 @@ static bool await_ms(struct source_line *line, int64_t ms)
     return arrived;
 }
 
+/* By the pool's own look at the servers, every few seconds. One that does not answer it will not answer
+ * a call either, however long that may take. */
+static bool is_away(struct source_line *line)
+{
+    CLEANUP(mongo_client_release) struct mongo_client client = mongo_client_of(line->client.pool);
+    mongoc_server_description_t *server =
+        mongoc_client_get_server_description(client.client, line->server_id);
+    bool away = !server || strcmp(mongoc_server_description_type(server), "Unknown") == 0;
+    if (server)
+        mongoc_server_description_destroy(server);
+    return away;
+}
+
 /* True when there is a reply. */
 static bool await(struct source_line *line, const struct line_wait *wait, struct err *err)
 {
-    int64_t begun_ms = clock_mono_ms();
+    int64_t begun_ms = clock_mono_ms(), known_ms = begun_ms, looked_ms = begun_ms;
     while (!await_ms(line, STEP_MS)) {
-        int64_t waited_ms = clock_mono_ms() - begun_ms;
+        int64_t now_ms = clock_mono_ms(), waited_ms = now_ms - begun_ms;
+        if (now_ms - looked_ms >= LOOK_MS) {
+            looked_ms = now_ms;
+            known_ms = is_away(line) ? known_ms : now_ms;
+        }
+        if (now_ms - known_ms >= AWAY_MS)
+            return err_set(err, ERR_RETRY, ERR_STATE, 0, "change stream: the server is away");
         if (waited_ms >= wait->ms)
             return err_set(err, ERR_RETRY, ERR_STATE, 0,
                            "change stream: the server has not answered for %" PRId64 " s",

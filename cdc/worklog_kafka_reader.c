@@ -322,7 +322,7 @@ static void kafka_notice(struct kafka_reader *reader, const rd_kafka_message_t *
 /* Returns the bytes it adds to the batch. */
 static size_t kafka_collect(struct kafka_reader *reader, rd_kafka_message_t *message)
 {
-    if (reader->stale) {
+    if (reader->stale || message->partition >= WORKLOG_MAX_PARTITIONS) {
         rd_kafka_message_destroy(message);
         return 0;
     }
