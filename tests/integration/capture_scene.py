@@ -202,6 +202,24 @@ class CaptureScene:
         )
         return reports
 
+    def wait_until_applied(self, family: str, deadline_s: float = 90) -> None:
+        """Until the ledger of the family's version has the documents of the source and no others."""
+        version = self.state.families.find_one({"_id": f"{self.name}/{family}"})["versions"][0]
+        ledger = self.state[f"{self.name}.ledger.{version['build_id']}"]
+        source = {topic.key_of(document["_id"]).decode() for document in self.database[family].find()}
+        last: object = None
+
+        def applied() -> bool:
+            nonlocal last
+            rows = {row["_id"] for row in ledger.find({"state": "done"}, {"_id": 1})}
+            last = f"{len(rows - source)} too many, {len(source - rows)} missing"
+            return rows == source
+
+        try:
+            wait_until(applied, deadline_s, f"the ledger of {family} to be as the source", 0.3)
+        except TookTooLong as error:
+            raise TookTooLong(f"{error}: {last}\n{self.logs()}") from None
+
     def endure(self, seconds: float) -> None:
         """A fault lasts for a while, and nobody ends because of it."""
         until = time.monotonic() + seconds

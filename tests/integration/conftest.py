@@ -42,6 +42,13 @@ def capture(request, tmp_path, mongo3, kafka):
         yield scene
 
 
+@pytest.fixture
+def capture1(request, tmp_path, mongo, kafka):
+    """The same with a replica set of one member."""
+    with CaptureScene(_name_of(request), tmp_path, mongo, kafka) as scene:
+        yield scene
+
+
 def pytest_sessionfinish() -> None:
     recovery.save()
 

@@ -188,6 +188,20 @@ class RandomWrites:
         for identity in chosen:
             self.model[name][key_of(identity)]["noise"] = self._serial
 
+    def delete_some(self, name: str, count: int) -> list:
+        """Returns the `_id`s of those that are gone."""
+        identities = [document["_id"] for document in self.model[name].values()]
+        chosen = self.random.sample(identities, count)
+        self._until_done(lambda: self._database[name].delete_many({"_id": {"$in": chosen}}))
+        for identity in chosen:
+            del self.model[name][key_of(identity)]
+        return chosen
+
+    def adopt(self, name: str) -> None:
+        """The collection was changed by other means: what stands now is what must."""
+        stored = self._until_done(lambda: list(self._database[name].find()))
+        self.model[name] = {key_of(document["_id"]): document for document in stored}
+
     def differences(self) -> list[str]:
         """Where the source is not what was written: the workload's own error, or MongoDB's."""
         found = []
