@@ -231,12 +231,15 @@ bool capture_emit(struct capture *capture, const struct emission *emission, stru
                                    .max_size = feed->max_size};
     if (!encoding_make(&capture->encoding, &input, err))
         return false;
-    if (capture->encoding.key_too_large) {
-        /* one such document must not stop the others; it is named, and never embedded */
-        log_error("capture.key.too_large", LOG_STR("family", feed->family->name),
-                  LOG_INT("limit", (int64_t)LIMIT_KEY_SIZE));
-        return true;
-    }
     encoding_put(&capture->encoding, &record);
-    return capture_append(capture, feed, &record, err);
+    if (!capture->encoding.key_too_large)
+        return capture_append(capture, feed, &record, err);
+    log_error("capture.key.too_large", LOG_STR("family", feed->family->name),
+              LOG_INT("limit", (int64_t)LIMIT_KEY_SIZE));
+    /* a token holds the key twice as long; what orders the states of one document stands before it */
+    char *ver = strndup(emission->ver, LIMIT_TOKEN_SIZE - 1);
+    record.ver = ver;
+    bool ok = capture_append(capture, feed, &record, err);
+    free(ver);
+    return ok;
 }

@@ -34,7 +34,12 @@ bool encoding_make(struct encoding *encoding, const struct encoding_input *input
     key_encode(input->id, &encoding->key);
     encoding->key_too_large = encoding->key.overflow;
     encoding->op = input->op;
-    if (input->op != ITEM_UPSERT || encoding->key_too_large)
+    if (encoding->key_too_large) {
+        buf_clear(&encoding->key);
+        key_stand_in(input->id, &encoding->key);
+        encoding->op = input->op == ITEM_DELETE ? ITEM_DELETE : ITEM_REREAD;
+    }
+    if (encoding->op != ITEM_UPSERT)
         return true;
     struct err why = {0};
     bool ok = shape_encode(input->family->shape, input->doc, &encoding->value, &why);

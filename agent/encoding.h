@@ -11,7 +11,7 @@ struct encoding {
     struct buf key;
     struct buf value;
     enum item_op op;    /* REREAD where an UPSERT cannot be carried */
-    bool key_too_large; /* such a document cannot be carried at all */
+    bool key_too_large; /* another stands in for it: workers set the document aside */
 };
 
 struct encoding_input {

@@ -178,8 +178,7 @@ static bool take_row(const struct reader *reader, const bson_t *doc, struct enco
     if (encoding->key_too_large)
         log_error("capture.key.too_large", LOG_STR("family", family->name),
                   LOG_INT("limit", (int64_t)LIMIT_KEY_SIZE));
-    else
-        append_row(packet, encoding, data);
+    append_row(packet, encoding, data);
     return true;
 }
 

@@ -173,7 +173,9 @@ static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct a
         if (id)
             ids[count++] = id;
         else if (task->op == ITEM_REREAD)
-            task->reject = "the document cannot be looked up by its key";
+            task->reject = key_is_stand_in(task->key, strlen(task->key))
+                               ? "its _id is larger than 64 KiB"
+                               : "the document cannot be looked up by its key";
     }
     bool ok = count == 0 ||
               (fetch_rereads(lane, tasks, ids, count, err) && check_source(lane, tasks, err));

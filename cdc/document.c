@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/json_number.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "cdc/filter.h"
 #include "cdc/item.h"
 #include "cdc/key.h"
@@ -305,6 +306,17 @@ static bool is_reserved(const char *name)
     return name[0] == '\0' || name[0] == '$' || name[0] == '#';
 }
 
+/* A name goes to the store and to the ledger: what is not UTF-8 in it is replaced. */
+static const char *valid_text(const char *text, struct arena *arena)
+{
+    size_t size = strlen(text);
+    if (text_is_utf8(text, size))
+        return arena_memdup(arena, text, size);
+    CLEANUP(buf_fini) struct buf valid = BUF_INIT(LIMIT_ITEM_SIZE);
+    text_append_valid(&valid, text, size);
+    return arena_memdup(arena, buf_str(&valid), valid.size);
+}
+
 static void add_subdocument(const bson_t *doc, const char *path, struct field_list *list)
 {
     bson_iter_t value, field;
@@ -314,7 +326,7 @@ static void add_subdocument(const bson_t *doc, const char *path, struct field_li
     while (bson_iter_next(&field)) {
         bool scalar = !BSON_ITER_HOLDS_DOCUMENT(&field) && !BSON_ITER_HOLDS_ARRAY(&field);
         if (scalar && !is_reserved(bson_iter_key(&field)))
-            add_field(list, arena_strdup(list->arena, bson_iter_key(&field)),
+            add_field(list, valid_text(bson_iter_key(&field), list->arena),
                       read_value(&field, list->arena));
     }
 }

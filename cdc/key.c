@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/limits.h"
+#include "base/sha256.h"
 #include "base/text.h"
 #include "cdc/number.h"
 
@@ -97,6 +99,25 @@ static bool append_frequent(const bson_iter_t *iter, struct buf *out)
     return true;
 }
 
+/* What libbson nests deeper than this it replaces by "...": two such values would have one name. */
+#define MAX_DEPTH 90
+
+static bool is_too_deep(const bson_iter_t *iter, int depth)
+{
+    bson_iter_t child;
+    if (!BSON_ITER_HOLDS_DOCUMENT(iter) && !BSON_ITER_HOLDS_ARRAY(iter))
+        return false;
+    if (depth >= MAX_DEPTH)
+        return true;
+    if (!bson_iter_recurse(iter, &child))
+        return false;
+    while (bson_iter_next(&child)) {
+        if (is_too_deep(&child, depth + 1))
+            return true;
+    }
+    return false;
+}
+
 void key_encode(const bson_iter_t *iter, struct buf *out)
 {
     if (append_frequent(iter, out))
@@ -104,7 +125,8 @@ void key_encode(const bson_iter_t *iter, struct buf *out)
     bson_t wrapped = BSON_INITIALIZER;
     append_normalized(&wrapped, "k", 1, iter);
     size_t size;
-    char *json = bson_as_canonical_extended_json(&wrapped, &size);
+    char *json =
+        is_too_deep(iter, 0) ? NULL : bson_as_canonical_extended_json(&wrapped, &size);
     /* { "k" : VALUE } */
     static const char head[] = "{ \"k\" : ";
     if (json)
@@ -113,6 +135,34 @@ void key_encode(const bson_iter_t *iter, struct buf *out)
         append_raw(out, &wrapped);
     bson_free(json);
     bson_destroy(&wrapped);
+}
+
+/* Cannot be the key of a value: no field of an `_id` may begin with $. */
+static const char stand_in_head[] = "{\"$large\":\"";
+#define STAND_IN_SHOWN 80
+
+void key_stand_in(const bson_iter_t *iter, struct buf *out)
+{
+    bson_t wrapped = BSON_INITIALIZER;
+    char digest[SHA256_TEXT_SIZE];
+    append_normalized(&wrapped, "k", 1, iter);
+    struct sha256 sum = sha256_of(bson_get_data(&wrapped), wrapped.len);
+    sha256_format(&sum, digest);
+    bson_destroy(&wrapped);
+    CLEANUP(buf_fini) struct buf whole = BUF_INIT(LIMIT_ITEM_SIZE * 4);
+    key_encode(iter, &whole);
+    size_t shown = whole.size < STAND_IN_SHOWN ? whole.size : STAND_IN_SHOWN;
+    buf_puts(out, stand_in_head);
+    buf_puts(out, digest);
+    buf_puts(out, "\",\"begins\":");
+    json_write_string(out, buf_str(&whole), shown);
+    buf_puts(out, "}");
+}
+
+bool key_is_stand_in(const char *key, size_t size)
+{
+    size_t head = sizeof stand_in_head - 1;
+    return size > head && memcmp(key, stand_in_head, head) == 0;
 }
 
 static bool is_hex24(const char *text, size_t size)
@@ -144,7 +194,7 @@ void key_source_id(const bson_iter_t *iter, struct buf *out)
     if (BSON_ITER_HOLDS_UTF8(iter)) {
         uint32_t size;
         const char *text = bson_iter_utf8(iter, &size);
-        if (!is_ambiguous(text, size) && !memchr(text, 0, size)) {
+        if (!is_ambiguous(text, size) && !memchr(text, 0, size) && text_is_utf8(text, size)) {
             buf_append(out, text, size);
             return;
         }
@@ -182,6 +232,8 @@ static bson_t *decode_raw(const char *hex, size_t size)
 
 bson_t *key_decode(const char *key, size_t size)
 {
+    if (key_is_stand_in(key, size))
+        return NULL;
     size_t head = sizeof raw_head - 1, tail = sizeof raw_tail - 1;
     if (size > head + tail && memcmp(key, raw_head, head) == 0)
         return decode_raw(key + head, size - head - tail);
