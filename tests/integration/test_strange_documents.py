@@ -10,7 +10,7 @@ import pytest
 from bson import Decimal128
 from bson.raw_bson import RawBSONDocument
 
-from support import wait_until
+from support import TookTooLong, wait_until
 
 pytestmark = pytest.mark.timeout(280)
 
@@ -186,9 +186,13 @@ def wait_for_all(scene, agent, count: int) -> dict[str, str]:
     def all_there():
         assert agent.is_running(), agent.log_tail()
         done, aside = held(scene)
-        return aside if done + len(aside) == count else None
+        return (aside,) if done + len(aside) == count else None
 
-    aside = wait_until(all_there, 90, f"{count} documents, not {held(scene)}")
+    try:
+        (aside,) = wait_until(all_there, 60, f"{count} documents")
+    except TookTooLong:
+        keys = [row["_id"][:60] for row in ledger(scene) if row.get("state") != "deleted"]
+        pytest.fail(f"{len(keys)} rows instead of {count}: {keys}\n{agent.log_tail(5)}")
     assert all(aside.values()), aside
     return aside
 
