@@ -31,8 +31,11 @@ static const struct kafka_setting WRITER_DEFAULTS[] = {
     {"linger.ms", "5"},
     {"compression.type", "lz4"},
     {"message.max.bytes", "20000000"},
-    {"queue.buffering.max.messages", "100000"},
-    {"queue.buffering.max.kbytes", "32768"},
+    /* While the brokers are away this is what the process grows by. A record costs librdkafka about
+     * 1 kB beside its own bytes, which alone count here: most of it are the headers. The largest
+     * record must fit. */
+    {"queue.buffering.max.messages", "20000"},
+    {"queue.buffering.max.kbytes", "20480"},
     {"reconnect.backoff.max.ms", "2000"},
     {"socket.keepalive.enable", "true"},
     {NULL, NULL},
