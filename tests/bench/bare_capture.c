@@ -2,38 +2,32 @@
 /* The least that capture could do: a change stream read by libmongoc commands, each event's document
  * handed to librdkafka as it came (BSON). No projection, no JSON, no checkpoint, no lease.
  *
- *     bare_capture URI DATABASE TOKEN BROKERS TOPIC PARTITIONS COUNT
+ *     bare_capture URI SCOPE TOKEN BROKERS TOPIC PARTITIONS COUNT
  *
- * Drains COUNT events after TOKEN, waits for their delivery, prints one line of JSON.
+ * SCOPE is a database; DATABASE.COLLECTION for that collection's own stream; DATABASE=COLLECTION for the
+ * database's stream that is filtered by the server. Drains COUNT events after TOKEN, waits for their
+ * delivery, prints one line of JSON.
  */
-#include <librdkafka/rdkafka.h>
-#include <mongoc/mongoc.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "bare.h"
 
 struct loop {
     mongoc_client_t *client;
     mongoc_client_session_t *session;
-    const char *database;
-    rd_kafka_t *producer;
-    rd_kafka_topic_t *topic;
-    long partitions;
+    char database[64];
+    char collection[64]; /* "" : the whole database */
+    bool filtered;
+    struct bare bare;
     long left;
 };
 
-static void die(const char *what, const char *why)
+static void read_scope(struct loop *loop, const char *scope)
 {
-    fprintf(stderr, "bare_capture: %s: %s\n", what, why);
-    exit(1);
-}
-
-static double now_s(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+    size_t size = strcspn(scope, ".=");
+    snprintf(loop->database, sizeof loop->database, "%.*s", (int)size, scope);
+    if (scope[size]) {
+        snprintf(loop->collection, sizeof loop->collection, "%s", scope + size + 1);
+        loop->filtered = scope[size] == '=';
+    }
 }
 
 static void run(struct loop *loop, const bson_t *command, bson_t *reply)
@@ -57,18 +51,7 @@ static void produce(struct loop *loop, const bson_t *event)
         !bson_iter_find(&id, "_id"))
         return;
     bson_iter_document(&document, &size, &data);
-    bson_t key = BSON_INITIALIZER;
-    bson_append_iter(&key, "", 0, &id);
-    uint32_t hash = 5381;
-    for (uint32_t i = 0; i < key.len; i++)
-        hash = hash * 33 + bson_get_data(&key)[i];
-    int32_t partition = (int32_t)(hash % (uint32_t)loop->partitions);
-    void *value = malloc(size);
-    memcpy(value, data, size);
-    while (rd_kafka_produce(loop->topic, partition, RD_KAFKA_MSG_F_FREE, value, size,
-                            bson_get_data(&key), key.len, NULL) != 0)
-        rd_kafka_poll(loop->producer, 100);
-    bson_destroy(&key);
+    bare_send(&loop->bare, data, size, &id);
     loop->left--;
 }
 
@@ -92,27 +75,59 @@ static int64_t take(struct loop *loop, const bson_t *reply)
                 produce(loop, &view);
         }
     }
-    rd_kafka_poll(loop->producer, 0);
+    rd_kafka_poll(loop->bare.producer, 0);
     return id;
+}
+
+static void append_pipeline(const struct loop *loop, const char *token, bson_t *command)
+{
+    bson_t *stream = BCON_NEW("$changeStream", "{", "fullDocument", BCON_UTF8("updateLookup"),
+                              "startAfter", "{", "_data", BCON_UTF8(token), "}", "}");
+    bson_t *match = BCON_NEW("$match", "{", "ns.coll", BCON_UTF8(loop->collection), "}");
+    bson_t *project = BCON_NEW("$project", "{", "updateDescription", BCON_INT32(0), "}");
+    bson_t pipeline;
+    bson_append_array_begin(command, "pipeline", -1, &pipeline);
+    bson_append_document(&pipeline, "0", 1, stream);
+    if (loop->filtered)
+        bson_append_document(&pipeline, "1", 1, match);
+    bson_append_document(&pipeline, loop->filtered ? "2" : "1", 1, project);
+    bson_append_array_end(command, &pipeline);
+    bson_destroy(stream);
+    bson_destroy(match);
+    bson_destroy(project);
+}
+
+static int64_t open_stream(struct loop *loop, const char *token)
+{
+    bson_t command = BSON_INITIALIZER, reply, child;
+    bool whole = loop->filtered || !loop->collection[0];
+    if (whole)
+        bson_append_int32(&command, "aggregate", -1, 1);
+    else
+        bson_append_utf8(&command, "aggregate", -1, loop->collection, -1);
+    append_pipeline(loop, token, &command);
+    bson_append_document_begin(&command, "cursor", -1, &child);
+    bson_append_int32(&child, "batchSize", -1, 1000);
+    bson_append_document_end(&command, &child);
+    bson_append_document_begin(&command, "readConcern", -1, &child);
+    bson_append_utf8(&child, "level", -1, "majority", -1);
+    bson_append_document_end(&command, &child);
+    run(loop, &command, &reply);
+    int64_t cursor = take(loop, &reply);
+    bson_destroy(&command);
+    bson_destroy(&reply);
+    if (whole)
+        snprintf(loop->collection, sizeof loop->collection, "$cmd.aggregate");
+    return cursor;
 }
 
 static void drain(struct loop *loop, const char *token)
 {
-    bson_t *command =
-        BCON_NEW("aggregate", BCON_INT32(1), "pipeline", "[", "{", "$changeStream", "{",
-                 "fullDocument", BCON_UTF8("updateLookup"), "startAfter", "{", "_data",
-                 BCON_UTF8(token), "}", "}", "}", "{", "$project", "{", "updateDescription",
-                 BCON_INT32(0), "}", "}", "]", "cursor", "{", "batchSize", BCON_INT32(1000), "}",
-                 "readConcern", "{", "level", BCON_UTF8("majority"), "}");
-    bson_t reply;
-    run(loop, command, &reply);
-    bson_destroy(command);
-    int64_t cursor = take(loop, &reply);
-    bson_destroy(&reply);
+    int64_t cursor = open_stream(loop, token);
     while (loop->left > 0) {
-        bson_t more = BSON_INITIALIZER;
+        bson_t more = BSON_INITIALIZER, reply;
         bson_append_int64(&more, "getMore", -1, cursor);
-        bson_append_utf8(&more, "collection", -1, "$cmd.aggregate", -1);
+        bson_append_utf8(&more, "collection", -1, loop->collection, -1);
         bson_append_int32(&more, "batchSize", -1, 1000);
         bson_append_int64(&more, "maxTimeMS", -1, 1000);
         run(loop, &more, &reply);
@@ -120,37 +135,12 @@ static void drain(struct loop *loop, const char *token)
         bson_destroy(&more);
         bson_destroy(&reply);
     }
-    if (rd_kafka_flush(loop->producer, 60000) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        die("Kafka", "not all records were delivered within 60 s");
-}
-
-static void connect_kafka(struct loop *loop, const char *brokers, const char *topic)
-{
-    static const char *const settings[][2] = {
-        {"enable.idempotence", "true"},
-        {"acks", "all"},
-        {"compression.codec", "lz4"},
-        {"linger.ms", "5"},
-        {NULL, NULL},
-    };
-    char reason[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "bootstrap.servers", brokers, reason, sizeof reason);
-    for (int i = 0; settings[i][0]; i++) {
-        if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], reason, sizeof reason) !=
-            RD_KAFKA_CONF_OK)
-            die("Kafka", reason);
-    }
-    loop->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-    if (!loop->producer)
-        die("Kafka", reason);
-    loop->topic = rd_kafka_topic_new(loop->producer, topic, NULL);
 }
 
 int main(int argc, char **argv)
 {
     if (argc != 8)
-        die("usage", "bare_capture URI DATABASE TOKEN BROKERS TOPIC PARTITIONS COUNT");
+        die("usage", "bare_capture URI SCOPE TOKEN BROKERS TOPIC PARTITIONS COUNT");
     mongoc_init();
     bson_error_t error;
     mongoc_uri_t *uri = mongoc_uri_new_with_error(argv[1], &error);
@@ -158,19 +148,18 @@ int main(int argc, char **argv)
         die("URI", error.message);
     mongoc_client_pool_t *pool = mongoc_client_pool_new(uri);
     struct loop loop = {.client = mongoc_client_pool_pop(pool),
-                        .database = argv[2],
-                        .partitions = strtol(argv[6], NULL, 10),
+                        .bare.partitions = strtol(argv[6], NULL, 10),
                         .left = strtol(argv[7], NULL, 10)};
     long count = loop.left;
+    read_scope(&loop, argv[2]);
     loop.session = mongoc_client_start_session(loop.client, NULL, &error);
     if (!loop.session)
         die("session", error.message);
-    connect_kafka(&loop, argv[4], argv[5]);
+    bare_connect(&loop.bare, argv[4], argv[5]);
     double began = now_s();
     drain(&loop, argv[3]);
+    bare_finish(&loop.bare);
     printf("{\"events\": %ld, \"seconds\": %.3f}\n", count, now_s() - began);
-    rd_kafka_topic_destroy(loop.topic);
-    rd_kafka_destroy(loop.producer);
     mongoc_client_session_destroy(loop.session);
     mongoc_client_pool_push(pool, loop.client);
     mongoc_client_pool_destroy(pool);
