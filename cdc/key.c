@@ -125,8 +125,7 @@ void key_encode(const bson_iter_t *iter, struct buf *out)
     bson_t wrapped = BSON_INITIALIZER;
     append_normalized(&wrapped, "k", 1, iter);
     size_t size;
-    char *json =
-        is_too_deep(iter, 0) ? NULL : bson_as_canonical_extended_json(&wrapped, &size);
+    char *json = is_too_deep(iter, 0) ? NULL : bson_as_canonical_extended_json(&wrapped, &size);
     /* { "k" : VALUE } */
     static const char head[] = "{ \"k\" : ";
     if (json)

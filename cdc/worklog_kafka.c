@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/background.h"
 #include "base/log.h"
+
+#define FINISH_MS 5000
 
 /* What the protocol rests on: not for the user to change. */
 static const char *const RESERVED[] = {
@@ -243,6 +246,24 @@ bool kafka_err_reason(struct err *err, rd_kafka_resp_err_t code, const char *wha
 {
     return err_set(err, kafka_action(code), ERR_KAFKA, code, "%s: %s", what,
                    reason && reason[0] ? reason : rd_kafka_err2str(code));
+}
+
+static void kafka_finished(void *client)
+{
+    (void)client; /* it is gone by now */
+    log_info("worklog.client.ended", LOG_INT("ms_at_least", FINISH_MS));
+}
+
+void kafka_finish(void (*destroy)(void *client), void *client)
+{
+    struct background *background = background_new();
+    background_begin(background, destroy, client);
+    if (background_wait_ms(background, FINISH_MS)) {
+        background_free(background);
+        return;
+    }
+    log_warn("worklog.client.stuck", LOG_INT("ms", FINISH_MS));
+    background_abandon(background, kafka_finished, client);
 }
 
 bool kafka_err(struct err *err, rd_kafka_resp_err_t code, const char *what)

@@ -70,6 +70,10 @@ bool kafka_conf_new(const struct kafka_log *log, const struct kafka_setting *def
 bool kafka_client_new(rd_kafka_type_t type, rd_kafka_conf_t **conf, rd_kafka_t **out,
                       struct err *err) MUST_USE;
 
+/* Runs destroy(client) and waits for it, for a while: rd_kafka_destroy() has no deadline and was seen not
+ * to return. A client that does not end is left to a thread of its own. */
+void kafka_finish(void (*destroy)(void *client), void *client);
+
 /* Classifies a code of librdkafka; the text begins with `what`. Returns false. */
 bool kafka_err(struct err *err, rd_kafka_resp_err_t code, const char *what);
 /* The same with librdkafka's longer reason; NULL: the code's own. */

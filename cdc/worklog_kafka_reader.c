@@ -49,6 +49,7 @@ struct kafka_reader {
     enum worklog_read notice;
     struct err notice_err;
 
+    bool left; /* the group, in good order */
     int64_t session_timeout_ms;
     /* When the request was sent to which the group's coordinator last answered; 0: never. */
     _Atomic int64_t heard_ms;
@@ -405,7 +406,6 @@ static bool kafka_give_up(struct kafka_reader *reader, struct err *err)
     return kafka_subscribe(reader, err);
 }
 
-/* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
 /* Fetching stops or goes on for all that is assigned. */
 static bool kafka_pause(struct kafka_reader *reader, bool pause, struct err *err)
 {
@@ -580,16 +580,20 @@ static bool kafka_leave(struct kafka_reader *reader)
     return rd_kafka_consumer_closed(reader->client) != 0;
 }
 
+/* The client's own threads use the reader until it is gone. */
+static void kafka_destroy_reader(void *context)
+{
+    struct kafka_reader *reader = context;
+    if (reader->client)
+        rd_kafka_destroy_flags(reader->client,
+                               reader->left ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    free(reader->messages), free(reader->records), free(reader->topic), free(reader);
+}
+
 void kafka_close_reader(struct worklog_reader *base)
 {
     struct kafka_reader *reader = (struct kafka_reader *)base;
     kafka_drop_batch(reader);
-    if (reader->client) {
-        bool left = kafka_leave(reader);
-        rd_kafka_destroy_flags(reader->client, left ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    }
-    free(reader->messages);
-    free(reader->records);
-    free(reader->topic);
-    free(reader);
+    reader->left = reader->client && kafka_leave(reader);
+    kafka_finish(kafka_destroy_reader, reader);
 }

@@ -271,6 +271,13 @@ static void kafka_ignore_report(void *context, uint64_t ticket, const struct err
     (void)context, (void)ticket, (void)failed;
 }
 
+static void kafka_destroy_writer(void *context)
+{
+    struct kafka_writer *writer = context;
+    rd_kafka_destroy(writer->client);
+    free(writer);
+}
+
 void kafka_close_writer(struct worklog_writer *base)
 {
     struct kafka_writer *writer = (struct kafka_writer *)base;
@@ -279,6 +286,5 @@ void kafka_close_writer(struct worklog_writer *base)
     for (size_t i = 0; i < writer->topic_count; i++)
         rd_kafka_topic_destroy(writer->topics[i]);
     free(writer->topics);
-    rd_kafka_destroy(writer->client);
-    free(writer);
+    kafka_finish(kafka_destroy_writer, writer);
 }

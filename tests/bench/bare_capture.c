@@ -8,7 +8,7 @@
  * database's stream that is filtered by the server. Drains COUNT events after TOKEN, waits for their
  * delivery, prints one line of JSON.
  */
-#include "bare.h"
+#include "bench/bare.h"
 
 struct loop {
     mongoc_client_t *client;

@@ -7,7 +7,7 @@
  * FIELDS is a projection in JSON; ORDER is "id" for a scan in the order of `_id`, as one that can be
  * gone on with has to be, or "natural". Prints one line of JSON.
  */
-#include "bare.h"
+#include "bench/bare.h"
 
 static void scan(mongoc_collection_t *collection, const bson_t *fields, bool ordered,
                  struct bare *bare, long *rows)
