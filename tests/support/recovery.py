@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long it took, after a fault had ended, until all that was written during it was in the topic.
 
-Every test run adds its own to `recovery.json` below the build folder; scripts/recovery-table makes
-the table of docs/operations.md from that file.
+Every test run adds its own to `recovery.json` below the build folder. `scripts/recovery-table`
+makes the table of docs/operations.md from those of full size.
 """
 
 from __future__ import annotations
 
 import json
+import os
 
 from localservers.common import locked, write_atomically
 
@@ -26,9 +27,11 @@ def save() -> None:
     """At the end of a run: what it measured replaces what was known of the same faults."""
     if not _taken:
         return
+    size = "full" if os.environ.get("VECTAIL_TEST_LONG") else "small"
     with locked(FILE.with_suffix(".lock"), FILE.name):
         known = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-        write_atomically(FILE, json.dumps(known | _taken, indent=2) + "\n")
+        known[size] = known.get(size, {}) | _taken
+        write_atomically(FILE, json.dumps(known, indent=2) + "\n")
     _taken.clear()
 
 
