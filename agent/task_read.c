@@ -10,6 +10,9 @@
 #include "cdc/key.h"
 #include "cdc/scan.h"
 
+/* Of ids that are asked for at once. */
+#define ASK_SIZE (8 * MIB)
+
 static uint64_t hash_key(const char *key, size_t size)
 {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
@@ -126,8 +129,8 @@ static bool take_rows(struct scan *scan, struct task_list *tasks, struct err *er
     }
 }
 
-static bool fetch_rereads(struct lane *lane, struct task_list *tasks, bson_t **ids, size_t count,
-                          struct err *err)
+static bool fetch_some(struct lane *lane, struct task_list *tasks, bson_t **ids, size_t count,
+                       struct err *err)
 {
     struct scan_options options = {
         .pool = lane->agent->pool,
@@ -140,6 +143,20 @@ static bool fetch_rereads(struct lane *lane, struct task_list *tasks, bson_t **i
     return scan_cluster_time(options.pool, options.database, &options.since, err) &&
            scan_open_ids(&options, (const bson_t *const *)ids, count, &scan, err) &&
            take_rows(scan, tasks, err);
+}
+
+/* A command that names them all must not grow larger than a document may be. */
+static bool fetch_rereads(struct lane *lane, struct task_list *tasks, bson_t **ids, size_t count,
+                          struct err *err)
+{
+    for (size_t first = 0, end = 0; first < count; first = end) {
+        for (size_t size = 0; end < count && (end == first || size + ids[end]->len <= ASK_SIZE);
+             end++)
+            size += ids[end]->len;
+        if (!fetch_some(lane, tasks, ids + first, end - first, err))
+            return false;
+    }
+    return true;
 }
 
 /* Where the whole collection is gone, its documents are not deletes: what is served stays, until a
@@ -177,8 +194,7 @@ static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct a
                                ? "its _id is larger than 64 KiB"
                                : "the document cannot be looked up by its key";
     }
-    bool ok = count == 0 ||
-              (fetch_rereads(lane, tasks, ids, count, err) && check_source(lane, tasks, err));
+    bool ok = fetch_rereads(lane, tasks, ids, count, err) && check_source(lane, tasks, err);
     for (size_t i = 0; i < count; i++)
         bson_destroy(ids[i]);
     for (size_t i = 0; ok && i < tasks->count; i++) {

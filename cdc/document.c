@@ -234,6 +234,21 @@ static const char *key_text(const bson_iter_t *iter, struct arena *arena)
     return arena_memdup(arena, buf_str(&text), text.size);
 }
 
+/* A value ends at its first NUL: one inside becomes U+FFFD rather than the end. */
+static const char *without_nul(const char *text, size_t size, struct arena *arena)
+{
+    if (!memchr(text, 0, size))
+        return arena_memdup(arena, text, size);
+    CLEANUP(buf_fini) struct buf kept = BUF_INIT(size * 3);
+    for (size_t i = 0; i < size; i++) {
+        if (text[i])
+            buf_putc(&kept, text[i]);
+        else
+            buf_puts(&kept, "\xef\xbf\xbd");
+    }
+    return arena_memdup(arena, buf_str(&kept), kept.size);
+}
+
 /* VALUE_NULL for what has no value. */
 static struct value read_value(const bson_iter_t *iter, struct arena *arena)
 {
@@ -250,7 +265,7 @@ static struct value read_value(const bson_iter_t *iter, struct arena *arena)
     case BSON_TYPE_UTF8: {
         uint32_t size;
         const char *text = bson_iter_utf8(iter, &size);
-        return value_string(arena_memdup(arena, text, size));
+        return value_string(without_nul(text, size, arena));
     }
     case BSON_TYPE_DATE_TIME:
         return value_string(date_text(iter, arena));

@@ -9,6 +9,7 @@ import struct
 import pytest
 from bson import Decimal128
 from bson.raw_bson import RawBSONDocument
+from pymongo.errors import PyMongoError
 
 from support import TookTooLong, wait_until
 
@@ -244,3 +245,47 @@ def test_each_strange_document_is_carried_or_set_aside(way, worklog, scene):
     scene.database.docs.delete_many({"_id": {"$not": {"$regex": "^ordinary"}}})
     check(scene, agent, ORDINARY)
     assert agent.stop() == 0
+
+
+@pytest.mark.parametrize("worklog", ["kafka", "memory"])
+@pytest.mark.parametrize("way", ["snapshot", "stream"])
+def test_documents_of_sixteen_megabytes_come_change_and_go(way, worklog, scene):
+    """Their events are larger than an answer of the server may be, and their items than a record."""
+    scene.family(metadata={"kind": "kind"})
+    writer, docs = Writer(scene), scene.database.docs
+    agent = scene.agent(scene.config(worklog))
+    writer.ordinary(range(ORDINARY // 2))
+    if way == "stream":
+        agent.start()
+        agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    for size in (15, 16):
+        padding = b"x" * (size * MIB - 2048)
+        docs.insert_one({"_id": f"large {size}", "text": "large", "kind": size, "unused": padding})
+    writer.ordinary(range(ORDINARY // 2, ORDINARY))
+    if way == "snapshot":
+        agent.start()
+    check(scene, agent, ORDINARY + 2)
+
+    docs.update_many({"kind": {"$gt": 0}}, {"$set": {"text": "changed"}})
+    docs.update_one({"_id": "ordinary 0"}, {"$set": {"text": "changed"}})
+
+    def changed():
+        records = scene.reader.by_id("docs__v1__double").values()
+        return sum(record.document == "changed" for record in records) == 3
+
+    wait_until(changed, 60, "three changed texts")
+    docs.replace_one({"_id": "large 16"}, {"text": "replaced", "unused": b"y" * (15 * MIB)})
+    docs.delete_one({"_id": "large 15"})
+    check(scene, agent, ORDINARY + 1)
+    docs.delete_one({"_id": "large 16"})
+    check(scene, agent, ORDINARY)
+    assert scene.wait_until_equal(agent).documents == ORDINARY
+    assert agent.stop() == 0
+
+
+def test_a_name_with_a_nul_ends_there_and_what_follows_is_refused_by_the_server(scene):
+    """A name in BSON ends at its NUL: no document can hold one with more behind it."""
+    raw = document(text(b"_id", b"nul"), text(b"a\0b", b"1"))
+    with pytest.raises(PyMongoError):
+        Writer(scene).insert("nul", raw)
+    assert scene.database.docs.count_documents({}) == 0

@@ -229,6 +229,26 @@ static void a_hundred_thousand_names_are_read_in_a_moment(void **state)
     bson_destroy(&doc);
 }
 
+static void names_that_are_not_utf8_and_values_with_a_nul_are_mended_not_cut(void **state)
+{
+    (void)state;
+    CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
+    struct shape_options options = plain_options();
+    CLEANUP(shape_freep) struct shape *shape = shape_of(&options);
+    bson_t doc = BSON_INITIALIZER, meta;
+    struct field *fields;
+    size_t count;
+    bson_append_document_begin(&doc, "meta", -1, &meta);
+    bson_append_utf8(&meta, "a\xff", -1, "before\0behind", 13);
+    bson_append_document_end(&doc, &meta);
+    shape_read_metadata(shape, &doc, arena, &fields, &count);
+    assert_int_equal(count, 1);
+    assert_string_equal(fields[0].name, "a\xef\xbf\xbd");
+    assert_string_equal(fields[0].value.as.string, "before\xef\xbf\xbd"
+                                                   "behind");
+    bson_destroy(&doc);
+}
+
 /* --- source id and projection --- */
 
 static void assert_source_id(const char *id_field, const char *json, const char *expected)
@@ -423,6 +443,7 @@ int main(void)
         cmocka_unit_test(the_rest_is_scalars_under_names_that_are_free),
         cmocka_unit_test(a_mapped_name_goes_before_the_rest),
         cmocka_unit_test(a_hundred_thousand_names_are_read_in_a_moment),
+        cmocka_unit_test(names_that_are_not_utf8_and_values_with_a_nul_are_mended_not_cut),
         cmocka_unit_test(the_source_id_is_the_id_field),
         cmocka_unit_test(a_source_id_that_is_too_long_is_refused),
         cmocka_unit_test(a_shape_keeps_only_what_the_family_uses),

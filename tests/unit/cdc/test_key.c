@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cdc/key.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/attr.h"
@@ -236,6 +237,86 @@ static void a_key_longer_than_its_buffer_overflows_and_is_not_cut(void **state)
     bson_destroy(doc);
 }
 
+/* {"_id": {"d": {"d": ... {LAST: 1}}}} */
+static bson_t *nested_id(int levels, const char *last)
+{
+    bson_t *inner = BCON_NEW(last, BCON_INT32(1));
+    for (int i = 0; i < levels; i++) {
+        bson_t *outer = bson_new();
+        bson_append_document(outer, i + 1 < levels ? "d" : "_id", -1, inner);
+        bson_destroy(inner);
+        inner = outer;
+    }
+    return inner;
+}
+
+static void ids_that_are_nested_too_deeply_for_json_keep_apart_and_read_back(void **state)
+{
+    (void)state;
+    static const int depths[] = {80, 90, 91, 92, 100, 150, 180};
+    CLEANUP(buf_fini) struct buf one = BUF_INIT(100000);
+    CLEANUP(buf_fini) struct buf two = BUF_INIT(100000);
+    for (size_t i = 0; i < ARRAY_LEN(depths); i++) {
+        bson_t *d = nested_id(depths[i], "d"), *e = nested_id(depths[i], "e");
+        key_of(d, &one);
+        key_of(e, &two);
+        assert_string_not_equal(buf_str(&one), buf_str(&two));
+        bson_t *decoded = key_decode(one.data, one.size);
+        assert_non_null(decoded);
+        key_of(decoded, &two);
+        assert_string_equal(buf_str(&one), buf_str(&two));
+        bson_destroy(decoded);
+        bson_destroy(d);
+        bson_destroy(e);
+    }
+}
+
+static void source_id_of_string(const char *text, int size, struct buf *out)
+{
+    bson_t doc = BSON_INITIALIZER;
+    bson_iter_t iter;
+    bson_append_utf8(&doc, "_id", 3, text, size);
+    assert_true(bson_iter_init_find(&iter, &doc, "_id"));
+    key_source_id(&iter, out);
+    bson_destroy(&doc);
+}
+
+static void source_ids_of_strings_that_are_not_utf8_keep_apart(void **state)
+{
+    (void)state;
+    CLEANUP(buf_fini) struct buf one = BUF_INIT(1000);
+    CLEANUP(buf_fini) struct buf two = BUF_INIT(1000);
+    source_id_of_string("caf\xe9", 4, &one);
+    source_id_of_string("caf\xe8", 4, &two);
+    assert_string_not_equal(buf_str(&one), buf_str(&two));
+    assert_true(strncmp(buf_str(&one), "{\"$bson\":\"", 10) == 0);
+}
+
+static void what_stands_in_for_a_large_key_names_one_value_and_is_not_decoded(void **state)
+{
+    (void)state;
+    struct buf keys[2] = {BUF_INIT(1000), BUF_INIT(1000)};
+    char *text = malloc(100000);
+    memset(text, 'L', 100000);
+    for (size_t i = 0; i < 2; i++) {
+        bson_t doc = BSON_INITIALIZER;
+        bson_iter_t iter;
+        text[99999] = i == 0 ? 'L' : '"';
+        bson_append_utf8(&doc, "_id", 3, text, 100000);
+        assert_true(bson_iter_init_find(&iter, &doc, "_id"));
+        key_stand_in(&iter, &keys[i]);
+        assert_false(keys[i].overflow);
+        assert_true(key_is_stand_in(keys[i].data, keys[i].size));
+        assert_null(key_decode(keys[i].data, keys[i].size));
+        bson_destroy(&doc);
+    }
+    assert_string_not_equal(buf_str(&keys[0]), buf_str(&keys[1]));
+    assert_non_null(strstr(buf_str(&keys[0]), "\"begins\":\"\\\"LLL"));
+    buf_fini(&keys[0]);
+    buf_fini(&keys[1]);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +331,9 @@ int main(void)
         cmocka_unit_test(what_is_no_key_is_not_decoded),
         cmocka_unit_test(source_ids_of_strings_and_object_ids_are_plain),
         cmocka_unit_test(strings_that_could_be_taken_for_another_value_are_quoted),
+        cmocka_unit_test(ids_that_are_nested_too_deeply_for_json_keep_apart_and_read_back),
+        cmocka_unit_test(source_ids_of_strings_that_are_not_utf8_keep_apart),
+        cmocka_unit_test(what_stands_in_for_a_large_key_names_one_value_and_is_not_decoded),
         cmocka_unit_test(a_key_longer_than_its_buffer_overflows_and_is_not_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
