@@ -70,6 +70,8 @@ bool kafka_conf_new(const struct kafka_log *log, const struct kafka_setting *def
 bool kafka_client_new(rd_kafka_type_t type, rd_kafka_conf_t **conf, rd_kafka_t **out,
                       struct err *err) MUST_USE;
 
+/* Partitions 0 to count - 1 of a topic; to be destroyed. */
+rd_kafka_topic_partition_list_t *kafka_list(const char *topic, int count);
 /* Runs destroy(client) and waits for it, for a while: rd_kafka_destroy() has no deadline and was seen not
  * to return. A client that does not end is left to a thread of its own. */
 void kafka_finish(void (*destroy)(void *client), void *client);

@@ -99,7 +99,7 @@ bool kafka_admin_await(struct kafka_call *call, const char *what, struct err *er
     return true;
 }
 
-static rd_kafka_topic_partition_list_t *kafka_list(const char *topic, int count)
+rd_kafka_topic_partition_list_t *kafka_list(const char *topic, int count)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
     for (int p = 0; p < count; p++)

@@ -77,9 +77,7 @@ bool kafka_committed(struct kafka_log *log, const char *topic, const char *group
     if (!client)
         return false;
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
-    for (int p = 0; p < count; p++)
-        rd_kafka_topic_partition_list_add(list, topic, p);
+    rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
     rd_kafka_resp_err_t code = rd_kafka_committed(client, list, TIMEOUT_MS);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         kafka_err(err, code, "committed offsets");
@@ -116,9 +114,9 @@ bool kafka_seed(struct worklog *base, const char *topic, const char *group, cons
     if (!client)
         return false;
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
+    rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
     for (int p = 0; p < count; p++)
-        rd_kafka_topic_partition_list_add(list, topic, p)->offset = offsets[p];
+        list->elems[p].offset = offsets[p];
     rd_kafka_resp_err_t code;
     CLEANUP(rd_kafka_event_destroyp)
     rd_kafka_event_t *event = kafka_commit_within(client, list, &code);
