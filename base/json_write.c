@@ -24,38 +24,53 @@ static void put_escaped(struct buf *out, unsigned char c)
         buf_printf(out, "\\u%04x", c);
 }
 
-#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+/* Sixteen bytes that are compared at once; the compilers' own form of vector instructions. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
-/* Not 0 exactly when one of the eight bytes is a control character, a quote or a backslash. A byte
- * below n borrows from the highest bit, which it has not got itself. */
-static uint64_t specials_of(uint64_t word)
+#define EACH(byte)                                                                                 \
+    (bytes16)                                                                                      \
+    {                                                                                              \
+        byte, byte, byte, byte, byte, byte, byte, byte, byte, byte, byte, byte, byte, byte, byte,  \
+            byte                                                                                   \
+    }
+
+/* True when one of the bytes is a control character, a quote or a backslash; else they are added to
+ * those seen. */
+static bool has_special(const char *text, bytes16 *seen)
 {
-    uint64_t quote = word ^ EACH_BYTE('"');
-    uint64_t backslash = word ^ EACH_BYTE('\\');
-    uint64_t below = (word - EACH_BYTE(0x20)) & ~word;
-    below |= (quote - EACH_BYTE(1)) & ~quote;
-    below |= (backslash - EACH_BYTE(1)) & ~backslash;
-    return below & EACH_BYTE(0x80);
+    bytes16 bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    bytes16 special = (bytes16)(bytes < EACH(0x20)) | (bytes16)(bytes == EACH('"')) |
+                      (bytes16)(bytes == EACH('\\'));
+    uint64_t halves[2];
+    memcpy(halves, &special, sizeof halves);
+    if (halves[0] | halves[1])
+        return true;
+    *seen |= bytes;
+    return false;
+}
+
+static bool is_ascii(bytes16 bytes)
+{
+    uint64_t halves[2];
+    memcpy(halves, &bytes, sizeof halves);
+    return ((halves[0] | halves[1]) & UINT64_C(0x8080808080808080)) == 0;
 }
 
 size_t json_plain_length(const char *text, size_t size, bool *foreign)
 {
-    uint64_t seen = 0;
+    bytes16 seen = EACH(0);
     size_t at = 0;
-    for (; size - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, text + at, sizeof word);
-        if (specials_of(word))
-            break;
-        seen |= word;
-    }
+    while (size - at >= sizeof seen && !has_special(text + at, &seen))
+        at += sizeof seen;
+    bool ascii = is_ascii(seen);
     for (; at < size; at++) {
         unsigned char c = (unsigned char)text[at];
         if (c < 0x20 || c == '"' || c == '\\')
             break;
-        seen |= c;
+        ascii = ascii && c < 0x80;
     }
-    *foreign = *foreign || (seen & EACH_BYTE(0x80));
+    *foreign = *foreign || !ascii;
     return at;
 }
 

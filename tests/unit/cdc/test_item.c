@@ -218,6 +218,14 @@ static void invalid_utf8_is_refused(void **state)
     assert_refused(text);
     assert_refused(name);
     assert_refused(symbol);
+    for (size_t at = 0; at < 40; at++) {
+        char long_text[41];
+        memset(long_text, 'x', sizeof long_text);
+        long_text[at] = '\xff';
+        long_text[40] = '\0';
+        CLEANUP(bson_destroyp) bson_t *doc = BCON_NEW("a", BCON_UTF8(long_text));
+        assert_refused(doc);
+    }
 }
 
 static void damaged_bson_is_refused(void **state)
