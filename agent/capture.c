@@ -101,7 +101,7 @@ static bool stream_round(struct capture *capture, struct err *err)
 static bool lead_rounds(struct capture *capture, struct err *err)
 {
     while (!capture_stopping(capture)) {
-        if (!capture_begin_wanted(capture, err) || !capture_check_topics(capture, err))
+        if (!capture_begin_wanted(capture, err))
             return false;
         bool ok = capture_snapshot_due(capture) ? snapshot_round(capture, err)
                                                 : stream_round(capture, err);

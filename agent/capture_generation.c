@@ -352,12 +352,16 @@ static bool check_topic(struct capture *capture, const struct feed *feed, struct
     return !reason || err_set(err, ERR_RETRY, ERR_STATE, 0, "topic %s: %s", feed->topic, reason);
 }
 
-/* Also a topic to which nothing is appended may be deleted, or be given partitions. */
+/* Also a topic to which nothing is appended may be deleted, or be given partitions. While the oldest
+ * record is soon delivered all are there; while it is not, its topic may be gone, and it would wait for
+ * ever, whatever the others do. */
 bool capture_check_topics(struct capture *capture, struct err *err)
 {
-    if (clock_mono_ms() - capture->topics_checked_ms < CHECK_TOPICS_MS ||
-        ring_records(capture->ring) > 0)
-        return true; /* records that are on their way say by themselves what is wrong */
+    int64_t now_ms = clock_mono_ms();
+    bool gets_on =
+        ring_records(capture->ring) > 0 && now_ms - capture->advanced_ms < CHECK_TOPICS_MS;
+    if (gets_on || now_ms - capture->topics_checked_ms < CHECK_TOPICS_MS)
+        return true;
     capture->topics_checked_ms = clock_mono_ms();
     for (size_t i = 0; i < capture->feed_count; i++) {
         struct checkpoint_family *state = capture_state(capture, &capture->feeds[i]);
