@@ -197,16 +197,16 @@ class CaptureScene:
         lost = self.writes.differences()
         assert not lost, lost[:5]
         print(
-            f"{len(self.samples.samples)} looks at the checkpoint; writes {dict(self.writes.counts)},"
-            f" {self.writes.unknown} of unknown outcome"
+            f"{len(self.samples.samples)} looks at the checkpoint; {self.writes.unknown} writes of"
+            f" unknown outcome among {dict(self.writes.counts)}"
         )
         return reports
 
     def wait_until_applied(self, family: str, deadline_s: float = 90) -> None:
-        """Until the ledger of the family's version has the documents of the source and no others."""
+        """Until the ledger of the family's version has the documents of the source, no others."""
         version = self.state.families.find_one({"_id": f"{self.name}/{family}"})["versions"][0]
         ledger = self.state[f"{self.name}.ledger.{version['build_id']}"]
-        source = {topic.key_of(document["_id"]).decode() for document in self.database[family].find()}
+        source = {topic.key_of(one["_id"]).decode() for one in self.database[family].find()}
         last: object = None
 
         def applied() -> bool:

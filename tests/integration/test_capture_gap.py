@@ -69,12 +69,21 @@ def rename_away(capture) -> None:
     capture.database[FIRST].rename("elsewhere")
 
 
-@pytest.mark.parametrize("lose", [drop, rename_away], ids=["dropped", "renamed away"])
-def test_a_source_that_is_gone_stands_until_a_person_says_resume(lose, capture1, streaming):
-    lose(capture1)
+def drop_and_rename_onto(capture) -> None:
+    capture.database[FIRST].aggregate([{"$match": {"group": {"$gt": 5}}}, {"$out": "other"}])
+    capture.database[FIRST].drop()
+    capture.database.other.rename(FIRST)
+
+
+GONE = {"dropped": drop, "renamed away": rename_away, "dropped and replaced": drop_and_rename_onto}
+
+
+@pytest.mark.parametrize("how", GONE)
+def test_a_source_that_is_gone_stands_until_a_person_says_resume(how, capture1, streaming):
+    GONE[how](capture1)
     state = capture1.wait_for_state(FIRST, state="source_dropped")
     assert state["gen"] == 1 and state["reason"]
-    capture1.writes.model[FIRST] = {}
+    capture1.writes.adopt(FIRST)
     capture1.writes.steps(50)  # some of them make the collection anew: nobody is to take it up
     state = capture1.family_state(SECOND)
     assert (state["gen"], state["state"]) == (1, "streaming")
@@ -109,17 +118,14 @@ def test_a_source_that_is_replaced_is_read_again_by_itself(how, capture1, stream
     assert capture1.family_state(SECOND)["gen"] == 1
 
 
-def test_a_collection_that_is_renamed_to_the_free_name_of_a_source_is_read_by_itself(
-    capture1, streaming
-):
-    """A source that stands does not go on by that; one that was resumed while empty does."""
-    stages = [{"$match": {"group": {"$gt": 5}}}, {"$set": {"body": "moved"}}, {"$out": "other"}]
-    capture1.database[FIRST].aggregate(stages)
-    capture1.database[FIRST].drop()
-    capture1.wait_for_state(FIRST, state="source_dropped")
-    assert streaming.command("resume", FIRST).code == 0
-    capture1.wait_for_state(FIRST, DEADLINE_S, gen=2, state="streaming")
+def test_a_collection_that_takes_the_free_name_of_a_source_is_read_by_itself(capture1):
+    capture1.writes.steps(300)
+    capture1.database[FIRST].rename("other")
+    agent = capture1.agent().start()
+    capture1.wait_until_streaming()
     capture1.database.other.rename(FIRST)
-    capture1.wait_for_state(FIRST, DEADLINE_S, gen=3, state="streaming")
-    capture1.writes.adopt(FIRST)
+    capture1.wait_for_state(FIRST, DEADLINE_S, gen=2, state="streaming")
+    capture1.writes.steps(20)
     capture1.recovered("source replaced ($out, rename): it is read again", DEADLINE_S)
+    capture1.check()
+    assert agent.stop() == 0

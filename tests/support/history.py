@@ -275,7 +275,7 @@ def _check_event(one: Follower, event: Event, sample: Sample) -> Iterator[str]:
     partition, offset = place
     end = sample.ends[one.family].get(partition, 0)
     if offset >= end:
-        yield f"{what} stands at {partition}:{offset}; the token had passed it when {end} was the end"
+        yield f"{what} is at {partition}:{offset}; the token had passed it when {end} was the end"
 
 
 def check_invented(one: Follower) -> Iterator[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A seeded stream of writes of all kinds to documents with all kinds of `_id`, and what stands then.
+"""Seeded writes of all kinds to documents with all kinds of `_id`, and what stands after them.
 
 Goes on through elections: writes wait for a majority and are retried by the driver; where the
 outcome stays unknown, the documents are read back.

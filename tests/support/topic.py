@@ -94,6 +94,7 @@ class Replay:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,  # questions wait behind it on the connection
                 "reconnect.backoff.max.ms": 500,
                 "topic.metadata.refresh.interval.ms": 5000,
             }
@@ -109,8 +110,8 @@ class Replay:
         self._consumer.close()
 
     def last(self, key: bytes) -> Record | None:
-        """The last state of a key. Where the number of partitions was changed, it stands in several:
-        then the last word is that of the newest generation."""
+        """The last state of a key. Where the number of partitions was changed, it stands in several
+        of them: then the last word is that of the newest generation."""
         states = self._last.get(key)
         return max(states.values(), key=lambda record: record.gen) if states else None
 
