@@ -69,13 +69,7 @@ def rename_away(capture) -> None:
     capture.database[FIRST].rename("elsewhere")
 
 
-def drop_and_rename_onto(capture) -> None:
-    capture.database[FIRST].aggregate([{"$match": {"group": {"$gt": 5}}}, {"$out": "other"}])
-    capture.database[FIRST].drop()
-    capture.database.other.rename(FIRST)
-
-
-GONE = {"dropped": drop, "renamed away": rename_away, "dropped and replaced": drop_and_rename_onto}
+GONE = {"dropped": drop, "renamed away": rename_away}
 
 
 @pytest.mark.parametrize("how", GONE)
@@ -105,7 +99,17 @@ def rename_onto(capture) -> None:
     capture.database.other.rename(FIRST, dropTarget=True)
 
 
-REPLACED = {"$out": out, "rename onto it with dropTarget": rename_onto}
+def drop_and_rename_onto(capture) -> None:
+    capture.database[FIRST].aggregate([{"$match": {"group": {"$gt": 5}}}, {"$out": "other"}])
+    capture.database[FIRST].drop()
+    capture.database.other.rename(FIRST)
+
+
+REPLACED = {
+    "$out": out,
+    "rename onto it with dropTarget": rename_onto,
+    "drop, then rename onto it": drop_and_rename_onto,
+}
 
 
 @pytest.mark.parametrize("how", REPLACED)
