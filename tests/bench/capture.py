@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Capture against a bare loop of libmongoc aggregate/getMore and librdkafka, on the same events.
 
-    scripts/bench capture [--events 300000] [--pairs 5]
+    scripts/bench capture [--events 300000] [--pairs 5] [--filtered]
 
-Both are timed from the start of the process until every record is in its topic.
+Both are timed from the start of the process until every record is in its topic. With --filtered the bare
+loop's stream is filtered by collection at the server, as the agent's always is.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ def run_ours(agent: Agent, mongo, checkpoint: dict, topics: common.Topics, count
     return result
 
 
-def run_bare(mongo: str, brokers: str, token: str, topics: common.Topics, count: int):
+def run_bare(scope: str, mongo: str, brokers: str, token: str, topics: common.Topics, count: int):
     process = None
 
     def start() -> int:
         nonlocal process
         process = common.begin_bare(
-            common.bare("bare_capture"), mongo, "bench", token, brokers, "bare",
+            common.bare("bare_capture"), mongo, scope, token, brokers, "bare",
             str(common.PARTITIONS), str(count),
         )
         return process.pid
@@ -45,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--filtered", action="store_true")
     options = parser.parse_args()
     with servers.mongodb() as mongod, servers.kafka() as kafka:
         mongo = pymongo.MongoClient(mongod.address)
@@ -66,7 +68,10 @@ def main() -> None:
         ours, theirs = [], []
         for pair in range(options.pairs):
             our_s, our = run_ours(agent, mongo, checkpoint, topics, options.events)
-            bare_s, bare = run_bare(mongod.address, kafka.address, token, topics, options.events)
+            bare_s, bare = run_bare(
+                "bench=events" if options.filtered else "bench",
+                mongod.address, kafka.address, token, topics, options.events,
+            )
             ours.append(our_s)
             theirs.append(bare_s)
             print(
