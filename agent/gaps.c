@@ -23,10 +23,11 @@ bool gap_is_none(const struct worklog_position *position)
 
 bool gap_is_mendable(const struct gap_view *view)
 {
-    /* an offset beyond the end: the log is another, and what it has lost is not known here */
-    return view->position.committed <= view->position.high && view->gen > view->swept_gen &&
-           view->start >= 0 && view->start >= view->position.low &&
-           view->start <= view->position.high;
+    /* begun in this generation, and now beyond the end: the log is another, and what it has lost of this
+     * generation is in no ledger */
+    bool lost = view->seeded_gen >= view->gen && view->position.committed > view->position.high;
+    return !lost && view->gen > view->swept_gen && view->start >= 0 &&
+           view->start >= view->position.low && view->start <= view->position.high;
 }
 
 void gap_describe(int partition, const struct worklog_position *position, char *out, size_t size)
@@ -104,6 +105,7 @@ bool gaps_find(struct steward *steward, struct version *version, const struct fe
     for (int p = 0; knows && p < view->partitions; p++) {
         struct gap_view at = {.gen = view->gen,
                               .swept_gen = version->swept_gen,
+                              .seeded_gen = version->seeded_gen,
                               .start = view->start_offsets[p],
                               .position = view->positions[p]};
         if (gap_is_none(&at.position))

@@ -13,7 +13,8 @@
 struct gap_view {
     int64_t gen;       /* of the checkpoint */
     int64_t swept_gen; /* of the version */
-    int64_t start;     /* offset of the partition where the generation begins; -1: it has none */
+    int64_t seeded_gen;
+    int64_t start; /* offset of the partition where the generation begins; -1: it has none */
     struct worklog_position position;
 };
 

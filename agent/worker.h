@@ -23,7 +23,8 @@ struct worker {
     bool stands;            /* the lane's reason is this worker's */
     struct feed_view *feed; /* while a partition stands; looked at feed_ms */
     int64_t feed_ms;
-    int64_t swept_gen;     /* of the version, as of feed_ms */
+    int64_t swept_gen; /* of the version, as of feed_ms */
+    int64_t seeded_gen;
     int64_t asked_gen;     /* a generation above this one was asked for */
     char gap[160];         /* why a partition stands; "": none does */
     int64_t send_until_ms; /* monotonic: writes under an intent may begin until then */

@@ -32,10 +32,12 @@ static bool load_swept(struct worker *worker, struct err *err)
     if (!registry_load(lane->agent->docs, lane->agent->config->name, lane->family->name, &registry,
                        err))
         return false;
-    worker->swept_gen = 0;
+    worker->swept_gen = worker->seeded_gen = 0;
     for (size_t i = 0; i < registry.version_count; i++) {
-        if (strcmp(registry.versions[i].build_id, lane->build_id) == 0)
-            worker->swept_gen = registry.versions[i].swept_gen;
+        if (strcmp(registry.versions[i].build_id, lane->build_id) != 0)
+            continue;
+        worker->swept_gen = registry.versions[i].swept_gen;
+        worker->seeded_gen = registry.versions[i].seeded_gen;
     }
     registry_fini(&registry);
     return true;
@@ -111,7 +113,10 @@ bool worker_mend_gap(struct worker *worker, const struct worklog_gap *gap, struc
         return false;
     const struct feed_view *feed = worker->feed;
     int p = gap->partition;
-    struct gap_view view = {.gen = feed->gen, .swept_gen = worker->swept_gen, .start = -1};
+    struct gap_view view = {.gen = feed->gen,
+                            .swept_gen = worker->swept_gen,
+                            .seeded_gen = worker->seeded_gen,
+                            .start = -1};
     if (feed->has_positions && feed->start_offsets && p < feed->partitions) {
         view.start = feed->start_offsets[p];
         view.position = feed->positions[p];

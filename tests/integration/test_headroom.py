@@ -31,7 +31,7 @@ def writes(scene):
             number = 0
             while not stop.wait(0.05):
                 number += 1
-                source.insert_one({"text": f"written {number}", "filler": "x" * 20000})
+                source.insert_one({"text": f"written {number}", "filler": "x" * 2000})
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()

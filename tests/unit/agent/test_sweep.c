@@ -55,6 +55,12 @@ static void only_a_generation_that_is_not_swept_yet_and_still_there_is_read_agai
     struct gap_view view = {
         .gen = 3, .swept_gen = 2, .start = 20, .position = {.low = 20, .high = 40}};
     assert_true(gap_is_mendable(&view));
+    view.position.committed = 41; /* of an older generation: nothing of this one is lost */
+    assert_true(gap_is_mendable(&view));
+    view.seeded_gen = 3; /* begun in this one, of which the log has lost records */
+    assert_false(gap_is_mendable(&view));
+    view.position.committed = 0;
+    assert_true(gap_is_mendable(&view));
     view.swept_gen = 3; /* deletes since may be lost: the generation would not bring them */
     assert_false(gap_is_mendable(&view));
     view.swept_gen = 2;
