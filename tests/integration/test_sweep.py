@@ -45,7 +45,9 @@ def lose_history_with(scene, agent, mongo, change) -> None:
 
 def wait_until_stopped(agent, gen: int) -> dict:
     def is_stopped(version: dict) -> bool:
-        return version["generation"] == gen and version["sweep"]["state"] == "stopped"
+        sweep = version["sweep"]  # its numbers are noted a moment after its state
+        stopped = sweep["state"] == "stopped" and sweep["candidates"] > 0
+        return version["generation"] == gen and stopped
 
     return agent.wait_for_version("docs", is_stopped, 60, what="the sweep to stop")
 
