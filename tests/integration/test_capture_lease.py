@@ -56,7 +56,8 @@ def test_a_leader_that_wakes_up_late_changes_nothing_any_more(capture, chroma):
             assert leader_of(capture, agents) == (other, leader)
             capture.recovered("SIGCONT of the old leader", DEADLINE_S)
     reports = capture.check(falls=True)
-    print(f"{sum(report.falls for report in reports.values())} records older than one before them, by an old leader or read again")
+    falls = sum(report.falls for report in reports.values())
+    print(f"{falls} records older than one before them: an old leader's, or read again")
     assert all(capture.family_state(family)["gen"] == 1 for family in FAMILIES)
     for agent in agents:
         assert agent.stop() == 0

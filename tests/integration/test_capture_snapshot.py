@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(900 if LONG else 200)
 
 ROWS = 200_000 if LONG else 20_000
 KILLS = 5
-A_SECOND = ROWS // 8
+A_SECOND = ROWS // 12
 ODD = 2000  # with all kinds of `_id`
 DEADLINE_S = 120
 FIRST = FAMILIES[0]
@@ -43,7 +43,7 @@ def test_a_snapshot_that_is_killed_goes_on_where_it_was(parallelism, capture1):
     read = 0
     for number in range(1, KILLS + 1):
         agent.start()
-        goal = ROWS * number // (KILLS + 1)
+        goal = ROWS * number // (KILLS + 2)
         wait_until(
             lambda g=goal: rows_of(capture1.family_state(FIRST)) >= g,
             DEADLINE_S,
