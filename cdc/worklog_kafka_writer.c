@@ -150,13 +150,20 @@ static void *kafka_borrow(const void *pointer)
     return both.plain;
 }
 
-static rd_kafka_vu_t kafka_header(const char *name, const char *value, size_t size)
+/* Not RD_KAFKA_VTYPE_HEADER: of those librdkafka frees the headers twice when the topic or the partition
+ * is gone (librdkafka issue 4627). What is made here stays ours when producing fails. */
+static rd_kafka_headers_t *kafka_headers(const struct record *record)
 {
-    rd_kafka_vu_t header = {.vtype = RD_KAFKA_VTYPE_HEADER};
-    header.u.header.name = name;
-    header.u.header.val = value;
-    header.u.header.size = (ssize_t)size;
-    return header;
+    char gen[24], time[24];
+    int gen_size = snprintf(gen, sizeof(gen), "%" PRId64, record->gen);
+    int time_size = snprintf(time, sizeof(time), "%" PRId64, record->time_ms);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(4);
+    rd_kafka_header_add(headers, "gen", -1, gen, gen_size);
+    rd_kafka_header_add(headers, "ver", -1, record->ver, -1);
+    rd_kafka_header_add(headers, "op", -1, item_op_name(record->op), -1);
+    if (record->time_ms)
+        rd_kafka_header_add(headers, "time", -1, time, time_size);
+    return headers;
 }
 
 static rd_kafka_vu_t kafka_bytes(rd_kafka_vtype_t type, const char *data, size_t size)
@@ -172,26 +179,20 @@ static rd_kafka_vu_t kafka_bytes(rd_kafka_vtype_t type, const char *data, size_t
 static rd_kafka_error_t *kafka_produce(struct kafka_writer *writer, rd_kafka_topic_t *topic,
                                        int partition, const struct record *record, uint64_t ticket)
 {
-    char gen[24];
-    char time[24];
-    const char *op = item_op_name(record->op);
-    int gen_size = snprintf(gen, sizeof(gen), "%" PRId64, record->gen);
-    int time_size = snprintf(time, sizeof(time), "%" PRId64, record->time_ms);
-    rd_kafka_vu_t fields[10] = {
+    rd_kafka_headers_t *headers = kafka_headers(record);
+    const rd_kafka_vu_t fields[] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic},
         {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
         {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
         {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(uintptr_t)ticket},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
         kafka_bytes(RD_KAFKA_VTYPE_KEY, record->key, record->key_size),
         kafka_bytes(RD_KAFKA_VTYPE_VALUE, record->value, record->value ? record->value_size : 0),
-        kafka_header("gen", gen, (size_t)gen_size),
-        kafka_header("ver", record->ver, strlen(record->ver)),
-        kafka_header("op", op, strlen(op)),
     };
-    size_t count = 9;
-    if (record->time_ms)
-        fields[count++] = kafka_header("time", time, (size_t)time_size);
-    return rd_kafka_produceva(writer->client, fields, count);
+    rd_kafka_error_t *error = rd_kafka_produceva(writer->client, fields, ARRAY_LEN(fields));
+    if (error)
+        rd_kafka_headers_destroy(headers);
+    return error;
 }
 
 /* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */

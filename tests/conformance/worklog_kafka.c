@@ -301,6 +301,24 @@ static void a_record_that_the_broker_refuses_is_reported_with_its_reason(void **
     assert_int_equal(f->failures[2], 0);
 }
 
+/* Headers that were freed twice: seen as an abort a while later, and at once by valgrind. */
+static void a_partition_that_is_not_there_is_an_error_and_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    struct record record = record_of("k", "v");
+    record.time_ms = 1;
+    append(f, 0, &record, 1); /* the topic is known from here on */
+    OK(f, worklog_flush(f->writer, PATIENCE_MS, &f->err));
+    for (int i = 0; i < 1000; i++) {
+        enum worklog_append outcome;
+        assert_false(worklog_append(f->writer, f->topic, 99, &record, 0, &outcome, &f->err));
+        assert_int_equal(f->err.action, ERR_RETRY);
+    }
+    append(f, 0, &record, 2);
+    OK(f, worklog_flush(f->writer, PATIENCE_MS, &f->err));
+    assert_int_equal(f->failures[2], 0);
+}
+
 static bool opens_with(const char *name, const char *value, struct err *err)
 {
     const struct worklog_property property = {name, value};
@@ -459,6 +477,7 @@ int main(void)
         TEST(a_topic_that_was_made_beforehand_is_checked),
         cmocka_unit_test(a_full_queue_refuses_and_then_takes),
         TEST(a_record_that_the_broker_refuses_is_reported_with_its_reason),
+        TEST(a_partition_that_is_not_there_is_an_error_and_nothing_else),
         cmocka_unit_test(properties_are_checked_at_once),
         cmocka_unit_test(a_broker_that_cannot_be_reached_is_an_error_in_time),
         TEST(a_namesake_makes_the_older_reader_fatal),
