@@ -163,10 +163,15 @@ static void write_versions(const struct picture *picture, struct buf *out)
     cmd_table_write(table, &picture->screen, out);
 }
 
-static int64_t seconds_of(const cJSON *object, const char *name)
+/* Part of the oplog's window that lies before the durable token. */
+static void put_headroom(struct cmd_table *table, const struct picture *picture,
+                         const cJSON *source)
 {
-    int64_t seconds = int_of(object, name);
-    return seconds < 0 ? -1 : seconds * 1000;
+    int64_t left = int_of(source, "headroom_s"), window = int_of(source, "oplog_window_s");
+    char text[32] = "-";
+    if (left >= 0 && window > 0 && !picture->steady)
+        snprintf(text, sizeof text, "%" PRId64 "%%", left < window ? left * 100 / window : 100);
+    cmd_table_put_right(table, text, TONE_PLAIN);
 }
 
 static void put_snapshot(struct cmd_table *table, const cJSON *snapshot)
@@ -194,7 +199,7 @@ static void put_source(struct cmd_table *table, const struct picture *picture, c
     cmd_table_put(table, text_of(family, "state"), tone_of(text_of(family, "state")));
     put_int(table, int_of(source, "documents"));
     put_span(table, picture, int_of(source, "lag_ms"));
-    put_span(table, picture, seconds_of(source, "headroom_s"));
+    put_headroom(table, picture, source);
     put_snapshot(table, snapshot);
     if (*leader)
         snprintf(text, sizeof text, "%s (term %" PRId64 ")", leader, int_of(source, "term"));
