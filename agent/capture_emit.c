@@ -213,7 +213,7 @@ bool capture_append(struct capture *capture, const struct feed *feed, struct rec
         if (outcome == APPEND_TOO_LARGE) {
             record->op = ITEM_REREAD;
             record->value = REREAD_VALUE;
-            record->value_size = sizeof REREAD_VALUE - 1;
+            record->value_size = REREAD_VALUE_SIZE;
             continue;
         }
         if (capture_stopping(capture))

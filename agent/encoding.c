@@ -61,7 +61,7 @@ void encoding_put(const struct encoding *encoding, struct record *record)
     record->key_size = encoding->key.size;
     record->op = encoding->op;
     record->value = encoding->op == ITEM_REREAD ? REREAD_VALUE : NULL;
-    record->value_size = encoding->op == ITEM_REREAD ? sizeof REREAD_VALUE - 1 : 0;
+    record->value_size = encoding->op == ITEM_REREAD ? REREAD_VALUE_SIZE : 0;
     if (encoding->op == ITEM_UPSERT) {
         record->value = encoding->value.data;
         record->value_size = encoding->value.size;

@@ -30,5 +30,3 @@ bool encoding_make(struct encoding *encoding, const struct encoding_input *input
     MUST_USE;
 /* The record's key, value and op; the rest stays as it is. Valid until the next encoding_make(). */
 void encoding_put(const struct encoding *encoding, struct record *record);
-/* The value of a re-read. */
-#define REREAD_VALUE "{}"

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 #define LOOK_MS 100
 
 struct gate {
@@ -20,11 +22,7 @@ struct gate *gate_new(size_t width)
 {
     struct gate *gate = calloc(1, sizeof *gate);
     pthread_mutex_init(&gate->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&gate->room, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&gate->room);
     gate->width = width;
     return gate;
 }

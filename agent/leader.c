@@ -56,11 +56,7 @@ bool leader_try(struct docstore *docs, const char *id, const char *holder, struc
     leader->lease = lease;
     leader->id = strdup(id);
     pthread_mutex_init(&leader->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&leader->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&leader->wake);
     pthread_create(&leader->thread, NULL, keep, leader);
     log_info("lease.taken", LOG_STR("lease", id), LOG_INT("term", lease_term(lease)));
     *out = leader;

@@ -74,12 +74,8 @@ static void reader_free(struct reader *reader)
 struct reader_team *reader_team_new(void)
 {
     struct reader_team *team = calloc(1, sizeof *team);
-    pthread_condattr_t attributes;
     pthread_mutex_init(&team->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&team->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&team->changed);
     team->tail = &team->first;
     return team;
 }

@@ -181,8 +181,8 @@ static bool append(struct sweep *sweep, const char *topic, const struct feed_vie
 {
     struct record record = {.key = key,
                             .key_size = strlen(key),
-                            .value = "{}",
-                            .value_size = 2,
+                            .value = REREAD_VALUE,
+                            .value_size = REREAD_VALUE_SIZE,
                             .op = ITEM_REREAD,
                             .gen = view->gen,
                             .ver = view->t0};

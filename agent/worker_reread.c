@@ -39,8 +39,8 @@ static bool append(struct worker *worker, const struct task *task, struct err *e
     bool stale = task->step == TASK_STALE;
     struct record record = {.key = task->key,
                             .key_size = strlen(task->key),
-                            .value = "{}",
-                            .value_size = 2,
+                            .value = REREAD_VALUE,
+                            .value_size = REREAD_VALUE_SIZE,
                             .op = ITEM_REREAD,
                             .gen = stale ? task->row.gen : applied->gen,
                             .ver = stale ? task->row.ver : applied->ver};

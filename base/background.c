@@ -58,11 +58,7 @@ struct background *background_new(void)
     if (!background)
         abort();
     pthread_mutex_init(&background->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&background->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&background->changed);
     if (pthread_create(&background->thread, NULL, work, background) != 0)
         abort();
     return background;

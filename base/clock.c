@@ -154,3 +154,12 @@ struct timespec clock_deadline(int64_t ms)
     until.tv_nsec = ns % 1000000000;
     return until;
 }
+
+void clock_cond_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}

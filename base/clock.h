@@ -2,6 +2,7 @@
 /* Time, sleep and randomness: the seams through which tests make them stand still. Any thread. */
 #pragma once
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -13,6 +14,8 @@ void clock_sleep_ms(int64_t ms);
 /* `ms` from now by the real monotonic clock: for pthread_cond_timedwait() on a condition that goes by
  * CLOCK_MONOTONIC. */
 struct timespec clock_deadline(int64_t ms);
+/* A condition that goes by it. */
+void clock_cond_init(pthread_cond_t *condition);
 
 /* "2025-08-12T09:30:00.123Z" of a wall time; `out` holds at least 25 bytes. */
 void clock_format(int64_t wall_ms, char out[static 32]);

@@ -32,6 +32,10 @@ struct record {
     int64_t time_ms; /* commit time at the source; 0: unknown */
 };
 
+/* The value of a re-read. */
+#define REREAD_VALUE "{}"
+#define REREAD_VALUE_SIZE (sizeof REREAD_VALUE - 1)
+
 /* Appends the value of an upsert: of what the projection keeps of the document, in the document's
  * order; NULL: all of it. */
 bool item_encode_doc(const bson_t *doc, const struct projection *kept, struct buf *out,

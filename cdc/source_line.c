@@ -78,11 +78,7 @@ static void line_free(void *context)
 static struct source_line *line_new(void)
 {
     struct source_line *line = calloc(1, sizeof *line);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&line->arrived, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&line->arrived);
     pthread_mutex_init(&line->lock, NULL);
     bson_init(&line->command);
     return line;

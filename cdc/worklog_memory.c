@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The work log in this process' memory: its topics and its groups' offsets. */
 #include "cdc/worklog_memory.h"
+#include "base/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -26,28 +27,6 @@ static char *memory_copy(const char *text)
     if (!copy)
         abort();
     return copy;
-}
-
-void memory_cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
-struct timespec memory_deadline(int64_t timeout_ms)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += timeout_ms / 1000;
-    at.tv_nsec += timeout_ms % 1000 * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
 }
 
 bool memory_wait(struct memory_log *log, pthread_cond_t *cond, const struct timespec *deadline)
@@ -78,7 +57,7 @@ static struct memory_topic *memory_topic_add(struct memory_log *log, const char 
     topic->name = memory_copy(name);
     topic->count = log->partitions;
     topic->partitions = memory_alloc((size_t)topic->count, sizeof(*topic->partitions));
-    memory_cond_init(&topic->changed);
+    clock_cond_init(&topic->changed);
     topic->next = log->topics;
     log->topics = topic;
     return topic;

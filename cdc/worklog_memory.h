@@ -91,9 +91,7 @@ struct memory_reader {
     size_t capacity;
 };
 
-/* A condition variable over the monotonic clock, and waiting until `deadline`; false: it is over. */
-void memory_cond_init(pthread_cond_t *cond);
-struct timespec memory_deadline(int64_t timeout_ms);
+/* Waits until `deadline`, of clock_deadline(); false: it is over. */
 bool memory_wait(struct memory_log *log, pthread_cond_t *cond, const struct timespec *deadline);
 
 /* The topic, unless it is missing or removed; then RETRY. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cdc/worklog_memory.h"
 
 /* Each reader of the group is told its share: a run of partitions. */
@@ -171,7 +172,7 @@ bool memory_read(struct worklog_reader *base, size_t max_records, size_t max_siz
 {
     struct memory_reader *reader = (struct memory_reader *)base;
     struct memory_room room = {.records = max_records, .size = max_size ? max_size : 1};
-    struct timespec deadline = memory_deadline(timeout_ms);
+    struct timespec deadline = clock_deadline(timeout_ms);
     pthread_mutex_lock(&reader->log->mutex);
     memory_drop_batch(reader);
     bool done = memory_try_read(reader, room, outcome, err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "cdc/worklog_memory.h"
 
@@ -20,7 +21,7 @@ bool memory_open_writer(struct worklog *base, const struct worklog_writer_option
     writer->log = log;
     writer->delivered = options->delivered;
     writer->context = options->context;
-    memory_cond_init(&writer->reported);
+    clock_cond_init(&writer->reported);
     pthread_mutex_lock(&log->mutex);
     writer->id = ++log->last_writer_id;
     writer->next = log->writers;
@@ -100,7 +101,7 @@ bool memory_poll(struct worklog_writer *base, int64_t timeout_ms, struct err *er
 {
     (void)err;
     struct memory_writer *writer = (struct memory_writer *)base;
-    struct timespec deadline = memory_deadline(timeout_ms);
+    struct timespec deadline = clock_deadline(timeout_ms);
     pthread_mutex_lock(&writer->log->mutex);
     while (writer->report_count == 0 && timeout_ms > 0 &&
            memory_wait(writer->log, &writer->reported, &deadline))
@@ -122,7 +123,7 @@ size_t memory_pending(const struct worklog_writer *base)
 bool memory_flush(struct worklog_writer *base, int64_t timeout_ms, struct err *err)
 {
     struct memory_writer *writer = (struct memory_writer *)base;
-    struct timespec deadline = memory_deadline(timeout_ms);
+    struct timespec deadline = clock_deadline(timeout_ms);
     bool in_time = true;
     pthread_mutex_lock(&writer->log->mutex);
     while (writer->pending > 0 && in_time) {
