@@ -41,7 +41,6 @@ bool capture_open_writer(struct capture *capture, struct err *err)
     }
     capture->is_broken = false;
     ring_clear(capture->ring);
-    capture->advanced_ms = clock_mono_ms();
     struct worklog_writer *writer = NULL;
     bool ok = worklog_open_writer(capture->agent->log, &options, &writer, err);
     set_writer(capture, writer);
@@ -161,10 +160,6 @@ bool capture_tick(struct capture *capture, int64_t wait_ms, struct err *err)
     struct mark mark;
     while (ring_take(capture->ring, &mark))
         apply_mark(capture, &mark);
-    if (ring_head(capture->ring) != capture->head) {
-        capture->head = ring_head(capture->ring);
-        capture->advanced_ms = clock_mono_ms();
-    }
     watch_tick(capture->watch, capture);
     if (!check_lease(capture, err) || !capture_check_topics(capture, err))
         return false;

@@ -337,14 +337,16 @@ bool capture_begin_due(struct capture *capture, const char *t0, struct err *err)
     return !capture->unsaved_generation || capture_save(capture, err);
 }
 
-static bool check_topic(struct capture *capture, const struct feed *feed, struct err *err)
+/* *known: the broker has answered; otherwise nothing is said about the topic. */
+static bool check_topic(struct capture *capture, const struct feed *feed, bool *known,
+                        struct err *err)
 {
     struct checkpoint_family *state = capture_state(capture, feed);
     struct worklog_topic *topic = calloc(1, sizeof *topic);
-    struct err unreachable; /* the broker: nothing is known about the topic */
     const char *reason = NULL;
     bool found = false;
-    if (worklog_look(capture->agent->log, feed->topic, &found, topic, &unreachable))
+    *known = worklog_look(capture->agent->log, feed->topic, &found, topic, NULL);
+    if (*known)
         reason = found ? topic_reason(capture, state, topic) : "the topic is gone";
     if (found && !reason)
         set_offsets(&state->high_offsets, topic->high, state->partitions);
@@ -352,21 +354,18 @@ static bool check_topic(struct capture *capture, const struct feed *feed, struct
     return !reason || err_set(err, ERR_RETRY, ERR_STATE, 0, "topic %s: %s", feed->topic, reason);
 }
 
-/* Also a topic to which nothing is appended may be deleted, or be given partitions. While the oldest
- * record is soon delivered all are there; while it is not, its topic may be gone, and it would wait for
- * ever, whatever the others do. */
+/* Appends do not tell: a topic may be deleted to which nothing is appended, and one that is given more
+ * partitions takes records as before. */
 bool capture_check_topics(struct capture *capture, struct err *err)
 {
-    int64_t now_ms = clock_mono_ms();
-    bool gets_on =
-        ring_records(capture->ring) > 0 && now_ms - capture->advanced_ms < CHECK_TOPICS_MS;
-    if (gets_on || now_ms - capture->topics_checked_ms < CHECK_TOPICS_MS)
+    if (clock_mono_ms() - capture->topics_checked_ms < CHECK_TOPICS_MS)
         return true;
-    capture->topics_checked_ms = clock_mono_ms();
-    for (size_t i = 0; i < capture->feed_count; i++) {
+    bool known = true;
+    for (size_t i = 0; known && i < capture->feed_count; i++) {
         struct checkpoint_family *state = capture_state(capture, &capture->feeds[i]);
-        if (!capture_stands(state) && !check_topic(capture, &capture->feeds[i], err))
+        if (!capture_stands(state) && !check_topic(capture, &capture->feeds[i], &known, err))
             return false;
     }
+    capture->topics_checked_ms = clock_mono_ms();
     return true;
 }

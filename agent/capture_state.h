@@ -70,8 +70,6 @@ struct capture {
     struct watch *watch;
     int64_t saved_ms;
     int64_t topics_checked_ms;
-    uint64_t head;       /* of the ring */
-    int64_t advanced_ms; /* monotonic: when it moved last, or the writer was opened */
     int64_t unsaved_items;
     bool unsaved_token;
     bool unsaved_generation; /* begun, and not yet written down */

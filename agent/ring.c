@@ -70,11 +70,6 @@ size_t ring_records(const struct ring *ring)
     return ring->records;
 }
 
-uint64_t ring_head(const struct ring *ring)
-{
-    return ring->head;
-}
-
 static uint64_t push(struct ring *ring, struct entry entry)
 {
     assert(ring->tail - ring->head < LIMIT_RING_ENTRIES);

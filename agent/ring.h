@@ -34,8 +34,6 @@ void ring_free(struct ring *ring);
 
 bool ring_is_full(const struct ring *ring);
 size_t ring_records(const struct ring *ring); /* not yet done */
-/* Ticket of the oldest that is not done; moves with ring_take(). */
-uint64_t ring_head(const struct ring *ring);
 /* Reserves the ticket of the next record; ring_done() with it later. */
 uint64_t ring_record(struct ring *ring);
 void ring_done(struct ring *ring, uint64_t ticket);
