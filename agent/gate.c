@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 
@@ -39,14 +38,8 @@ void gate_free(struct gate *gate)
 /* Waits, with the lock held, until `*count` is below the width. */
 static bool wait_for_room(struct gate *gate, const size_t *count, const _Atomic bool *stop)
 {
-    while (*count >= gate->width && !atomic_load(stop)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&gate->room, &gate->lock, &until);
-    }
+    while (*count >= gate->width && !atomic_load(stop))
+        clock_wait(&gate->room, &gate->lock, LOOK_MS);
     return *count < gate->width;
 }
 

@@ -34,6 +34,12 @@ static void real_sleep_ms(int64_t ms)
         ;
 }
 
+static void real_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms)
+{
+    struct timespec until = clock_deadline(ms);
+    pthread_cond_timedwait(condition, lock, &until);
+}
+
 static uint64_t real_random(void)
 {
     uint64_t number = 0;
@@ -50,6 +56,7 @@ static const struct clock_ops real_ops = {
     .mono_us = real_mono_us,
     .wall_ms = real_wall_ms,
     .sleep_ms = real_sleep_ms,
+    .wait = real_wait,
     .random = real_random,
 };
 
@@ -57,6 +64,7 @@ static struct clock_ops ops = {
     .mono_us = real_mono_us,
     .wall_ms = real_wall_ms,
     .sleep_ms = real_sleep_ms,
+    .wait = real_wait,
     .random = real_random,
 };
 
@@ -71,6 +79,8 @@ void clock_use(const struct clock_ops *used)
         ops.wall_ms = used->wall_ms;
     if (used->sleep_ms)
         ops.sleep_ms = used->sleep_ms;
+    if (used->wait)
+        ops.wait = used->wait;
     if (used->random)
         ops.random = used->random;
 }
@@ -162,4 +172,9 @@ void clock_cond_init(pthread_cond_t *condition)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(condition, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+void clock_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms)
+{
+    ops.wait(condition, lock, ms > 0 ? ms : 0);
 }

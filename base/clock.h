@@ -16,6 +16,9 @@ void clock_sleep_ms(int64_t ms);
 struct timespec clock_deadline(int64_t ms);
 /* A condition that goes by it. */
 void clock_cond_init(pthread_cond_t *condition);
+/* Waits on one of those, with `lock` held, for `ms` at most. It may end early, so the caller looks at
+ * what it waits for, and at the time, again. */
+void clock_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms);
 
 /* "2025-08-12T09:30:00.123Z" of a wall time; `out` holds at least 25 bytes. */
 void clock_format(int64_t wall_ms, char out[static 32]);
@@ -31,6 +34,7 @@ struct clock_ops {
     int64_t (*mono_us)(void);
     int64_t (*wall_ms)(void);
     void (*sleep_ms)(int64_t ms);
+    void (*wait)(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms);
     uint64_t (*random)(void);
 };
 void clock_use(const struct clock_ops *ops); /* NULL: the real clock again. Before threads start. */

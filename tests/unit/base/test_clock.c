@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "support/test.h"
@@ -27,6 +29,15 @@ static int64_t slept_ms;
 static void count_sleep(int64_t ms)
 {
     slept_ms += ms;
+}
+
+static int64_t waited_ms;
+
+static void count_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms)
+{
+    (void)condition;
+    (void)lock;
+    waited_ms += ms;
 }
 
 static int real_clock_again(void **state)
@@ -66,6 +77,50 @@ static void tests_can_make_it_stand_still(void **state)
     assert_int_equal(slept_ms, 3600000);
     fixed_random_value = 0x0123456789abcdef;
     assert_true(random_u64() == fixed_random_value);
+}
+
+static void a_test_decides_how_long_a_condition_is_waited_for(void **state)
+{
+    (void)state;
+    clock_use(&(struct clock_ops){.wait = count_wait});
+    waited_ms = 0;
+    clock_wait(NULL, NULL, 3600000);
+    clock_wait(NULL, NULL, -5);
+    assert_int_equal(waited_ms, 3600000);
+}
+
+struct signalled {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_set;
+};
+
+static void *set_it(void *context)
+{
+    struct signalled *signalled = context;
+    pthread_mutex_lock(&signalled->lock);
+    signalled->is_set = true;
+    pthread_cond_signal(&signalled->changed);
+    pthread_mutex_unlock(&signalled->lock);
+    return NULL;
+}
+
+static void a_wait_ends_with_the_signal_or_with_its_time(void **state)
+{
+    (void)state;
+    struct signalled signalled = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_t thread;
+    clock_cond_init(&signalled.changed);
+    pthread_mutex_lock(&signalled.lock);
+    int64_t before_ms = clock_mono_ms();
+    while (clock_mono_ms() < before_ms + 20)
+        clock_wait(&signalled.changed, &signalled.lock, before_ms + 20 - clock_mono_ms());
+    assert_int_equal(pthread_create(&thread, NULL, set_it, &signalled), 0);
+    while (!signalled.is_set)
+        clock_wait(&signalled.changed, &signalled.lock, 3600000); /* the test's own limit is less */
+    pthread_mutex_unlock(&signalled.lock);
+    pthread_join(thread, NULL);
+    pthread_cond_destroy(&signalled.changed);
 }
 
 static void slots_left_empty_stay_real(void **state)
@@ -151,6 +206,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(never_goes_back, real_clock_again),
         cmocka_unit_test_teardown(tests_can_make_it_stand_still, real_clock_again),
+        cmocka_unit_test_teardown(a_test_decides_how_long_a_condition_is_waited_for,
+                                  real_clock_again),
+        cmocka_unit_test_teardown(a_wait_ends_with_the_signal_or_with_its_time, real_clock_again),
         cmocka_unit_test_teardown(slots_left_empty_stay_real, real_clock_again),
         cmocka_unit_test_teardown(formats_wall_time_as_utc, real_clock_again),
         cmocka_unit_test_teardown(keeps_the_shape_at_the_ends_of_time, real_clock_again),
