@@ -224,6 +224,7 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
     pthread_mutex_init(&lane->lock, NULL);
     lane->agent = options->agent;
     lane->family = options->family;
+    lane->source = &lane_source_mongo;
     lane->gate = options->gate;
     lane->label = strdup(version->label);
     lane->build_id = strdup(version->build_id);

@@ -40,9 +40,29 @@ struct generation_asked {
     int64_t at_ms; /* monotonic */
 };
 
+struct lane;
+
+/* Asks for documents by `_id`. */
+struct lane_ask {
+    const bson_t *const *ids; /* {"_id": value} */
+    size_t count;
+    void (*found)(void *context, const bson_t *doc); /* for each one that is there */
+    void *context;
+};
+
+/* Where re-reads look. */
+struct lane_source {
+    /* What was written before this call is seen. */
+    bool (*fetch)(const struct lane *lane, const struct lane_ask *ask, struct err *err) MUST_USE;
+    /* Whether the collection is there. */
+    bool (*exists)(const struct lane *lane, bool *out, struct err *err) MUST_USE;
+};
+extern const struct lane_source lane_source_mongo;
+
 struct lane {
     struct agent *agent;
     const struct family *family;
+    const struct lane_source *source;
     const struct config_store *store;
     const struct config_embedder *embedder;
     struct gate *gate; /* of the store */

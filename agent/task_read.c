@@ -6,9 +6,7 @@
 #include "agent/task.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/mongo.h"
 #include "cdc/key.h"
-#include "cdc/scan.h"
 
 /* Of ids that are asked for at once. */
 #define ASK_SIZE (8 * MIB)
@@ -108,41 +106,18 @@ static struct task *task_of_key(struct task_list *tasks, const struct buf *key)
     return NULL;
 }
 
-static bool take_rows(struct scan *scan, struct task_list *tasks, struct err *err)
+static void take_row(void *context, const bson_t *doc)
 {
+    struct task_list *tasks = context;
     CLEANUP(buf_fini) struct buf key = BUF_INIT(LIMIT_KEY_SIZE);
-    while (true) {
-        const bson_t *doc;
-        bson_iter_t id;
-        if (!scan_next(scan, &doc, err))
-            return false;
-        if (!doc)
-            return true;
-        if (!bson_iter_init_find(&id, doc, "_id"))
-            continue;
-        buf_clear(&key);
-        key_encode(&id, &key);
-        /* with a collation another `_id` can be found: that is another document */
-        struct task *task = task_of_key(tasks, &key);
-        if (task && task->op == ITEM_REREAD && !task->doc)
-            task->doc = bson_copy(doc);
-    }
-}
-
-static bool fetch_some(struct lane *lane, struct task_list *tasks, bson_t **ids, size_t count,
-                       struct err *err)
-{
-    struct scan_options options = {
-        .pool = lane->agent->pool,
-        .database = lane->family->config->source.database,
-        .collection = lane->family->config->source.collection,
-        .projection = shape_projection(lane->family->shape),
-    };
-    CLEANUP(scan_closep) struct scan *scan = NULL;
-    /* a member that lags behind would answer with what the event has changed */
-    return scan_cluster_time(options.pool, options.database, &options.since, err) &&
-           scan_open_ids(&options, (const bson_t *const *)ids, count, &scan, err) &&
-           take_rows(scan, tasks, err);
+    bson_iter_t id;
+    if (!bson_iter_init_find(&id, doc, "_id"))
+        return;
+    key_encode(&id, &key);
+    /* with a collation another `_id` can be found: that is another document */
+    struct task *task = task_of_key(tasks, &key);
+    if (task && task->op == ITEM_REREAD && !task->doc)
+        task->doc = bson_copy(doc);
 }
 
 /* A command that names them all must not grow larger than a document may be. */
@@ -153,7 +128,11 @@ static bool fetch_rereads(struct lane *lane, struct task_list *tasks, bson_t **i
         for (size_t size = 0; end < count && (end == first || size + ids[end]->len <= ASK_SIZE);
              end++)
             size += ids[end]->len;
-        if (!fetch_some(lane, tasks, ids + first, end - first, err))
+        struct lane_ask ask = {.ids = (const bson_t *const *)ids + first,
+                               .count = end - first,
+                               .found = take_row,
+                               .context = tasks};
+        if (!lane->source->fetch(lane, &ask, err))
             return false;
     }
     return true;
@@ -163,19 +142,17 @@ static bool fetch_rereads(struct lane *lane, struct task_list *tasks, bson_t **i
  * collection of that name is read anew. */
 static bool check_source(struct lane *lane, const struct task_list *tasks, struct err *err)
 {
-    struct scan_options options = {.pool = lane->agent->pool,
-                                   .database = lane->family->config->source.database,
-                                   .collection = lane->family->config->source.collection};
+    const struct config_family *family = lane->family->config;
     bool absent = false, exists = true;
     for (size_t i = 0; i < tasks->count; i++)
         absent = absent || (tasks->items[i].op == ITEM_REREAD && !tasks->items[i].doc);
     if (!absent)
         return true;
-    if (!scan_exists(&options, &exists, err))
+    if (!lane->source->exists(lane, &exists, err))
         return false;
     return exists || err_set(err, ERR_RETRY, ERR_STATE, 0,
                              "the source collection %s.%s does not exist: what is stored stays",
-                             options.database, options.collection);
+                             family->source.database, family->source.collection);
 }
 
 /* What is to be read again is read now; absent or outside the filter means gone. */
