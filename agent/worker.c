@@ -98,8 +98,7 @@ static bool open_all(struct worker *worker, struct err *err)
         return false;
     if (!worker->reader && !open_reader(worker, err))
         return false;
-    if (worker->sink->http)
-        http_set_guard(worker->sink->http, may_send, worker);
+    sink_set_guard(worker->sink, may_send, worker);
     return true;
 }
 

@@ -285,6 +285,14 @@ bool sink_query(struct sink *sink, const char *collection, const struct sink_que
                             arena, out, count, err);
 }
 
+void sink_set_guard(struct sink *sink, http_may_send *may_send, void *context)
+{
+    sink->may_send = may_send;
+    sink->guard_context = context;
+    if (sink->http)
+        http_set_guard(sink->http, may_send, context);
+}
+
 void sink_interrupt(struct sink *sink)
 {
     sink->ops->interrupt(sink);

@@ -116,7 +116,9 @@ struct sink_ops {
 struct sink {
     const struct sink_ops *ops;
     struct sink_limits limits;
-    struct http *http; /* NULL where none is needed; for http_set_guard() */
+    struct http *http;       /* NULL where none is needed */
+    http_may_send *may_send; /* NULL: all may be sent */
+    void *guard_context;
 };
 
 extern const struct sink_ops *const sink_registry[]; /* ends with NULL */
@@ -157,6 +159,9 @@ struct sink_query {
 bool sink_query(struct sink *sink, const char *collection, const struct sink_query *query,
                 struct arena *arena, struct sink_match **out, size_t *count, struct err *err)
     MUST_USE;
+/* Asked right before each request to a server goes out; false: it is not sent and its call fails with
+ * ERR_CANCEL. */
+void sink_set_guard(struct sink *sink, http_may_send *may_send, void *context);
 void sink_interrupt(struct sink *sink);
 void sink_close(struct sink *sink); /* NULL is fine */
 DEFINE_FREEP(struct sink, sink_close)

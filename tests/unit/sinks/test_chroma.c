@@ -250,6 +250,29 @@ static void nothing_to_erase_is_no_request(void **state)
     assert_int_equal(httpd_request_count(server->httpd), 0);
 }
 
+static bool refuse(void *context)
+{
+    ++*(int *)context;
+    return false;
+}
+
+static void nothing_is_sent_that_the_guard_refuses(void **state)
+{
+    struct double_server *server = *state;
+    CLEANUP(sink_closep) struct sink *sink = opened(server);
+    const char *const ids[] = {"1:0"};
+    struct err err = {0};
+    int asked = 0;
+    sink_set_guard(sink, refuse, &asked);
+    assert_false(sink_erase(sink, "c", ids, 1, &err));
+    assert_int_equal(err.action, ERR_CANCEL);
+    assert_int_equal(asked, 1);
+    assert_int_equal(httpd_request_count(server->httpd), 0);
+    sink_set_guard(sink, NULL, NULL);
+    assert_true(sink_erase(sink, "c", ids, 1, &err));
+    assert_int_equal(httpd_request_count(server->httpd), 1);
+}
+
 static void a_store_without_a_url_is_refused(void **state)
 {
     (void)state;
@@ -276,6 +299,7 @@ int main(void)
         TEST(a_reply_that_is_not_chromas_is_tried_again),
         TEST(names_that_chroma_refuses_never_reach_it),
         TEST(nothing_to_erase_is_no_request),
+        TEST(nothing_is_sent_that_the_guard_refuses),
         cmocka_unit_test(a_store_without_a_url_is_refused),
     };
     struct err err = {0};
