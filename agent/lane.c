@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/capture.h"
+#include "agent/lane_reader.h"
 #include "agent/worker.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -90,20 +91,31 @@ void lane_adopt_generation(struct lane *lane, int64_t gen)
     }
 }
 
-void lane_set_reason(struct lane *lane, const char *reason)
+static const char *first_reason(const struct lane *lane)
+{
+    for (size_t i = 0; i <= lane->worker_count; i++) {
+        if (lane->reasons[i])
+            return lane->reasons[i];
+    }
+    return NULL;
+}
+
+void lane_set_reason(struct lane *lane, size_t place, const char *reason)
 {
     pthread_mutex_lock(&lane->lock);
-    bool changed =
-        (reason == NULL) != (lane->reason == NULL) || (reason && strcmp(reason, lane->reason) != 0);
+    char *was = lane->reasons[place];
+    bool stood = first_reason(lane) != NULL;
+    bool changed = (reason == NULL) != (was == NULL) || (reason && strcmp(reason, was) != 0);
     if (changed) {
-        free(lane->reason);
-        lane->reason = reason ? strdup(reason) : NULL;
+        free(was);
+        lane->reasons[place] = reason ? strdup(reason) : NULL;
     }
+    bool stands = first_reason(lane) != NULL;
     pthread_mutex_unlock(&lane->lock);
     if (changed && reason)
         log_warn("lane.standing", LOG_STR("family", lane->family->name),
                  LOG_STR("version", lane->label), LOG_STR("reason", reason));
-    else if (changed)
+    else if (stood && !stands)
         log_info("lane.going_on", LOG_STR("family", lane->family->name),
                  LOG_STR("version", lane->label));
 }
@@ -111,7 +123,8 @@ void lane_set_reason(struct lane *lane, const char *reason)
 char *lane_reason(struct lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
-    char *reason = lane->reason ? strdup(lane->reason) : NULL;
+    const char *first = first_reason(lane);
+    char *reason = first ? strdup(first) : NULL;
     pthread_mutex_unlock(&lane->lock);
     return reason;
 }
@@ -206,7 +219,10 @@ void lane_free(struct lane *lane)
     arena_free(lane->arena);
     cJSON_Delete(lane->embed_object);
     pthread_mutex_destroy(&lane->lock);
-    free(lane->reason);
+    for (size_t i = 0; lane->reasons && i <= lane->worker_count; i++)
+        free(lane->reasons[i]);
+    free(lane->reasons);
+    lane_reader_free(lane->reader);
     free(lane->label);
     free(lane->build_id);
     free(lane->collection_id);
@@ -216,6 +232,28 @@ void lane_free(struct lane *lane)
     free(lane->workers);
     free(lane);
 }
+
+static void *run_reader(void *argument)
+{
+    struct lane *lane = argument;
+    char name[96];
+    snprintf(name, sizeof name, "%s/%s", lane->family->name, lane->label);
+    log_set_thread(name);
+    lane_reader_run(lane->reader);
+    return NULL;
+}
+
+static void start_threads(struct lane *lane)
+{
+    lane->reader = lane_reader_new(lane);
+    pthread_create(&lane->reading, NULL, run_reader, lane);
+    lane->workers = calloc(lane->worker_count, sizeof *lane->workers);
+    for (size_t i = 0; i < lane->worker_count; i++)
+        lane->workers[i] = worker_new(lane, i);
+    for (size_t i = 0; i < lane->worker_count; i++)
+        worker_start(lane->workers[i]);
+}
+
 bool lane_start(const struct lane_options *options, struct lane **out, struct err *err)
 {
     const struct config *config = options->agent->config;
@@ -232,6 +270,8 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
     lane->config_fp = strdup(version->config_fp);
     lane->topic = lane_topic(config, options->family, version);
     lane->group = lane_group(config, options->family->name, version);
+    lane->worker_count = (size_t)config->work.threads;
+    lane->reasons = calloc(lane->worker_count + 1, sizeof *lane->reasons);
     atomic_init(&lane->gen, options->gen);
     atomic_init(&lane->paused, version->paused);
     if (!find_parts(lane, version, err) || !read_embed(lane, version, err))
@@ -241,10 +281,7 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
             return false;
         start_capture(lane);
     }
-    lane->worker_count = (size_t)config->work.threads;
-    lane->workers = calloc(lane->worker_count, sizeof *lane->workers);
-    for (size_t i = 0; i < lane->worker_count; i++)
-        lane->workers[i] = worker_start(lane, i);
+    start_threads(lane);
     log_info("lane.started", LOG_STR("family", lane->family->name), LOG_STR("version", lane->label),
              LOG_STR("group", lane->group), LOG_INT("workers", (int64_t)lane->worker_count));
     *out = TAKE(lane);
@@ -264,6 +301,9 @@ void lane_join(struct lane *lane, int64_t until_ms)
         int64_t left_ms = until_ms - clock_mono_ms();
         worker_join(lane->workers[i], left_ms > 0 ? left_ms : 0);
     }
+    pthread_join(lane->reading, NULL);
+    for (size_t i = 0; i < lane->worker_count; i++)
+        worker_free(lane->workers[i]);
     if (lane->capture) {
         capture_abandon(lane->capture); /* its readers are gone */
         capture_join(lane->capture);

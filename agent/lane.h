@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A lane: the consumer side of one (family, version) in this process.
  *
- * Share-nothing worker threads, each with its own reader, store and embedder connections, ledger and
- * arena. With the work log memory the lane has a capture of its own. What a lane does follows from
+ * One thread reads; worker threads carry out what was read, each with store and embedder connections,
+ * ledger and arenas of its own. With the work log memory the lane has a capture of its own. What a lane does follows from
  * the registry's record of the version, never from the file.
  */
 #pragma once
@@ -84,9 +84,12 @@ struct lane {
     _Atomic bool cut; /* the grace of a stop is over: nothing is waited for any more */
     _Atomic bool paused;
 
-    pthread_mutex_t lock; /* of reason */
-    char *reason;         /* why it does not get on; NULL: it does */
+    pthread_mutex_t lock; /* of reasons */
+    /* [worker_count + 1], the reader's last: why each does not get on; NULL: it does */
+    char **reasons;
 
+    struct lane_reader *reader;
+    pthread_t reading;
     struct worker **workers;
     size_t worker_count;
     struct capture *capture; /* work log memory */
@@ -115,9 +118,9 @@ static inline bool lane_stopping(struct lane *lane)
 }
 /* Items of lower generations are dropped from here on. */
 void lane_adopt_generation(struct lane *lane, int64_t gen);
-/* Says why the lane stands; NULL: it goes on. */
-void lane_set_reason(struct lane *lane, const char *reason);
-/* A copy, or NULL. */
+/* Says why one of its threads does not get on (its place among the reasons); NULL: it does. */
+void lane_set_reason(struct lane *lane, size_t place, const char *reason);
+/* A copy of the first reason there is, or NULL. */
 char *lane_reason(struct lane *lane);
 
 /* <name>.<family>.<label>.<build_id> */

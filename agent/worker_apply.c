@@ -223,7 +223,7 @@ static bool begin_in_line(struct worker *worker, struct round *round, struct err
     /* what is bought is written even when stopping, as long as the grace lasts */
     if (!gate_line_up(gate, &worker->lane->cut))
         return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
-    bool lost = worklog_is_lost(worker->reader);
+    bool lost = worker_is_lost(worker);
     if (lost)
         err_set(err, ERR_CANCEL, ERR_STATE, 0, "the partitions were given to another");
     if (lost || !begin(worker, round, err)) {
@@ -270,10 +270,11 @@ static bool wait_for_owner(struct worker *worker, const struct round *round, str
     worker_say(worker, reason);
     int64_t until = clock_mono_ms() + round->wait_ms;
     while (clock_mono_ms() < until) {
-        if (lane_stopping(worker->lane))
-            return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
+        if (worker_is_hurried(worker))
+            return err_set(err, ERR_CANCEL, ERR_STATE, 0, "given up while waiting");
         clock_sleep_ms(50);
     }
+    worker_say(worker, NULL);
     return true;
 }
 

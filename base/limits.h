@@ -25,6 +25,8 @@
 #define LIMIT_LOG_LINE_SIZE (16 * KIB)
 /* Of the documents one worker holds at a time, as received. */
 #define LIMIT_BATCH_SIZE (16 * MIB)
+/* Of the documents one lane holds at a time, as received. */
+#define LIMIT_FLIGHT_SIZE (32 * MIB)
 /* Of one batch's arena. */
 #define LIMIT_ARENA_SIZE (512 * MIB)
 /* Chunks of one document: 15 MB of text in chunks of 200 characters. */

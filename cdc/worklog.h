@@ -84,6 +84,11 @@ struct worklog_reader_options {
     const char *topic;
     const char *group;
     const char *instance; /* stable name for static membership; "" or NULL: none */
+    /* Called within a read, a keep or the closing when partitions are to be handed over: what is
+     * stored until it returns is committed. `lost`: they are another's already. NULL: nobody asks.
+     * kafka only: in memory partitions change hands between reads. */
+    void (*revoking)(void *context, bool lost);
+    void *context;
 };
 
 enum worklog_read {
@@ -191,6 +196,10 @@ bool worklog_keep(struct worklog_reader *reader, struct err *err) MUST_USE;
 /* Leaves the group after a commit. */
 void worklog_close_reader(struct worklog_reader *reader);
 DEFINE_FREEP(struct worklog_reader, worklog_close_reader)
+
+/* What a record counts for where a batch is bounded in bytes: a re-read brings a document with it that
+ * is not in the log. */
+size_t record_weight(const struct record *record);
 
 /* Java's default partitioner: (murmur2(key) & 0x7fffffff) % partitions. Source: Apache Kafka,
  * org.apache.kafka.common.utils.Utils#murmur2. */

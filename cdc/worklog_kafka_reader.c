@@ -37,6 +37,8 @@ struct kafka_reader {
     size_t count;
     size_t capacity;
     struct kafka_progress progress[WORKLOG_MAX_PARTITIONS];
+    void (*revoking)(void *context, bool lost);
+    void *context;
 
     bool revoked; /* by the rebalance callback: what was collected is void */
     bool stale;   /* records are thrown away until then: they belong to an assignment given up */
@@ -136,6 +138,8 @@ static rd_kafka_resp_err_t kafka_commit_now(rd_kafka_t *client,
 
 static void kafka_on_revoke(struct kafka_reader *reader, rd_kafka_t *client, int partitions)
 {
+    if (partitions > 0 && reader->revoking)
+        reader->revoking(reader->context, rd_kafka_assignment_lost(client) != 0);
     if (partitions > 0 && !rd_kafka_assignment_lost(client)) {
         rd_kafka_resp_err_t code = kafka_commit_now(client, NULL);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET)
@@ -207,22 +211,20 @@ bool kafka_open_reader(struct worklog *base, const struct worklog_reader_options
     if (!reader)
         abort();
     reader->base.ops = &worklog_kafka_ops;
+    reader->revoking = options->revoking;
+    reader->context = options->context;
     reader->topic = strdup(options->topic);
     if (!reader->topic)
         abort();
     CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
-    if (!kafka_reader_conf((struct kafka_log *)base, options, reader, &conf, err) ||
-        !kafka_client_new(RD_KAFKA_CONSUMER, &conf, &reader->client, err)) {
+    bool ok = kafka_reader_conf((struct kafka_log *)base, options, reader, &conf, err) &&
+              kafka_client_new(RD_KAFKA_CONSUMER, &conf, &reader->client, err) &&
+              rd_kafka_poll_set_consumer(reader->client) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+              kafka_subscribe(reader, err);
+    if (!ok)
         kafka_close_reader(&reader->base);
-        return false;
-    }
-    rd_kafka_poll_set_consumer(reader->client);
-    if (!kafka_subscribe(reader, err)) {
-        kafka_close_reader(&reader->base);
-        return false;
-    }
-    *out = &reader->base;
-    return true;
+    *out = ok ? &reader->base : NULL;
+    return ok;
 }
 
 static void kafka_drop_batch(struct kafka_reader *reader)
@@ -541,9 +543,8 @@ bool kafka_commit(struct worklog_reader *base, struct err *err)
 {
     struct kafka_reader *reader = (struct kafka_reader *)base;
     rd_kafka_resp_err_t code = kafka_commit_now(reader->client, NULL);
-    /* Nothing new to commit. */
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__NO_OFFSET)
-        return true;
+        return true; /* maybe there was nothing to commit */
     return kafka_is_usable(reader->client, err) && kafka_err(err, code, "kafka commit");
 }
 

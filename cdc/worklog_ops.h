@@ -8,10 +8,6 @@
 
 #include "cdc/worklog.h"
 
-/* What a record counts for where a batch is bounded in bytes: a re-read brings a document with it that
- * is not in the log. */
-size_t record_weight(const struct record *record);
-
 struct worklog_ops {
     const char *driver;
     bool (*open)(const struct worklog_options *options, struct worklog **out, struct err *err);
