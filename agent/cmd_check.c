@@ -90,7 +90,7 @@ static void check_embedder(struct checks *checks, const struct config_embedder *
     float *vector = calloc((size_t)config->dims, sizeof *vector);
     snprintf(what, sizeof what, "embedder %s", config->name);
     if (lane_open_embedder(config, &embedder, &err) &&
-        embedder_embed(embedder, &probe, 1, vector, &err) &&
+        embedder_embed(embedder, &probe, 1, vector, NULL, &err) &&
         embedder_digest(embedder, digest, &err))
         check_note(checks, true, what, "%s returns %zu dims, %lld are configured%s%s",
                    embedder->ops->name, embedder->dims, (long long)config->dims,

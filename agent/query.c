@@ -142,7 +142,7 @@ static bool embed_text(struct search *search, float *vector, struct err *err)
         return err_set(err, ERR_REJECT, ERR_STATE, 0, "the text has no words to search for");
     struct embed_text wanted = {.text = buf_str(&input), .size = input.size};
     return open_embedder(search, &embedder, err) &&
-           embedder_embed(embedder, &wanted, 1, vector, err);
+           embedder_embed(embedder, &wanted, 1, vector, NULL, err);
 }
 
 struct matches {

@@ -67,7 +67,7 @@ static bool probe(const struct config_embedder *config, char digest[static 128],
     float *vector = calloc((size_t)config->dims, sizeof *vector);
     bool ok = lane_open_embedder(config, &embedder, err) &&
               embedder_digest(embedder, digest, err) &&
-              embedder_embed(embedder, &text, 1, vector, err);
+              embedder_embed(embedder, &text, 1, vector, NULL, err);
     free(vector);
     return ok || err_prefix(err, "embedder %s", config->name);
 }

@@ -54,7 +54,8 @@ static bool embed_distinct(struct worker *worker, struct wanted *wanted, struct 
         texts[distinct++] = (struct embed_text){.text = text, .size = prefix + chunk->size};
     }
     float *vectors = arena_alloc_array(worker->batch, distinct * dims, sizeof *vectors);
-    if (!embedder_embed(worker->embedder, texts, distinct, vectors, err))
+    bool *done = arena_alloc_array(arena, distinct, sizeof *done);
+    if (!embedder_embed(worker->embedder, texts, distinct, vectors, done, err))
         return false;
     size_t at = 0;
     for (size_t i = 0; i < wanted->count; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The embedders of this build, for the registry. */
+/* The embedders of this build, for the registry, and what they share. */
 #pragma once
 
 #include "embed/embedder.h"
@@ -7,3 +7,17 @@
 extern const struct embedder_ops hash_embedder;
 extern const struct embedder_ops openai_embedder;
 extern const struct embedder_ops ollama_embedder;
+
+/* Of the texts of one request. TEI takes bodies of 2 MB and OpenAI 300 000 tokens, which this many
+ * bytes never hold in any script. */
+#define EMBED_REQUEST_SIZE ((size_t)512 * 1024)
+
+/* The failures of one call become one: see embedder_embed(). */
+struct embed_failure {
+    bool any;
+    bool general; /* one of them would meet other texts too: it is not a rejection */
+    struct err worst;
+};
+void embed_failure_add(struct embed_failure *failure, const struct err *err);
+/* Writes the worst, if any; returns true when there was none. */
+bool embed_failure_report(const struct embed_failure *failure, struct err *err) MUST_USE;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -22,6 +23,7 @@ bool embedder_open(const struct embedder_options *options, struct embedder **out
             continue;
         if (!embedder_registry[i]->open(options, out, err))
             return err_prefix(err, "embedder %s", options->name);
+        (*out)->limits = (*out)->most;
         return true;
     }
     return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "embedder %s: there is no driver \"%s\"",
@@ -42,18 +44,96 @@ static bool check_vector(const float *vector, size_t dims, size_t index, struct 
     return true;
 }
 
+static size_t at_most(size_t limit, size_t most)
+{
+    return limit == 0 || limit > most ? most : limit;
+}
+
+void embedder_limit(struct embedder *embedder, size_t max_texts, size_t max_bytes)
+{
+    embedder->limits.texts = at_most(max_texts, embedder->most.texts);
+    embedder->limits.bytes = at_most(max_bytes, embedder->most.bytes);
+}
+
+size_t embedder_part(const struct embedder *embedder, const struct embed_text *texts, size_t count)
+{
+    size_t part = 0;
+    for (size_t bytes = 0; part < count && part < embedder->limits.texts; part++) {
+        if (part > 0 && texts[part].size > embedder->limits.bytes - bytes)
+            break;
+        if (texts[part].size >= embedder->limits.bytes)
+            return part + 1;
+        bytes += texts[part].size;
+    }
+    return part;
+}
+
+static unsigned severity(const struct err *err)
+{
+    switch (err->action) {
+    case ERR_FATAL:
+        return 4;
+    case ERR_CANCEL:
+        return 3;
+    case ERR_REJECT:
+        return 2;
+    case ERR_RETRY:
+        break;
+    }
+    return 1;
+}
+
+void embed_failure_add(struct embed_failure *failure, const struct err *err)
+{
+    uint32_t delay = failure->any ? failure->worst.retry_after_ms : 0;
+    if (!failure->any || severity(err) > severity(&failure->worst) ||
+        (severity(err) == severity(&failure->worst) && err->retry_after_ms > delay))
+        failure->worst = *err;
+    if (failure->worst.retry_after_ms < delay)
+        failure->worst.retry_after_ms = delay;
+    if (failure->worst.retry_after_ms < err->retry_after_ms)
+        failure->worst.retry_after_ms = err->retry_after_ms;
+    failure->any = true;
+    failure->general = failure->general || err->action != ERR_REJECT;
+}
+
+bool embed_failure_report(const struct embed_failure *failure, struct err *err)
+{
+    if (failure->any && err)
+        *err = failure->worst;
+    return !failure->any;
+}
+
+/* A server that gives one text a vector of NaN has served the others all the same. */
+static void check_vectors(const struct embedder *embedder, size_t count, const float *vectors,
+                          bool *done, struct embed_failure *failure)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct err err;
+        if (!done[i] || check_vector(vectors + i * embedder->dims, embedder->dims, i, &err))
+            continue;
+        done[i] = false;
+        embed_failure_add(failure, &err);
+    }
+}
+
 bool embedder_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
-                    float *vectors, struct err *err)
+                    float *vectors, bool *done, struct err *err)
 {
     if (count == 0)
         return true;
-    if (!embedder->ops->embed(embedder, texts, count, vectors, err))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (!check_vector(vectors + i * embedder->dims, embedder->dims, i, err))
-            return false;
-    }
-    return true;
+    struct err one;
+    struct embed_failure failure = {0};
+    bool *own = calloc(count, sizeof *own);
+    if (!own)
+        abort();
+    if (!embedder->ops->embed(embedder, texts, count, vectors, own, &one))
+        embed_failure_add(&failure, &one);
+    check_vectors(embedder, count, vectors, own, &failure);
+    if (done)
+        memcpy(done, own, count * sizeof *own);
+    free(own);
+    return embed_failure_report(&failure, err);
 }
 
 bool embedder_digest(struct embedder *embedder, char out[static 128], struct err *err)

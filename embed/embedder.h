@@ -59,10 +59,10 @@ struct embedder_ops {
     const char *name;
     bool (*open)(const struct embedder_options *options, struct embedder **out, struct err *err)
         MUST_USE;
-    /* Fills vectors[count * dims] in the order of `texts`; each is checked (finite, norm > 0).
-     * On failure nothing in `vectors` counts. */
+    /* As embedder_embed(), but that done[] is all false before, `err` is never NULL, and numbers need
+     * not be checked (finite, norm > 0). */
     bool (*embed)(struct embedder *embedder, const struct embed_text *texts, size_t count,
-                  float *vectors, struct err *err) MUST_USE;
+                  float *vectors, bool *done, struct err *err) MUST_USE;
     /* What identifies the model's content, e.g. Ollama's digest; "" where there is none.
      * `out` holds 128 bytes. */
     bool (*digest)(struct embedder *embedder, char *out, struct err *err) MUST_USE;
@@ -70,9 +70,16 @@ struct embedder_ops {
     void (*close)(struct embedder *embedder);
 };
 
+struct embed_limits { /* of one request */
+    size_t texts;
+    size_t bytes; /* of its texts; a longer text travels alone */
+};
+
 struct embedder {
     const struct embedder_ops *ops;
     size_t dims;
+    struct embed_limits most;   /* as configured, or the driver's own */
+    struct embed_limits limits; /* in force: see embedder_limit() */
     struct embed_stats stats;
     struct http *http; /* NULL where none is needed; for http_set_guard() */
 };
@@ -81,9 +88,18 @@ extern const struct embedder_ops *const embedder_registry[]; /* ends with NULL *
 
 bool embedder_open(const struct embedder_options *options, struct embedder **out, struct err *err)
     MUST_USE;
-/* Splits into requests of max_batch texts and of a bounded size. */
+/* How many of the texts, from the first, the next request takes: 0 only of none. */
+size_t embedder_part(const struct embedder *embedder, const struct embed_text *texts, size_t count);
+/* Lowers what a request takes to what has been learned of the server; 0: as configured. */
+void embedder_limit(struct embedder *embedder, size_t max_texts, size_t max_bytes);
+/* Fills vectors[count * dims] in the order of `texts`, by requests of embedder_part() texts that are
+ * sent at the same time (at most max_in_flight of them). A text whose vector has come and is good
+ * (finite, norm > 0) is done, also where others failed and the call does: it is not to be bought
+ * again. `err` is then the failure that decides what comes next (fatal before cancelled before
+ * rejected before transient), with the longest delay that any answer asked for. Texts that were not
+ * sent because of it are not done. `done` may be NULL. */
 bool embedder_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
-                    float *vectors, struct err *err) MUST_USE;
+                    float *vectors, bool *done, struct err *err) MUST_USE;
 bool embedder_digest(struct embedder *embedder, char out[static 128], struct err *err) MUST_USE;
 void embedder_interrupt(struct embedder *embedder);
 void embedder_close(struct embedder *embedder); /* NULL is fine */

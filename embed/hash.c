@@ -198,21 +198,27 @@ static void hash_vector(struct hash_embedder *self, const struct embed_text *tex
 }
 
 static bool hash_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
-                       float *vectors, struct err *err)
+                       float *vectors, bool *done, struct err *err)
 {
     struct hash_embedder *self = (struct hash_embedder *)embedder;
-    embedder->stats.requests++;
+    struct embed_failure failure = {0};
+    for (size_t at = 0; at < count; at += embedder_part(embedder, texts + at, count - at))
+        embedder->stats.requests++;
     for (size_t i = 0; i < count; i++) {
         if (atomic_load(&self->interrupted))
             return err_set(err, ERR_CANCEL, ERR_EMBED, 0, "interrupted");
-        if (texts[i].size > HASH_MAX_SIZE)
-            return err_set(err, ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG,
-                           "text %zu is longer than %zu bytes", i, HASH_MAX_SIZE);
+        if (texts[i].size > HASH_MAX_SIZE) {
+            err_set(err, ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG, "text %zu is longer than %zu bytes",
+                    i, HASH_MAX_SIZE);
+            embed_failure_add(&failure, err);
+            continue;
+        }
         hash_vector(self, &texts[i], vectors + i * embedder->dims);
+        done[i] = true;
         embedder->stats.texts++;
         embedder->stats.characters += text_length(texts[i].text, texts[i].size);
     }
-    return true;
+    return embed_failure_report(&failure, err);
 }
 
 static bool hash_digest(struct embedder *embedder, char *out, struct err *err)
@@ -246,7 +252,11 @@ static bool hash_open(const struct embedder_options *options, struct embedder **
     struct hash_embedder *self = calloc(1, sizeof *self);
     if (!self)
         abort();
-    self->base = (struct embedder){.ops = &hash_embedder, .dims = options->dims};
+    self->base = (struct embedder){
+        .ops = &hash_embedder,
+        .dims = options->dims,
+        .most = {options->max_batch ? options->max_batch : SIZE_MAX, EMBED_REQUEST_SIZE},
+    };
     self->seed = FNV_BASIS;
     if (options->model)
         self->seed = fnv(self->seed, options->model, strlen(options->model));

@@ -9,10 +9,8 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "embed/drivers.h"
 
-/* Of the texts of one request, as JSON. TEI takes bodies of 2 MB and OpenAI 300 000 tokens, which
- * this many bytes never hold in any script. A longer text travels alone. */
-#define REQUEST_SIZE (512 * KIB)
 /* Requests of one round are built before the first is sent: enough of them to keep all connections
  * busy, few enough to bound the memory. */
 #define ROUND_REQUESTS_PER_CONNECTION 4
@@ -108,11 +106,14 @@ bool remote_open(const struct embedder_options *options, const struct remote_dia
     if (!options->model || !*options->model)
         return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "model is missing");
     struct remote *remote = zeroed(1, sizeof *remote);
-    remote->base = (struct embedder){.ops = dialect->ops, .dims = options->dims};
+    remote->base = (struct embedder){
+        .ops = dialect->ops,
+        .dims = options->dims,
+        .most = {options->max_batch ? options->max_batch : dialect->max_batch, EMBED_REQUEST_SIZE},
+    };
     remote->dialect = dialect;
     remote->model = copy(options->model);
     remote->send_dimensions = options->send_dimensions;
-    remote->max_batch = options->max_batch ? options->max_batch : dialect->max_batch;
     remote->max_in_flight = options->max_in_flight ? options->max_in_flight : 1;
     remote->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : dialect->timeout_ms;
     prepare_urls(remote, options->url);
@@ -146,22 +147,18 @@ void remote_interrupt(struct embedder *embedder)
     http_interrupt(embedder->http);
 }
 
-/* Writes the body of a request for as many of the texts as fit. */
+/* Writes the body of a request for as many of the texts as it takes. */
 static bool build_request(const struct remote *remote, const struct embed_text *texts, size_t count,
                           struct request *out, struct err *err)
 {
     struct buf *body = &out->body;
     *body = BUF_INIT(LIMIT_HTTP_BODY_SIZE);
+    out->count = embedder_part(&remote->base, texts, count);
     buf_puts(body, "{\"input\":[");
-    out->count = 0;
-    while (out->count < count && out->count < remote->max_batch) {
-        const struct embed_text *text = &texts[out->count];
-        if (out->count > 0 && body->size + text->size > REQUEST_SIZE)
-            break;
-        if (out->count > 0)
+    for (size_t i = 0; i < out->count; i++) {
+        if (i > 0)
             buf_putc(body, ',');
-        json_write_string(body, text->text, text->size);
-        out->count++;
+        json_write_string(body, texts[i].text, texts[i].size);
     }
     buf_putc(body, ']');
     buf_puts(body, remote->members);
@@ -195,48 +192,6 @@ static bool read_call(const struct remote *remote, const struct http_call *call,
     return false;
 }
 
-/* Of several failures the one that decides what is done next. */
-static unsigned severity(const struct err *err)
-{
-    switch (err->action) {
-    case ERR_FATAL:
-        return 4;
-    case ERR_CANCEL:
-        return 3;
-    case ERR_REJECT:
-        return 2;
-    case ERR_RETRY:
-        break;
-    }
-    return 1;
-}
-
-static bool is_worse(const struct err *a, const struct err *b)
-{
-    if (severity(a) != severity(b))
-        return severity(a) > severity(b);
-    return a->retry_after_ms > b->retry_after_ms;
-}
-
-static bool read_round(const struct remote *remote, const struct request *requests,
-                       const struct http_call *calls, size_t count, float *vectors, struct err *err)
-{
-    bool ok = true;
-    struct err worst = {0};
-    for (size_t i = 0; i < count; i++) {
-        struct err one = {0};
-        float *target = vectors + requests[i].first * remote->base.dims;
-        if (read_call(remote, &calls[i], requests[i].count, target, &one))
-            continue;
-        if (ok || is_worse(&one, &worst))
-            worst = one;
-        ok = false;
-    }
-    if (!ok && err)
-        *err = worst;
-    return ok;
-}
-
 static struct http_call call_of(const struct remote *remote, const struct request *request)
 {
     return (struct http_call){
@@ -259,46 +214,88 @@ static void count_request(struct embedder *embedder, const struct embed_text *te
         embedder->stats.characters += text_length(texts[i].text, texts[i].size);
 }
 
-/* Sends requests for the first texts; *done says for how many. */
-static bool run_round(struct remote *remote, const struct embed_text *texts, size_t count,
-                      float *vectors, size_t *done, struct err *err)
+/* What is asked for, less what earlier rounds did. */
+struct order {
+    const struct embed_text *texts;
+    size_t count;
+    float *vectors;
+    bool *done;
+    struct embed_failure failure;
+};
+
+struct round {
+    struct request *requests;
+    struct http_call *calls;
+    size_t count;
+    size_t capacity;
+};
+
+/* Builds requests for the first texts, as many as a round takes; returns for how many of them. */
+static size_t build_round(const struct remote *remote, struct order *order, struct round *round)
 {
-    size_t capacity = remote->max_in_flight * ROUND_REQUESTS_PER_CONNECTION;
-    struct request *requests = zeroed(capacity, sizeof *requests);
-    struct http_call *calls = zeroed(capacity, sizeof *calls);
-    size_t built = 0;
-    bool ok = true;
-    for (*done = 0; ok && *done < count && built < capacity; built++) {
-        struct request *request = &requests[built];
-        request->first = *done;
-        ok = build_request(remote, texts + *done, count - *done, request, err);
-        calls[built] = call_of(remote, request);
-        *done += request->count;
+    size_t at = 0;
+    while (at < order->count && round->count < round->capacity) {
+        struct request *request = &round->requests[round->count];
+        struct err err;
+        request->first = at;
+        bool ok = build_request(remote, order->texts + at, order->count - at, request, &err);
+        at += request->count;
+        if (ok) {
+            round->calls[round->count++] = call_of(remote, request);
+            continue;
+        }
+        buf_fini(&request->body);
+        embed_failure_add(&order->failure, &err);
     }
-    if (ok) {
-        for (size_t i = 0; i < built; i++)
-            count_request(&remote->base, texts + requests[i].first, requests[i].count);
-        (void)!http_run(remote->base.http, calls, built, NULL); /* each call has its own error */
-        ok = read_round(remote, requests, calls, built, vectors, err);
+    return at;
+}
+
+static void read_round(const struct remote *remote, struct order *order, const struct round *round)
+{
+    for (size_t i = 0; i < round->count; i++) {
+        const struct request *request = &round->requests[i];
+        struct err err = {0};
+        float *vectors = order->vectors + request->first * remote->base.dims;
+        if (!read_call(remote, &round->calls[i], request->count, vectors, &err)) {
+            embed_failure_add(&order->failure, &err);
+            continue;
+        }
+        for (size_t t = 0; t < request->count; t++)
+            order->done[request->first + t] = true;
     }
-    for (size_t i = 0; i < built; i++) {
-        http_call_fini(&calls[i]);
-        buf_fini(&requests[i].body);
+}
+
+/* Sends requests for the first texts and takes these off the order. */
+static void run_round(struct remote *remote, struct order *order)
+{
+    struct round round = {.capacity = remote->max_in_flight * ROUND_REQUESTS_PER_CONNECTION};
+    round.requests = zeroed(round.capacity, sizeof *round.requests);
+    round.calls = zeroed(round.capacity, sizeof *round.calls);
+    size_t taken = build_round(remote, order, &round);
+    for (size_t i = 0; i < round.count; i++) {
+        const struct request *request = &round.requests[i];
+        count_request(&remote->base, order->texts + request->first, request->count);
     }
-    free(calls);
-    free(requests);
-    return ok;
+    /* each call has its own error */
+    (void)!http_run(remote->base.http, round.calls, round.count, NULL);
+    read_round(remote, order, &round);
+    for (size_t i = 0; i < round.count; i++) {
+        http_call_fini(&round.calls[i]);
+        buf_fini(&round.requests[i].body);
+    }
+    free(round.calls);
+    free(round.requests);
+    order->texts += taken;
+    order->count -= taken;
+    order->vectors += taken * remote->base.dims;
+    order->done += taken;
 }
 
 bool remote_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
-                  float *vectors, struct err *err)
+                  float *vectors, bool *done, struct err *err)
 {
-    struct remote *remote = (struct remote *)embedder;
-    for (size_t at = 0; at < count;) {
-        size_t done = 0;
-        if (!run_round(remote, texts + at, count - at, vectors + at * embedder->dims, &done, err))
-            return false;
-        at += done;
-    }
-    return true;
+    struct order order = {.texts = texts, .count = count, .vectors = vectors, .done = done};
+    while (order.count > 0 && !order.failure.general)
+        run_round((struct remote *)embedder, &order);
+    return embed_failure_report(&order.failure, err);
 }

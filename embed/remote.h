@@ -33,7 +33,6 @@ struct remote {
     const char *headers[3];
     char *members; /* ",\"model\":...}": the request's body behind its texts */
     bool send_dimensions;
-    size_t max_batch;
     size_t max_in_flight;
     int64_t timeout_ms;
 };
@@ -41,6 +40,6 @@ struct remote {
 bool remote_open(const struct embedder_options *options, const struct remote_dialect *dialect,
                  struct embedder **out, struct err *err) MUST_USE;
 bool remote_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
-                  float *vectors, struct err *err) MUST_USE;
+                  float *vectors, bool *done, struct err *err) MUST_USE;
 void remote_interrupt(struct embedder *embedder);
 void remote_close(struct embedder *embedder);

@@ -52,7 +52,7 @@ static void embed_all(struct embedder *embedder, const struct embed_text *texts,
                       float *vectors)
 {
     struct err err = {0};
-    if (!embedder_embed(embedder, texts, count, vectors, &err))
+    if (!embedder_embed(embedder, texts, count, vectors, NULL, &err))
         fail_msg("%s: %s", driver, err.text);
 }
 
@@ -122,7 +122,7 @@ static void takes_large_texts_among_small_ones(void **state)
 static void no_texts_are_no_error(void **state)
 {
     struct err err = {0};
-    assert_true(embedder_embed(*state, NULL, 0, NULL, &err));
+    assert_true(embedder_embed(*state, NULL, 0, NULL, NULL, &err));
 }
 
 static void counts_texts_and_characters(void **state)
@@ -154,7 +154,7 @@ static void refuses_to_work_once_interrupted(void **state)
     float vector[DIMS];
     struct err err = {0};
     embedder_interrupt(*state);
-    assert_false(embedder_embed(*state, &text, 1, vector, &err));
+    assert_false(embedder_embed(*state, &text, 1, vector, NULL, &err));
     assert_int_equal(err.action, ERR_CANCEL);
 }
 
@@ -196,7 +196,7 @@ static void failures_are_classified(void **state)
         const struct embed_text text = {cases[i].text, strlen(cases[i].text)};
         float vector[DIMS];
         struct err err = {0};
-        assert_false(embedder_embed(*state, &text, 1, vector, &err));
+        assert_false(embedder_embed(*state, &text, 1, vector, NULL, &err));
         if (err.action != cases[i].action || err.code != cases[i].code)
             fail_msg("%s: %s, code %d: %s", text.text, err_action_name(err.action), (int)err.code,
                      err.text);
@@ -216,12 +216,62 @@ static void of_several_failures_the_worst_is_reported(void **state)
         texts[i] = (struct embed_text){"fine", 4};
     texts[1] = (struct embed_text){"!busy", 5};
     texts[9] = (struct embed_text){"!refuse", 7};
-    assert_false(embedder_embed(*state, texts, 32, vectors, &err));
+    assert_false(embedder_embed(*state, texts, 32, vectors, NULL, &err));
     assert_int_equal(err.code, EMBED_REFUSED);
     texts[17] = (struct embed_text){"!quota", 6};
     texts[25] = (struct embed_text){"!rate", 5};
-    assert_false(embedder_embed(*state, texts, 32, vectors, &err));
+    assert_false(embedder_embed(*state, texts, 32, vectors, NULL, &err));
     assert_int_equal(err.code, EMBED_QUOTA);
+    free(vectors);
+}
+
+static void what_was_bought_is_kept_when_other_requests_fail(void **state)
+{
+    if (!is_remote(*state))
+        return;
+    struct embed_text texts[32];
+    float *vectors = calloc(32 * DIMS, sizeof *vectors);
+    bool done[32] = {false};
+    struct err err = {0};
+    for (size_t i = 0; i < 32; i++)
+        texts[i] = (struct embed_text){"fine", 4};
+    texts[9] = (struct embed_text){"!busy", 5}; /* of the second of four requests */
+    assert_false(embedder_embed(*state, texts, 32, vectors, done, &err));
+    assert_int_equal(err.code, 503);
+    for (size_t i = 0; i < 32; i++) {
+        assert_int_equal(done[i], i < 8 || i >= 16);
+        if (done[i])
+            assert_memory_equal(vectors + i * DIMS, vectors, DIMS * sizeof *vectors);
+    }
+    free(vectors);
+}
+
+/* Of 101 requests, as many as a round takes are out before the first answer is seen. */
+static void a_rejected_text_stops_nothing_and_a_failing_server_stops_the_rest(void **state)
+{
+    if (!is_remote(*state))
+        return;
+    struct embedder *embedder = *state;
+    struct embed_text texts[MANY];
+    float *vectors = calloc(MANY * DIMS, sizeof *vectors);
+    bool done[MANY] = {false};
+    struct err err = {0};
+    embedder_limit(embedder, 1, 0);
+    for (size_t i = 0; i < MANY; i++)
+        texts[i] = (struct embed_text){"fine", 4};
+    texts[3] = (struct embed_text){"!refuse", 7};
+    assert_false(embedder_embed(embedder, texts, MANY, vectors, done, &err));
+    assert_int_equal(err.code, EMBED_REFUSED);
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(done[i], i != 3);
+    texts[5] = (struct embed_text){"!rate", 5};
+    uint64_t before = embedder->stats.requests;
+    assert_false(embedder_embed(embedder, texts, MANY, vectors, done, &err));
+    assert_int_equal(err.code, EMBED_REFUSED);
+    assert_int_equal(err.retry_after_ms, 7000);
+    assert_true(embedder->stats.requests - before < MANY);
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(done[i], i < embedder->stats.requests - before && i != 3 && i != 5);
     free(vectors);
 }
 
@@ -236,7 +286,7 @@ static void other_dimensions_than_configured_are_fatal(void **state)
     float vector[DIMS + 1];
     struct err err = {0};
     assert_true(embedder_open(&options, &embedder, &err));
-    assert_false(embedder_embed(embedder, &text, 1, vector, &err));
+    assert_false(embedder_embed(embedder, &text, 1, vector, NULL, &err));
     assert_int_equal(err.action, ERR_FATAL);
     assert_int_equal(err.code, EMBED_WRONG_DIMS);
 }
@@ -257,6 +307,10 @@ static int run_suite(void)
         cmocka_unit_test_setup_teardown(failures_are_classified, open_one, close_one),
         cmocka_unit_test_setup_teardown(of_several_failures_the_worst_is_reported, open_one,
                                         close_one),
+        cmocka_unit_test_setup_teardown(what_was_bought_is_kept_when_other_requests_fail, open_one,
+                                        close_one),
+        cmocka_unit_test_setup_teardown(
+            a_rejected_text_stops_nothing_and_a_failing_server_stops_the_rest, open_one, close_one),
         cmocka_unit_test_setup_teardown(other_dimensions_than_configured_are_fatal, open_one,
                                         close_one),
     };

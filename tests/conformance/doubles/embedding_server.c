@@ -54,7 +54,7 @@ static void embed(struct embedding_server *server, const char *text, float *vect
 {
     const struct embed_text one = {text, strlen(text)};
     struct err err;
-    if (!embedder_embed(server->hash, &one, 1, vector, &err))
+    if (!embedder_embed(server->hash, &one, 1, vector, NULL, &err))
         abort();
 }
 

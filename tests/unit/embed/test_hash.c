@@ -24,7 +24,7 @@ static void embed(struct embedder *embedder, const char *text, float *vector)
 {
     const struct embed_text one = {text, strlen(text)};
     struct err err = {0};
-    if (!embedder_embed(embedder, &one, 1, vector, &err))
+    if (!embedder_embed(embedder, &one, 1, vector, NULL, &err))
         fail_msg("%s", err.text);
 }
 
@@ -153,8 +153,8 @@ static void counts_what_it_was_given(void **state)
     CLEANUP(embedder_closep) struct embedder *hash = open_hash(NULL, DIMS);
     float vectors[2 * DIMS];
     const struct embed_text texts[] = {{"äö", 4}, {"abc", 3}};
-    assert_true(embedder_embed(hash, texts, 2, vectors, NULL));
-    assert_true(embedder_embed(hash, texts, 0, NULL, NULL));
+    assert_true(embedder_embed(hash, texts, 2, vectors, NULL, NULL));
+    assert_true(embedder_embed(hash, texts, 0, NULL, NULL, NULL));
     assert_int_equal(hash->stats.texts, 2);
     assert_int_equal(hash->stats.characters, 5);
     assert_int_equal(hash->stats.requests, 1);

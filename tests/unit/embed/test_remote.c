@@ -101,7 +101,7 @@ static void embed_count(struct embedder *embedder, const char *text, size_t coun
     struct err err = {0};
     for (size_t i = 0; i < count; i++)
         texts[i] = (struct embed_text){text, strlen(text)};
-    if (!embedder_embed(embedder, texts, count, vectors, &err))
+    if (!embedder_embed(embedder, texts, count, vectors, NULL, &err))
         fail_msg("%s", err.text);
     free(texts);
     free(vectors);
@@ -245,7 +245,7 @@ static void a_server_that_is_not_there_is_tried_again(void **state)
     const struct embed_text text = {"a", 1};
     float vector = 0;
     struct err err = {0};
-    assert_false(embedder_embed(embedder, &text, 1, &vector, &err));
+    assert_false(embedder_embed(embedder, &text, 1, &vector, NULL, &err));
     assert_int_equal(err.action, ERR_RETRY);
     assert_int_equal(err.domain, ERR_CURL);
     char digest[128];
