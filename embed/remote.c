@@ -182,6 +182,7 @@ static bool read_call(const struct remote *remote, const struct http_call *call,
         .size = call->reply.size,
         .count = count,
         .dims = remote->base.dims,
+        .dims_asked = remote->send_dimensions,
         .secret = remote->secret,
     };
     if (call->status == 200)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "embed/reply.h"
 
-#include <assert.h>
-#include <ctype.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +9,6 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "embed/embedder.h"
-
-/* Of a provider's own words in our error texts. */
-#define WORDS_MAX 200
 
 static bool bad_reply(struct err *err, const char *why)
 {
@@ -23,25 +18,56 @@ static bool bad_reply(struct err *err, const char *why)
 static bool wrong_dims(const struct embed_reply *reply, size_t dims, struct err *err)
 {
     return err_set(err, ERR_FATAL, ERR_EMBED, EMBED_WRONG_DIMS,
-                   "the model gives %zu dimensions, the configuration says %zu", dims, reply->dims);
+                   "the model gives %zu dimensions, the configuration says %zu%s", dims,
+                   reply->dims,
+                   reply->dims_asked ? "; these were asked for, it ignores \"dimensions\"" : "");
+}
+
+/* What is no number becomes one that no vector may hold: the text it came for is refused, and only
+ * that one. */
+static void spoil(float *vector, size_t dims)
+{
+    for (size_t i = 0; i < dims; i++)
+        vector[i] = NAN;
+}
+
+/* JSON has no NaN: servers write null or a word. */
+static bool is_no_number(const cJSON *node)
+{
+    static const char *const words[] = {"NaN", "Infinity", "-Infinity"};
+    for (size_t i = 0; cJSON_IsString(node) && i < ARRAY_LEN(words); i++) {
+        if (strcmp(node->valuestring, words[i]) == 0)
+            return true;
+    }
+    return cJSON_IsNull(node);
+}
+
+static bool read_number(const cJSON *node, float *out)
+{
+    int64_t integer = 0;
+    if (cJSON_IsNumber(node))
+        *out = (float)node->valuedouble;
+    else if (json_int(node, &integer)) /* one beyond 2^53 is kept as text */
+        *out = (float)integer;
+    else if (is_no_number(node))
+        *out = NAN;
+    else
+        return false;
+    return true;
 }
 
 static bool read_array(const struct embed_reply *reply, const cJSON *array, float *vector,
                        struct err *err)
 {
     size_t dims = 0;
-    const cJSON *number = NULL;
-    cJSON_ArrayForEach(number, array)
+    const cJSON *node = NULL;
+    cJSON_ArrayForEach(node, array)
     {
-        double value = number->valuedouble;
-        int64_t integer = 0;
-        if (!cJSON_IsNumber(number)) { /* an integer beyond 2^53 is kept as text */
-            if (!json_int(number, &integer))
-                return bad_reply(err, "holds a vector of something else than numbers");
-            value = (double)integer;
-        }
+        float number = 0;
+        if (!read_number(node, &number))
+            return bad_reply(err, "holds a vector of something else than numbers");
         if (dims < reply->dims)
-            vector[dims] = (float)value;
+            vector[dims] = number;
         dims++;
     }
     return dims == reply->dims || wrong_dims(reply, dims, err);
@@ -73,6 +99,10 @@ static bool read_base64(const struct embed_reply *reply, const char *text, float
 static bool read_vector(const struct embed_reply *reply, const cJSON *node, float *vector,
                         struct err *err)
 {
+    if (cJSON_IsNull(node) || (cJSON_IsArray(node) && !node->child)) {
+        spoil(vector, reply->dims);
+        return true;
+    }
     if (cJSON_IsString(node))
         return read_base64(reply, node->valuestring, vector, err);
     if (cJSON_IsArray(node))
@@ -80,15 +110,66 @@ static bool read_vector(const struct embed_reply *reply, const cJSON *node, floa
     return bad_reply(err, "has no vector where one should be");
 }
 
-static cJSON *parse_object(const struct embed_reply *reply, struct err *err)
+/* Python's encoder writes NaN, Infinity and -Infinity as they are: they become null. */
+static void append_without_words(struct buf *out, const char *text, size_t size)
+{
+    static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
+    bool quoted = false;
+    for (size_t at = 0; at < size;) {
+        size_t skip = 0;
+        for (size_t i = 0; !quoted && skip == 0 && i < ARRAY_LEN(words); i++) {
+            size_t length = strlen(words[i]);
+            if (size - at >= length && memcmp(text + at, words[i], length) == 0)
+                skip = length;
+        }
+        if (skip > 0) {
+            buf_puts(out, "null");
+            at += skip;
+            continue;
+        }
+        if (quoted && text[at] == '\\' && at + 1 < size)
+            buf_putc(out, text[at++]);
+        else if (text[at] == '"')
+            quoted = !quoted;
+        buf_putc(out, text[at++]);
+    }
+}
+
+static cJSON *parse_leniently(const struct embed_reply *reply)
 {
     cJSON *object = json_parse(reply->body, reply->size, NULL);
-    if (!cJSON_IsObject(object)) {
-        cJSON_Delete(object);
+    if (object)
+        return object;
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(2 * reply->size + 1);
+    append_without_words(&text, reply->body, reply->size);
+    return text.overflow ? NULL : json_parse(buf_str(&text), text.size, NULL);
+}
+
+/* Gateways answer 200 with an error inside, and the status they mean as its code. */
+static bool is_disguised_error(const struct embed_reply *reply, const cJSON *object,
+                               struct err *err)
+{
+    const cJSON *error = json_get(object, "error");
+    if (!cJSON_IsObject(error) && !cJSON_IsString(error))
+        return false;
+    int64_t code = 0;
+    struct embed_reply meant = *reply;
+    meant.status = 500;
+    if (json_get_int(error, "code", &code) && code >= 400 && code < 600)
+        meant.status = (int)code;
+    embed_reply_error(&meant, err);
+    return true;
+}
+
+static cJSON *parse_object(const struct embed_reply *reply, struct err *err)
+{
+    cJSON *object = parse_leniently(reply);
+    if (!cJSON_IsObject(object))
         bad_reply(err, "is not a JSON object");
-        return NULL;
-    }
-    return object;
+    else if (!is_disguised_error(reply, object, err))
+        return object;
+    cJSON_Delete(object);
+    return NULL;
 }
 
 /* The array `name`, one element for each text. */
@@ -200,172 +281,4 @@ bool embed_reply_digest(const struct embed_reply *reply, const char *model, char
     }
     return err_set(err, ERR_FATAL, ERR_EMBED, EMBED_MODEL_MISSING,
                    "the server has no model \"%s\": pull it first", model);
-}
-
-/* What a failed request said. */
-struct complaint {
-    char words[WORDS_MAX + 4];
-    char code[64]; /* the provider's type and code, in lower case */
-    char lower[WORDS_MAX + 4];
-};
-
-static void lower_copy(char *out, size_t size, const char *text)
-{
-    size_t i = 0;
-    for (; text[i] && i + 1 < size; i++)
-        out[i] = (char)tolower((unsigned char)text[i]);
-    out[i] = '\0';
-}
-
-static const char *words_of(const cJSON *body, const cJSON *error)
-{
-    const char *words = NULL;
-    if (cJSON_IsString(error))
-        return error->valuestring;
-    if (json_get_string(error, "message", &words) || json_get_string(body, "message", &words) ||
-        json_get_string(body, "detail", &words))
-        return words;
-    return NULL;
-}
-
-static void read_complaint(const struct embed_reply *reply, struct complaint *out)
-{
-    *out = (struct complaint){0};
-    CLEANUP(cJSON_Deletep) cJSON *body = json_parse(reply->body, reply->size, NULL);
-    const cJSON *error = json_get(body, "error");
-    const char *words = words_of(body, error);
-    const char *type = "";
-    const char *code = "";
-    (void)!json_get_string(error, "type", &type);
-    (void)!json_get_string(error, "code", &code);
-    char both[sizeof out->code];
-    snprintf(both, sizeof both, "%.30s %.30s", type, code);
-    lower_copy(out->code, sizeof out->code, both);
-    if (words)
-        text_tidy(words, strlen(words), reply->secret, out->words, sizeof out->words);
-    else
-        text_tidy(reply->body, reply->size, reply->secret, out->words, sizeof out->words);
-    lower_copy(out->lower, sizeof out->lower, out->words);
-}
-
-static bool contains_any(const char *text, const char *const *needles)
-{
-    for (; *needles; needles++) {
-        if (strstr(text, *needles))
-            return true;
-    }
-    return false;
-}
-
-/* As OpenAI, Ollama, llama.cpp, vLLM, TEI, Infinity and Voyage word it. */
-static bool speaks_of_size(const struct complaint *complaint)
-{
-    static const char *const needles[] = {"context length",
-                                          "context size",
-                                          "context window",
-                                          "max context",
-                                          "too large to process",
-                                          "too long",
-                                          "too many tokens",
-                                          "too many inputs",
-                                          "maximum input length",
-                                          "input length",
-                                          "batch size",
-                                          "must have less than",
-                                          "maximum request size",
-                                          "max allowed tokens",
-                                          "larger than the max",
-                                          "payload too large",
-                                          "token limit",
-                                          "maximum length",
-                                          "maximum number of tokens",
-                                          "length limit exceeded",
-                                          NULL};
-    return contains_any(complaint->lower, needles) ||
-           strstr(complaint->code, "context_length_exceeded");
-}
-
-static bool speaks_of_money(const struct complaint *complaint)
-{
-    static const char *const needles[] = {"insufficient_quota",
-                                          "credit_balance_exhausted",
-                                          "spend_limit_exceeded",
-                                          "usage_limit_exceeded",
-                                          "billing",
-                                          NULL};
-    return contains_any(complaint->code, needles);
-}
-
-static bool speaks_of_numbers(const struct complaint *complaint)
-{
-    static const char *const needles[] = {"nan or inf", "unsupported value: nan",
-                                          "unsupported value: +inf", "unsupported value: -inf",
-                                          NULL};
-    return contains_any(complaint->lower, needles);
-}
-
-struct verdict {
-    enum err_action action;
-    enum err_domain domain;
-    int64_t code;
-    const char *meaning;
-};
-
-static struct verdict judge_size(const struct embed_reply *reply)
-{
-    if (reply->count > 1)
-        return (struct verdict){ERR_RETRY, ERR_EMBED, EMBED_TOO_MANY,
-                                "more than the server takes at once"};
-    return (struct verdict){ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG, "longer than the model takes"};
-}
-
-static struct verdict judge_limit(const struct complaint *complaint)
-{
-    if (speaks_of_money(complaint))
-        return (struct verdict){ERR_FATAL, ERR_EMBED, EMBED_QUOTA, "quota exhausted"};
-    return (struct verdict){ERR_RETRY, ERR_EMBED, EMBED_RATE_LIMITED, "rate limited"};
-}
-
-static struct verdict judge(const struct embed_reply *reply, const struct complaint *complaint)
-{
-    int status = reply->status;
-    switch (status) {
-    case 401:
-    case 403:
-        return (struct verdict){ERR_FATAL, ERR_EMBED, EMBED_AUTH, "not allowed"};
-    case 402:
-        return (struct verdict){ERR_FATAL, ERR_EMBED, EMBED_QUOTA, "quota exhausted"};
-    case 404:
-        return (struct verdict){ERR_FATAL, ERR_EMBED, EMBED_MODEL_MISSING,
-                                "no such model, or not the right URL"};
-    case 408:
-    case 409:
-    case 424:
-    case 425:
-        return (struct verdict){ERR_RETRY, ERR_HTTP, status, "try again"};
-    case 413:
-        return judge_size(reply);
-    case 429:
-        return judge_limit(complaint);
-    default:
-        break;
-    }
-    bool server = status >= 500;
-    if ((status == 400 || status == 422 || status == 500) && speaks_of_size(complaint))
-        return judge_size(reply);
-    if ((status == 400 || status == 422 || status == 500) && speaks_of_numbers(complaint))
-        return (struct verdict){ERR_REJECT, ERR_EMBED, EMBED_BAD_VECTOR, "no finite vector"};
-    if (status == 400 || status == 422)
-        return (struct verdict){ERR_REJECT, ERR_EMBED, EMBED_REFUSED, "refused"};
-    return (struct verdict){server ? ERR_RETRY : ERR_FATAL, ERR_HTTP, status,
-                            server ? "the server failed" : "not an embedding server's answer"};
-}
-
-bool embed_reply_error(const struct embed_reply *reply, struct err *err)
-{
-    struct complaint complaint;
-    read_complaint(reply, &complaint);
-    struct verdict verdict = judge(reply, &complaint);
-    return err_set(err, verdict.action, verdict.domain, verdict.code, "%s (HTTP %d%s%s)",
-                   verdict.meaning, reply->status, complaint.words[0] ? ": " : "", complaint.words);
 }

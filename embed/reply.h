@@ -13,11 +13,13 @@ struct embed_reply {
     size_t size;
     size_t count; /* texts asked for */
     size_t dims;
+    bool dims_asked;    /* by the request */
     const char *secret; /* never repeated in an error's text; NULL: none */
 };
 
 /* Vectors of {"data": [{"index", "embedding"}]}; an embedding is base64 of little-endian floats or
- * an array of numbers. RETRY EMBED_BAD_REPLY, FATAL EMBED_WRONG_DIMS. */
+ * an array of numbers. RETRY EMBED_BAD_REPLY, FATAL EMBED_WRONG_DIMS. What a server writes where it
+ * has no number (null, NaN) is read as NaN. */
 bool embed_reply_openai(const struct embed_reply *reply, float *vectors, struct err *err) MUST_USE;
 /* Vectors of {"embeddings": [[...], ...]}, in the order of the texts. */
 bool embed_reply_ollama(const struct embed_reply *reply, float *vectors, struct err *err) MUST_USE;

@@ -159,6 +159,91 @@ static const struct refusal refusals[] = {
     {400, "{\"error\":\"embedding contains NaN or Inf values\"}", 1, ERR_REJECT, EMBED_BAD_VECTOR},
     {500, "{\"error\":\"failed to encode response: json: unsupported value: NaN\"}", 1, ERR_REJECT,
      EMBED_BAD_VECTOR},
+    {400,
+     "{\"error\":{\"message\":\"Requested 453357 tokens, max 300000 tokens per request\",\"type\":"
+     "\"max_tokens_per_request\",\"param\":null,\"code\":\"max_tokens_per_request\"}}",
+     500, ERR_RETRY, EMBED_TOO_MANY},
+    {400,
+     "{\"error\":{\"message\":\"Too many inputs. The max number of inputs is 16.  We hope to "
+     "increase the number of inputs per request soon.\",\"type\":\"invalid_request_error\"}}",
+     26, ERR_RETRY, EMBED_TOO_MANY},
+    {400,
+     "{\"error\":{\"message\":\"Value error, batch size is invalid, it should not be larger than "
+     "10.: input.contents\",\"code\":\"InvalidParameter\"}}",
+     25, ERR_RETRY, EMBED_TOO_MANY},
+    {422,
+     "{\"detail\":[{\"type\":\"too_long\",\"loc\":[\"body\",\"input\"],\"msg\":\"List should have "
+     "at most 2048 items after validation, not 3000\",\"input\":[\"a\"]}]}",
+     3000, ERR_RETRY, EMBED_TOO_MANY},
+    {400, "{\"message\":\"invalid request: total number of texts must be at most 96\"}", 97,
+     ERR_RETRY, EMBED_TOO_MANY},
+    {400, "{\"error\":{\"message\":\"at most 100 requests can be in one batch\"}}", 101, ERR_RETRY,
+     EMBED_TOO_MANY},
+    {429,
+     "{\"error\":{\"message\":\"Request too large for text-embedding-3-small on tokens per min "
+     "(TPM): Limit 40000, Requested 50000.\",\"code\":\"rate_limit_exceeded\"}}",
+     50, ERR_RETRY, EMBED_TOO_MANY},
+    {400,
+     "{\"object\":\"error\",\"message\":\"This model's maximum context length is 512 tokens. "
+     "However, you requested 1451 tokens in the input for embedding generation. Please reduce the "
+     "length of the input.\",\"type\":\"BadRequestError\",\"param\":null,\"code\":400}",
+     1, ERR_REJECT, EMBED_TOO_LONG},
+    {400,
+     "{\"error\":{\"message\":\"The decoder prompt (length 600) is longer than the maximum model "
+     "length of 512.\",\"code\":400}}",
+     1, ERR_REJECT, EMBED_TOO_LONG},
+    {413,
+     "{\"error\":\"Input validation error: `inputs` must have less than 512 tokens. Given: 514\","
+     "\"error_type\":\"Validation\"}",
+     1, ERR_REJECT, EMBED_TOO_LONG},
+    {500,
+     "{\"error\":{\"code\":500,\"message\":\"input is larger than the max context size. "
+     "skipping\",\"type\":\"server_error\"}}",
+     1, ERR_REJECT, EMBED_TOO_LONG},
+    {400,
+     "{\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size. try "
+     "increasing the context size\"}}",
+     1, ERR_REJECT, EMBED_TOO_LONG},
+    {500, "{\"error\":\"input length exceeds maximum context length\"}", 1, ERR_REJECT,
+     EMBED_TOO_LONG},
+    {400,
+     "{\"error\":{\"code\":400,\"message\":\"API key not valid. Please pass a valid API key.\"}}",
+     1, ERR_FATAL, EMBED_AUTH},
+    {403,
+     "{\"error\":{\"message\":\"Project `p` does not have access to model `m`\",\"code\":"
+     "\"model_not_found\"}}",
+     1, ERR_FATAL, EMBED_MODEL_MISSING},
+    {400, "{\"object\":\"error\",\"message\":\"Invalid model: x\",\"type\":\"invalid_model\"}", 1,
+     ERR_FATAL, EMBED_MODEL_MISSING},
+    {400, "{\"error\":\"this model does not support embeddings\"}", 1, ERR_FATAL,
+     EMBED_MODEL_MISSING},
+    {501,
+     "{\"error\":{\"code\":501,\"message\":\"This server does not support embeddings. Start it "
+     "with `--embeddings`\"}}",
+     1, ERR_FATAL, EMBED_MODEL_MISSING},
+    {400, "{\"error\":{\"message\":\"This model does not support specifying dimensions.\"}}", 1,
+     ERR_FATAL, EMBED_WRONG_DIMS},
+    {400,
+     "{\"message\":\"Model \\\"m\\\" does not support matryoshka representation, changing output "
+     "dimensions will lead to poor results.\"}",
+     1, ERR_FATAL, EMBED_WRONG_DIMS},
+    {400, "{\"error\":{\"message\":\"Invalid value\",\"param\":\"encoding_format\"}}", 1, ERR_FATAL,
+     0},
+    {400,
+     "{\"error\":{\"message\":\"Billing hard limit has been reached\",\"code\":"
+     "\"billing_hard_limit_reached\"}}",
+     1, ERR_FATAL, EMBED_QUOTA},
+    {500, "{\"detail\":\"Out of range float values are not JSON compliant\"}", 1, ERR_REJECT,
+     EMBED_BAD_VECTOR},
+    /* what a server quotes of a document decides nothing */
+    {400,
+     "{\"error\":{\"message\":\"The input was refused by our moderation rules, which you can read "
+     "on our pages; it begins with the following words: Invalid API key, what now?\"}}",
+     1, ERR_REJECT, EMBED_REFUSED},
+    {422,
+     "{\"detail\":[{\"loc\":[\"body\"],\"msg\":\"Input should be a valid string\",\"input\":"
+     "\"Invalid API key, batch size\"}]}",
+     1, ERR_REJECT, EMBED_REFUSED},
     {400, "{\"detail\":\"bad input\"}", 1, ERR_REJECT, EMBED_REFUSED},
     {422, "{\"detail\":[{\"msg\":\"field required\"}]}", 3, ERR_REJECT, EMBED_REFUSED},
     {408, "", 1, ERR_RETRY, 0},
@@ -187,6 +272,63 @@ static void refusals_are_told_apart(void **state)
     }
 }
 
+static void numbers_that_are_none_are_read_as_such(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "{\"data\":[{\"embedding\":[1,2]},{\"embedding\":[null,1]}]}",
+        "{\"data\":[{\"embedding\":[1,2]},{\"embedding\":[NaN,1]}],\"model\":\"NaN \\\"Infinity\"}",
+        "{\"data\":[{\"embedding\":[1,2]},{\"embedding\":[Infinity,1]}]}",
+        "{\"data\":[{\"embedding\":[1,2]},{\"embedding\":[-Infinity,1]}]}",
+        "{\"data\":[{\"embedding\":[1,2]},{\"embedding\":[\"NaN\",1]}]}",
+        "{\"data\":[{\"embedding\":[1,2]},{\"embedding\":[1e39,1]}]}",
+        "{\"data\":[{\"embedding\":[1,2]},{\"embedding\":null}]}",
+        "{\"data\":[{\"embedding\":[1,2]},{\"embedding\":[]}]}",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        float v[4] = {0};
+        struct err err = {0};
+        struct embed_reply reply = reply_of(200, bodies[i], 2, 2);
+        if (!embed_reply_openai(&reply, v, &err))
+            fail_msg("%s: %s", bodies[i], err.text);
+        assert_true(is_near(v[0], 1) && is_near(v[1], 2));
+        bool is_finite = isfinite(v[2]) && isfinite(v[3]);
+        assert_false(is_finite);
+    }
+}
+
+static void an_error_behind_status_200_is_one(void **state)
+{
+    (void)state;
+    float v[2];
+    struct err err = {0};
+    struct embed_reply reply =
+        reply_of(200, "{\"error\":{\"code\":429,\"message\":\"slow down\"}}", 2, 1);
+    assert_false(embed_reply_openai(&reply, v, &err));
+    assert_int_equal(err.code, EMBED_RATE_LIMITED);
+    reply = reply_of(200, "{\"error\":\"the input length exceeds the context length\"}", 1, 1);
+    assert_false(embed_reply_ollama(&reply, v, &err));
+    assert_int_equal(err.code, EMBED_TOO_LONG);
+    reply = reply_of(200, "{\"error\":{\"code\":200,\"message\":\"oops\"}}", 1, 1);
+    assert_false(embed_reply_openai(&reply, v, &err));
+    assert_int_equal(err.action, ERR_RETRY);
+    reply = reply_of(200, "{\"error\":null,\"data\":[{\"embedding\":[1]}]}", 1, 1);
+    assert_true(embed_reply_openai(&reply, v, &err));
+}
+
+static void dimensions_that_were_asked_for_are_said_to_be_ignored(void **state)
+{
+    (void)state;
+    float v[4];
+    struct err err = {0};
+    struct embed_reply reply = reply_of(200, "{\"embeddings\":[[1,2,3,4,5]]}", 1, 4);
+    assert_false(embed_reply_ollama(&reply, v, &err));
+    assert_null(strstr(err.text, "ignores"));
+    reply.dims_asked = true;
+    assert_false(embed_reply_ollama(&reply, v, &err));
+    assert_non_null(strstr(err.text, "ignores \"dimensions\""));
+}
+
 static void the_providers_words_are_kept_short_and_without_the_key(void **state)
 {
     (void)state;
@@ -204,6 +346,12 @@ static void the_providers_words_are_kept_short_and_without_the_key(void **state)
     reply.secret = "sk-secret";
     assert_false(embed_reply_error(&reply, &err));
     assert_non_null(strstr(err.text, "<html>***</html>"));
+    reply = reply_of(502,
+                     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><center><h1>"
+                     "502 Bad Gateway</h1></center></body></html>",
+                     1, 3);
+    assert_false(embed_reply_error(&reply, &err));
+    assert_string_equal(err.text, "the server failed (HTTP 502: 502 Bad Gateway)");
 }
 
 static void ollamas_digest_is_found_by_name(void **state)
@@ -234,6 +382,9 @@ int main(void)
         cmocka_unit_test(other_dimensions_are_named_both),
         cmocka_unit_test(ollama_gives_lists_in_order),
         cmocka_unit_test(refusals_are_told_apart),
+        cmocka_unit_test(numbers_that_are_none_are_read_as_such),
+        cmocka_unit_test(an_error_behind_status_200_is_one),
+        cmocka_unit_test(dimensions_that_were_asked_for_are_said_to_be_ignored),
         cmocka_unit_test(the_providers_words_are_kept_short_and_without_the_key),
         cmocka_unit_test(ollamas_digest_is_found_by_name),
     };
