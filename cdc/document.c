@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -403,27 +404,69 @@ static void append_part(struct buf *out, const char *text, size_t size, const ch
     buf_append(out, text, size);
 }
 
-/* The text of a scalar; false when it is nothing that a person wrote. */
-static bool append_scalar(const bson_iter_t *iter, struct buf *out, const char *separator)
+/* How far into a data URL its media type and parameters may reach. */
+#define DATA_URL_HEAD 256
+
+static bool begins_with(const char *text, size_t size, const char *prefix)
 {
+    size_t length = strlen(prefix);
+    return size >= length && strncasecmp(text, prefix, length) == 0;
+}
+
+/* RFC 2397: "data:" type "/" subtype parameters [";base64"] ",". A sentence has a space before. */
+static bool is_data_url(const char *text, size_t size)
+{
+    static const char *const kinds[] = {"data:image/", "data:audio/", "data:video/"};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (begins_with(text, size, kinds[i]))
+            return true;
+    }
+    if (!begins_with(text, size, "data:"))
+        return false;
+    size_t end = 5;
+    while (end < size && end < DATA_URL_HEAD && (unsigned char)text[end] > ' ' && text[end] != ',')
+        end++;
+    static const char last[] = ";base64";
+    return end < size && text[end] == ',' && end >= sizeof last - 1 &&
+           strncasecmp(text + end - (sizeof last - 1), last, sizeof last - 1) == 0;
+}
+
+const char *document_text_problem(const char *text, size_t size)
+{
+    size_t at = 0;
+    while (at < size && strchr(" \t\r\n", text[at]) && text[at])
+        at++;
+    if (begins_with(text + at, size - at, "img:"))
+        return "a reference to an image (img:)";
+    return is_data_url(text + at, size - at) ? "a file as a data URL" : NULL;
+}
+
+/* The text of a scalar; otherwise returns what it is that nobody wrote as text. */
+static const char *append_scalar(const bson_iter_t *iter, struct buf *out, const char *separator)
+{
+    static const char no_text[] = "something that is no text";
     char text[64] = "";
     switch (bson_iter_type(iter)) {
     case BSON_TYPE_UTF8: {
         uint32_t size;
         const char *string = bson_iter_utf8(iter, &size);
-        append_part(out, string, size, separator);
-        return true;
+        const char *problem = document_text_problem(string, size);
+        if (!problem)
+            append_part(out, string, size, separator);
+        return problem;
     }
     case BSON_TYPE_NULL:
     case BSON_TYPE_UNDEFINED:
-        return true;
+        return NULL;
+    case BSON_TYPE_BINARY:
+        return "binary data";
     case BSON_TYPE_INT32:
     case BSON_TYPE_INT64:
         snprintf(text, sizeof text, "%" PRId64, bson_iter_as_int64(iter));
         break;
     case BSON_TYPE_DOUBLE:
         if (!isfinite(bson_iter_double(iter)))
-            return false;
+            return no_text;
         json_number_format(bson_iter_double(iter), text);
         break;
     case BSON_TYPE_DECIMAL128: {
@@ -442,26 +485,27 @@ static bool append_scalar(const bson_iter_t *iter, struct buf *out, const char *
         break;
     }
     default:
-        return false;
+        return no_text;
     }
     append_part(out, text, strlen(text), separator);
-    return true;
+    return NULL;
 }
 
-static bool append_list(const bson_iter_t *list, struct buf *out)
+static const char *append_list(const bson_iter_t *list, struct buf *out)
 {
     bson_iter_t element;
     const char *separator = "\n\n";
     if (!bson_iter_recurse(list, &element))
-        return false;
+        return "a broken list";
     while (bson_iter_next(&element)) {
         size_t before = out->size;
-        if (!append_scalar(&element, out, separator))
-            return false;
+        const char *problem = append_scalar(&element, out, separator);
+        if (problem)
+            return problem;
         if (out->size > before)
             separator = "\n";
     }
-    return true;
+    return NULL;
 }
 
 bool document_text(const bson_t *doc, const char *const *fields, size_t count, struct buf *out,
@@ -471,11 +515,11 @@ bool document_text(const bson_t *doc, const char *const *fields, size_t count, s
         bson_iter_t value;
         if (!path_find(doc, fields[i], &value))
             continue;
-        bool ok = BSON_ITER_HOLDS_ARRAY(&value) ? append_list(&value, out)
-                                                : append_scalar(&value, out, "\n\n");
-        if (!ok)
-            return err_set(err, ERR_REJECT, ERR_DATA, 0,
-                           "the text field '%s' holds something that is no text", fields[i]);
+        const char *problem = BSON_ITER_HOLDS_ARRAY(&value) ? append_list(&value, out)
+                                                            : append_scalar(&value, out, "\n\n");
+        if (problem)
+            return err_set(err, ERR_REJECT, ERR_DATA, 0, "the text field '%s' holds %s", fields[i],
+                           problem);
     }
     if (out->overflow)
         return err_set(err, ERR_REJECT, ERR_DATA, 0, "the text is larger than %zu bytes",

@@ -63,9 +63,14 @@ void shape_read_metadata(const struct shape *shape, const bson_t *doc, struct ar
 
 /* Appends the text of the fields, in order, joined by a blank line: strings, lists of strings
  * (joined by a line end), numbers, booleans and dates as text. REJECT for anything else (and for
- * numbers that are not finite): a vector would stand for something nobody wrote. */
+ * numbers that are not finite, and strings with a document_text_problem()): a vector would stand for
+ * something nobody wrote. The error names the field. */
 bool document_text(const bson_t *doc, const char *const *fields, size_t count, struct buf *out,
                    struct err *err) MUST_USE;
+
+/* Why a string is no text although it is a string, for the end of a sentence ("holds ..."): a
+ * reference to an image ("img:...") or a file as a data URL; NULL when it is text. */
+const char *document_text_problem(const char *text, size_t size);
 
 /* A fingerprint of metadata alone. */
 struct sha256 document_meta_fp(const struct field *metadata, size_t count);

@@ -290,3 +290,38 @@ void chunk_text(const struct chunk_options *options, const char *text, size_t si
     else
         cut_text(options, &reader, &writer);
 }
+
+/* A place to cut at. */
+struct place {
+    size_t offset; /* 0: none */
+    bool central;
+    enum boundary level;
+    size_t distance; /* from the middle, in bytes */
+};
+
+/* Near the ends, where only a huge grapheme leaves no other choice, all boundaries are alike. */
+static bool is_better(const struct place *a, const struct place *b)
+{
+    if (b->offset == 0)
+        return true;
+    if (a->central != b->central)
+        return a->central;
+    if (a->central && a->level != b->level)
+        return a->level > b->level;
+    return a->distance < b->distance;
+}
+
+size_t chunk_halve(const char *text, size_t size)
+{
+    struct reader reader = {.text = text, .size = size};
+    reader.leading = read_space(&reader);
+    struct place best = {0};
+    size_t middle = size / 2;
+    for (struct unit unit; read_unit(&reader, &unit);) {
+        size_t distance = unit.offset > middle ? unit.offset - middle : middle - unit.offset;
+        const struct place place = {unit.offset, distance <= size / 4, unit.before, distance};
+        if (unit.offset > 0 && is_better(&place, &best))
+            best = place;
+    }
+    return best.offset;
+}

@@ -39,3 +39,9 @@ struct chunk_list {
  * belongs to the chunk before, and at the start of the text to the one behind. Linear time. */
 void chunk_text(const struct chunk_options *options, const char *text, size_t size,
                 struct arena *arena, struct chunk_list *out);
+
+/* Where a chunk that is too long for its model is cut in two: the byte offset of the second half.
+ * The highest boundary of the middle half of the text, of equals the one nearest the middle; never
+ * inside a grapheme, and white space stays behind what it follows. 0 when it cannot be cut. Linear
+ * time. */
+size_t chunk_halve(const char *text, size_t size);

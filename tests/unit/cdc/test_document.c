@@ -112,6 +112,70 @@ static void what_nobody_wrote_is_refused(void **state)
     assert_no_text("{\"title\":{\"$numberDouble\":\"-Infinity\"}}");
 }
 
+static void what_stands_for_an_image_or_a_file_is_no_text(void **state)
+{
+    (void)state;
+    static const char *const no_texts[] = {
+        "img:attachments/1.png",
+        "IMG:x",
+        " \n img:x",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:image/svg+xml,%3Csvg%3E",
+        "DATA:Application/PDF;Base64,JVBERi0=",
+        "data:;base64,AAAA",
+        "data:audio/wav;x=1;base64,UklGRg==",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(no_texts); i++) {
+        if (!document_text_problem(no_texts[i], strlen(no_texts[i])))
+            fail_msg("'%s' counts as text", no_texts[i]);
+    }
+    static const char *const texts[] = {
+        "",
+        " ",
+        "img",
+        "an img:x inside",
+        "image: a duck",
+        "data: image/png;base64, and so on",
+        "data:text/plain,hello",
+        "data:",
+        "data:base64,",
+        "database64,",
+        "see data:image/png;base64,AAAA",
+        "data:a b;base64,AAAA",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        const char *problem = document_text_problem(texts[i], strlen(texts[i]));
+        if (problem)
+            fail_msg("'%s' holds %s", texts[i], problem);
+    }
+    assert_null(document_text_problem("img:", 3)); /* not one byte beyond the size */
+    assert_null(document_text_problem("data:;base64,", 12));
+}
+
+static void a_field_that_holds_no_text_is_named_with_what_it_holds(void **state)
+{
+    (void)state;
+    static const char *const docs[][2] = {
+        {"{\"title\":\"ok\",\"body\":{\"text\":\"img:1\"}}", "'body.text' holds a reference"},
+        {"{\"title\":[\"a\",\"data:image/png;base64,AA\"]}", "'title' holds a file as a data URL"},
+        {"{\"title\":{\"$binary\":{\"base64\":\"AA==\",\"subType\":\"00\"}}}",
+         "'title' holds binary data"},
+        {"{\"title\":[{\"$binary\":{\"base64\":\"AA==\",\"subType\":\"05\"}}]}",
+         "'title' holds binary data"},
+        {"{\"title\":{\"a\":1}}", "'title' holds something that is no text"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(docs); i++) {
+        CLEANUP(buf_fini) struct buf text = BUF_INIT(10000);
+        struct err err = {0};
+        bson_t *doc = parse(docs[i][0]);
+        assert_false(document_text(doc, text_fields, 2, &text, &err));
+        assert_int_equal(err.action, ERR_REJECT);
+        if (!strstr(err.text, docs[i][1]))
+            fail_msg("%s: %s", docs[i][0], err.text);
+        bson_destroy(doc);
+    }
+}
+
 static void a_text_larger_than_its_buffer_is_refused(void **state)
 {
     (void)state;
@@ -435,6 +499,8 @@ int main(void)
         cmocka_unit_test(lists_of_strings_are_joined_by_line_ends),
         cmocka_unit_test(scalars_are_written_as_a_person_would),
         cmocka_unit_test(what_nobody_wrote_is_refused),
+        cmocka_unit_test(what_stands_for_an_image_or_a_file_is_no_text),
+        cmocka_unit_test(a_field_that_holds_no_text_is_named_with_what_it_holds),
         cmocka_unit_test(a_text_larger_than_its_buffer_is_refused),
         cmocka_unit_test(metadata_is_sorted_by_name_and_nothing_is_left_out_silently),
         cmocka_unit_test(the_first_path_with_a_value_counts),

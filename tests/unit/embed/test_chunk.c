@@ -395,6 +395,109 @@ static void takes_linear_time_whatever_the_text(void **state)
     }
 }
 
+/* --- halves --- */
+
+static void assert_halves(const char *text, const char *second)
+{
+    size_t at = chunk_halve(text, strlen(text));
+    if (!at || strcmp(text + at, second) != 0)
+        fail_msg("'%s' is cut at %zu: '%s'", text, at, text + at);
+}
+
+static void halves_at_the_best_boundary_of_the_middle(void **state)
+{
+    (void)state;
+    assert_halves("aaaa bbb. cc dd\nee\n\nff gg. hhhhhhh", "ff gg. hhhhhhh");
+    assert_halves("aaaa bbbb cccc. dd\nee ff gg hhh iii", "ee ff gg hhh iii");
+    assert_halves("aaaa bbbb ccc. dd ee ff gg hh", "dd ee ff gg hh");
+    assert_halves("aaaa bbbb cccc dddd eeee", "cccc dddd eeee");
+    assert_halves("abcdefgh", "efgh");
+    /* a paragraph at the very start or end would leave a half as long as the whole */
+    assert_halves("a\n\nbbbbbbbbb ccccccccc", "ccccccccc");
+    assert_halves("bbbbbbbbb ccccccccc\n\na", "ccccccccc\n\na");
+    /* of equals the one nearest the middle */
+    assert_halves("aaa bb cc dd ee fff", "dd ee fff");
+}
+
+static void halves_code_chinese_and_emoji_between_graphemes(void **state)
+{
+    (void)state;
+    assert_halves("int f(void)\n{\n    return 1;\n}\nint g(void)\n{\n    return 2;\n}\n",
+                  "int g(void)\n{\n    return 2;\n}\n");
+    assert_halves("0123456789abcdef0123456789abcdef", "0123456789abcdef");
+    assert_halves("今日は晴れ。明日は雨だ。", "明日は雨だ。");
+    assert_halves("漢字漢字", "漢字");
+    assert_halves("👩‍👩‍👧‍👦👩‍👩‍👧‍👦",
+                  "👩‍👩‍👧‍👦");
+    assert_halves("🇩🇪🇫🇷🇩🇪🇫🇷", "🇩🇪🇫🇷");
+    assert_halves("ee\xcc\x81", "e\xcc\x81");
+    /* the only cut there is, though far from the middle */
+    assert_halves("a👩‍👩‍👧‍👦", "👩‍👩‍👧‍👦");
+    assert_halves("👩‍👩‍👧‍👦a", "a");
+}
+
+static void does_not_halve_a_grapheme_or_white_space(void **state)
+{
+    (void)state;
+    static const char *const whole[] = {
+        "",     "a",        "  a", "a \n ", "  ", "漢", "👍🏽", " 👩‍👩‍👧‍👦 ",
+        "\r\n", "e\xcc\x81"};
+    for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+        assert_int_equal(chunk_halve(whole[i], strlen(whole[i])), 0);
+}
+
+static bool is_blank(const char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        uint32_t c = 0;
+        at += text_decode(text + at, size - at, &c);
+        if (!text_is_space(c))
+            return false;
+    }
+    return true;
+}
+
+/* Cuts down to what cannot be cut: all cuts are where graphemes of the whole text begin. */
+static void halve_down(const char *text, size_t size, const bool *starts, size_t depth)
+{
+    size_t at = chunk_halve(text, size);
+    if (at == 0)
+        return;
+    assert_true(at < size && starts[at] && depth < 2000);
+    assert_false(is_blank(text, at));
+    assert_false(is_blank(text + at, size - at));
+    halve_down(text, at, starts, depth + 1);
+    halve_down(text + at, size - at, starts + at, depth + 1);
+}
+
+static void halves_of_halves_end_at_single_graphemes(void **state)
+{
+    (void)state;
+    struct random_text random = {.state = 77};
+    for (int round = 0; round < 200; round++) {
+        CLEANUP(buf_fini) struct buf text = BUF_INIT(MIB);
+        random_fill(&random, 1 + random_below(&random, 600), &text);
+        bool *starts = calloc(text.size + 1, sizeof *starts);
+        for (size_t at = 0; at < text.size; at += text_grapheme(text.data + at, text.size - at))
+            starts[at] = true;
+        halve_down(text.data, text.size, starts, 0);
+        free(starts);
+    }
+}
+
+/* A quarter, plus what one unit is long, at worst. */
+static void halves_are_never_small(void **state)
+{
+    (void)state;
+    struct random_text random = {.state = 78};
+    for (int round = 0; round < 200; round++) {
+        CLEANUP(buf_fini) struct buf text = BUF_INIT(MIB);
+        random_prose(&random, 200 + random_below(&random, 3000), &text);
+        size_t at = chunk_halve(text.data, text.size);
+        assert_true(at >= text.size / 4 && at <= text.size - text.size / 4 + 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +522,11 @@ int main(void)
         cmocka_unit_test(a_change_in_the_middle_stays_near),
         cmocka_unit_test(fills_chunks_of_prose),
         cmocka_unit_test(takes_linear_time_whatever_the_text),
+        cmocka_unit_test(halves_at_the_best_boundary_of_the_middle),
+        cmocka_unit_test(halves_code_chinese_and_emoji_between_graphemes),
+        cmocka_unit_test(does_not_halve_a_grapheme_or_white_space),
+        cmocka_unit_test(halves_of_halves_end_at_single_graphemes),
+        cmocka_unit_test(halves_are_never_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
