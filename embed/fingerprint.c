@@ -210,3 +210,19 @@ void config_fp(const cJSON *object, char out[static SHA256_TEXT_SIZE])
     sha256_format(&digest, out);
     free(canonical);
 }
+
+struct sha256 embedding_fp(const struct embed_config *config)
+{
+    CLEANUP(cJSON_Deletep) cJSON *object = json_object();
+    json_add_string(object, "driver", config->driver);
+    json_add_string(object, "model", config->model ? config->model : "");
+    json_add_string(object, "digest", config->digest ? config->digest : "");
+    json_add_int(object, "dims", (int64_t)config->dims);
+    json_add_string(object, "document_prefix",
+                    config->document_prefix ? config->document_prefix : "");
+    json_add_string(object, "input_format", EMBED_INPUT_FORMAT);
+    char *canonical = json_canonical(object);
+    struct sha256 fp = sha256_of(canonical, strlen(canonical));
+    free(canonical);
+    return fp;
+}

@@ -43,3 +43,7 @@ bool embed_config_read(const cJSON *object, struct arena *arena, struct embed_co
 /* "sha256:..." of the canonical JSON (RFC 8785) of the object, which holds the chunker's and the
  * Unicode tables' versions too. */
 void config_fp(const cJSON *object, char out[static SHA256_TEXT_SIZE]);
+
+/* Fingerprint of the embedding part of an embed config: what decides the vector of given bytes of a
+ * chunk, and nothing else (not how texts are cut, nor what the vectors are kept for). */
+struct sha256 embedding_fp(const struct embed_config *config);
