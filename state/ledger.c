@@ -121,6 +121,14 @@ bool ledger_repairs(struct ledger *ledger, size_t limit, struct arena *arena, co
     return ledger->ops->repairs(ledger, limit, arena, *keys, count, err);
 }
 
+bool ledger_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
+                          struct arena *arena, struct ledger_donor *out, struct err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (struct ledger_donor){0};
+    return count == 0 || ledger->ops->find_contents(ledger, fps, count, arena, out, err);
+}
+
 bool ledger_drop(struct ledger *ledger, struct err *err)
 {
     return ledger->ops->drop(ledger, err);

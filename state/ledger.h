@@ -160,5 +160,16 @@ bool ledger_mark(struct ledger *ledger, const char *const *keys, size_t count, c
 bool ledger_repairs(struct ledger *ledger, size_t limit, struct arena *arena, const char ***keys,
                     size_t *count, struct err *err) MUST_USE;
 
+/* Where the vector of a content already lies: a row that is done, with neither intent nor repair mark,
+ * and the place of the content among its chunks. Any one of those that hold it; not found says only
+ * that it is to be bought. One bulk read, majority: what the row says may have changed since. */
+struct ledger_donor {
+    const char *source_id; /* in the arena of the read */
+    size_t index;
+    bool found;
+};
+bool ledger_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
+                          struct arena *arena, struct ledger_donor *out, struct err *err) MUST_USE;
+
 /* Forgets all rows. */
 bool ledger_drop(struct ledger *ledger, struct err *err) MUST_USE;

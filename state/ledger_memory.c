@@ -338,6 +338,52 @@ static bool ledger_memory_repairs(struct ledger *ledger, size_t limit, struct ar
     return true;
 }
 
+/* The place of `fp` among the row's chunks; -1 when it holds none such. */
+static int64_t place_of(const bson_t *doc, const struct sha256 *fp)
+{
+    struct doc_reader reader = doc_reader_of(doc, "ledger");
+    bson_iter_t iter;
+    size_t count;
+    if (!doc_elements(&reader, "chunks", &iter, &count))
+        return -1;
+    for (int64_t i = 0; bson_iter_next(&iter); i++) {
+        bson_subtype_t subtype;
+        uint32_t size = 0;
+        const uint8_t *data = NULL;
+        bson_iter_binary(&iter, &subtype, &size, &data);
+        if (size == SHA256_SIZE && memcmp(data, fp->bytes, SHA256_SIZE) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static bool is_donor(const bson_t *doc)
+{
+    return path_is_text(doc, "state", ledger_state_text(LEDGER_DONE)) && !has(doc, "intent") &&
+           !has(doc, "repair");
+}
+
+static bool ledger_memory_find_contents(struct ledger *ledger, const struct sha256 *fps,
+                                        size_t count, struct arena *arena, struct ledger_donor *out,
+                                        struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (struct rowmap_node *node = map->first[0]; node; node = node->next[0]) {
+        struct doc_reader reader = doc_reader_of(node->doc, "ledger");
+        const char *source_id = doc_peek(&reader, "sid");
+        for (size_t i = 0; source_id && is_donor(node->doc) && i < count; i++) {
+            int64_t place = out[i].found ? -1 : place_of(node->doc, &fps[i]);
+            if (place >= 0)
+                out[i] = (struct ledger_donor){.source_id = arena_strdup(arena, source_id),
+                                               .index = (size_t)place,
+                                               .found = true};
+        }
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
 static bool ledger_memory_drop(struct ledger *ledger, struct err *err)
 {
     (void)err;
@@ -364,6 +410,7 @@ static const struct ledger_ops ledger_memory_ops = {
     .scan_behind = ledger_memory_scan_behind,
     .mark = ledger_memory_mark,
     .repairs = ledger_memory_repairs,
+    .find_contents = ledger_memory_find_contents,
     .drop = ledger_memory_drop,
     .close = ledger_memory_close,
 };

@@ -250,7 +250,7 @@ bson_t *ledger_mongo_has(const char *field)
     return BCON_NEW(field, "{", "$gte", BCON_DATE_TIME(0), "}");
 }
 
-/* Each is partial: rows at rest stand in none of them. */
+/* All but that of the contents are partial: rows at rest stand in none of them. */
 static bson_t *index_command(const char *collection)
 {
     return BCON_NEW("createIndexes", BCON_UTF8(collection), "indexes", "[",
@@ -265,7 +265,10 @@ static bson_t *index_command(const char *collection)
                     /* for `quarantine list` */
                     "{", "name", BCON_UTF8("quarantined"), "key", "{", "state", BCON_INT32(1), "at",
                     BCON_INT32(1), "}", "partialFilterExpression", "{", "state",
-                    BCON_UTF8("quarantined"), "}", "}", "]");
+                    BCON_UTF8("quarantined"), "}", "}",
+                    /* for ledger_find_contents(): one entry per chunk */
+                    "{", "name", BCON_UTF8("content"), "key", "{", "chunks", BCON_INT32(1), "}",
+                    "sparse", BCON_BOOL(true), "}", "]");
 }
 
 static bool ledger_mongo_index(struct ledger_mongo *self, struct err *err)
@@ -314,6 +317,7 @@ static const struct ledger_ops ledger_mongo_ops = {
     .scan_behind = ledger_mongo_scan_behind,
     .mark = ledger_mongo_mark,
     .repairs = ledger_mongo_repairs,
+    .find_contents = ledger_mongo_find_contents,
     .drop = ledger_mongo_drop,
     .close = ledger_mongo_close,
 };

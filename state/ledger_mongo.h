@@ -34,5 +34,9 @@ bool ledger_mongo_count_behind(struct ledger *ledger, int64_t gen, struct ledger
                                struct err *err) MUST_USE;
 bool ledger_mongo_scan_behind(struct ledger *ledger, struct ledger_behind_page *page,
                               struct err *err) MUST_USE;
+/* ledger_mongo_content.c */
+bool ledger_mongo_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
+                                struct arena *arena, struct ledger_donor *out, struct err *err)
+    MUST_USE;
 bool ledger_mongo_mark(struct ledger *ledger, const char *const *keys, size_t count,
                        const char *reason, struct err *err) MUST_USE;

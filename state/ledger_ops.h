@@ -29,6 +29,8 @@ struct ledger_ops {
                  struct err *err) MUST_USE;
     bool (*repairs)(struct ledger *ledger, size_t limit, struct arena *arena, const char **keys,
                     size_t *count, struct err *err) MUST_USE;
+    bool (*find_contents)(struct ledger *ledger, const struct sha256 *fps, size_t count,
+                          struct arena *arena, struct ledger_donor *out, struct err *err) MUST_USE;
     bool (*drop)(struct ledger *ledger, struct err *err) MUST_USE;
     void (*close)(struct ledger *ledger);
 };

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a content already lies: one suite over both back ends of the ledger. */
+#include "conformance/ledger_fixture.h"
+
+static struct sha256 content(const char *text)
+{
+    return sha256_of(text, strlen(text));
+}
+
+/* A row that is done and holds the named contents. */
+static struct ledger_row row_with(struct fixture *fixture, const char *key,
+                                  const char *const *texts, size_t count)
+{
+    struct ledger_row row = row_of(fixture, key, 1, "82AA", count);
+    for (size_t i = 0; i < count; i++)
+        row.chunks[i] = content(texts[i]);
+    return row;
+}
+
+static void put(struct fixture *fixture, const char *key, const char *const *texts, size_t count)
+{
+    struct ledger_row row = row_with(fixture, key, texts, count);
+    apply(fixture, &row);
+}
+
+static void find(struct fixture *fixture, const struct sha256 *fps, size_t count,
+                 struct ledger_donor *donors)
+{
+    struct err err;
+    if (!ledger_find_contents(fixture->ledger, fps, count, fixture->arena, donors, &err))
+        fail_msg("%s", err.text);
+}
+
+static struct ledger_donor find_one(struct fixture *fixture, const char *text)
+{
+    struct sha256 fp = content(text);
+    struct ledger_donor donor;
+    find(fixture, &fp, 1, &donor);
+    return donor;
+}
+
+static void assert_donor(const struct ledger_donor *donor, const char *source_id, size_t index)
+{
+    assert_true(donor->found);
+    assert_string_equal(donor->source_id, source_id);
+    assert_int_equal(donor->index, index);
+}
+
+static void each_content_is_found_with_its_place(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *a[] = {"one", "two", "three"};
+    const char *b[] = {"four", "two again"};
+    struct sha256 fps[] = {content("three"), content("nowhere"), content("two again"),
+                           content("one"), content("three")};
+    struct ledger_donor donors[ARRAY_LEN(fps)];
+    find(fixture, fps, ARRAY_LEN(fps), donors); /* of an empty ledger */
+    for (size_t i = 0; i < ARRAY_LEN(fps); i++)
+        assert_false(donors[i].found);
+    put(fixture, "\"a\"", a, ARRAY_LEN(a));
+    put(fixture, "\"b\"", b, ARRAY_LEN(b));
+    find(fixture, fps, ARRAY_LEN(fps), donors);
+    assert_donor(&donors[0], "\"a\"", 2);
+    assert_false(donors[1].found);
+    assert_donor(&donors[2], "\"b\"", 1);
+    assert_donor(&donors[3], "\"a\"", 0);
+    assert_donor(&donors[4], "\"a\"", 2); /* asked twice, answered twice */
+}
+
+static void a_row_in_work_or_marked_gives_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *texts[] = {"shared"};
+    put(fixture, "\"a\"", texts, 1);
+    struct ledger_row was = read_one(fixture, "\"a\"");
+    struct ledger_write write = {.was = &was, .row = row_of(fixture, "\"a\"", 2, "82BB", 1)};
+    assert_true(begin_one(fixture->ledger, &write));
+    assert_false(find_one(fixture, "shared").found);
+    put(fixture, "\"b\"", texts, 1);
+    mark_one(fixture, "\"b\"", "audit");
+    assert_false(find_one(fixture, "shared").found);
+    put(fixture, "\"c\"", texts, 1);
+    struct ledger_donor donor = find_one(fixture, "shared");
+    assert_donor(&donor, "\"c\"", 0);
+}
+
+static void an_intent_s_contents_are_not_in_the_store_yet(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *texts[] = {"to be written"};
+    struct ledger_row absent = read_one(fixture, "\"a\"");
+    struct ledger_write write = {.was = &absent, .row = row_with(fixture, "\"a\"", texts, 1)};
+    assert_true(begin_one(fixture->ledger, &write));
+    assert_false(find_one(fixture, "to be written").found);
+    assert_true(finish_one(fixture->ledger, &write));
+    assert_true(find_one(fixture, "to be written").found);
+}
+
+static void a_content_that_an_edit_removed_is_not_found(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *before[] = {"kept", "removed"};
+    const char *after[] = {"new", "kept"};
+    put(fixture, "\"a\"", before, 2);
+    struct ledger_row row = row_with(fixture, "\"a\"", after, 2);
+    row.ver = "82BB";
+    apply(fixture, &row);
+    struct ledger_donor donor = find_one(fixture, "kept");
+    assert_donor(&donor, "\"a\"", 1);
+    assert_false(find_one(fixture, "removed").found);
+}
+
+/* More contents than one command names; one text that many rows hold brings one row. */
+static void thousands_are_asked_at_once(void **state)
+{
+    enum { rows = 25, chunks = 100, count = rows * chunks };
+    struct fixture *fixture = *state;
+    struct sha256 *fps = arena_alloc_array(fixture->arena, count, sizeof(*fps));
+    struct ledger_donor *donors = arena_alloc_array(fixture->arena, count, sizeof(*donors));
+    for (int i = 0; i < rows; i++) {
+        char *key = arena_printf(fixture->arena, "\"%02d\"", i);
+        struct ledger_row row = row_of(fixture, key, 1, "82AA", chunks);
+        for (int j = 0; j < chunks; j++)
+            row.chunks[j] =
+                content(j == 7 ? "in all" : arena_printf(fixture->arena, "%d/%d", i, j));
+        memcpy(&fps[(size_t)i * chunks], row.chunks, chunks * sizeof(*fps));
+        apply(fixture, &row);
+    }
+    find(fixture, fps, count, donors);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(donors[i].found);
+        assert_int_equal(donors[i].index, i % chunks);
+        if (i % chunks != 7)
+            assert_string_equal(donors[i].source_id,
+                                arena_printf(fixture->arena, "\"%02zu\"", i / chunks));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(each_content_is_found_with_its_place),
+        BOTH(a_row_in_work_or_marked_gives_nothing),
+        BOTH(an_intent_s_contents_are_not_in_the_store_yet),
+        BOTH(a_content_that_an_edit_removed_is_not_found),
+        BOTH(thousands_are_asked_at_once),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
