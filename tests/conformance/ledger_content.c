@@ -136,6 +136,44 @@ static void thousands_are_asked_at_once(void **state)
     }
 }
 
+/* Far more rows hold one text than are brought at once: it does not hide the others. */
+static void a_text_that_many_share_hides_no_other(void **state)
+{
+    enum { many = 60, others = 9 };
+    struct fixture *fixture = *state;
+    struct sha256 fps[1 + others];
+    struct ledger_donor donors[1 + others];
+    const char *shared[] = {"shared"};
+    for (int i = 0; i < many; i++)
+        put(fixture, arena_printf(fixture->arena, "\"many %02d\"", i), shared, 1);
+    fps[0] = content(shared[0]);
+    for (int i = 0; i < others; i++) {
+        const char *texts[] = {"shared", arena_printf(fixture->arena, "other %d", i)};
+        put(fixture, arena_printf(fixture->arena, "\"other %d\"", i), texts, 2);
+        fps[1 + i] = content(texts[1]);
+    }
+    find(fixture, fps, 1 + others, donors);
+    assert_true(donors[0].found);
+    assert_int_equal(donors[0].index, 0);
+    for (int i = 0; i < others; i++)
+        assert_donor(&donors[1 + i], arena_printf(fixture->arena, "\"other %d\"", i), 1);
+}
+
+static void of_a_long_row_the_first_place_is_told(void **state)
+{
+    enum { chunks = 12000 };
+    struct fixture *fixture = *state;
+    struct ledger_row row = row_of(fixture, "\"long\"", 1, "82AA", chunks);
+    struct sha256 fps[] = {content("near the end"), content("nowhere"), row.chunks[3]};
+    struct ledger_donor donors[ARRAY_LEN(fps)];
+    row.chunks[chunks - 2] = row.chunks[chunks - 1] = fps[0];
+    apply(fixture, &row);
+    find(fixture, fps, ARRAY_LEN(fps), donors);
+    assert_donor(&donors[0], "\"long\"", chunks - 2);
+    assert_false(donors[1].found);
+    assert_donor(&donors[2], "\"long\"", 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +181,8 @@ int main(void)
         BOTH(a_row_in_work_or_marked_gives_nothing),
         BOTH(an_intent_s_contents_are_not_in_the_store_yet),
         BOTH(a_content_that_an_edit_removed_is_not_found),
+        BOTH(a_text_that_many_share_hides_no_other),
+        BOTH(of_a_long_row_the_first_place_is_told),
         BOTH(thousands_are_asked_at_once),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
