@@ -85,7 +85,7 @@ static void what_is_not_said_has_its_default(void **state)
     CLEANUP(config_freep) struct config *config = config_good(CONFIG_WHOLE);
     assert_string_equal(config->instance, "");
     assert_string_equal(config->mongodb.state_database, "vectail");
-    assert_int_equal(config->work.threads, 2);
+    assert_int_equal(config->work.threads, 3);
     assert_int_equal(config->work.batch_documents, 500);
     assert_int_equal(config->stores[0].timeout_ms, 30000);
     assert_string_equal(config->stores[0].tenant, "default_tenant");
@@ -113,7 +113,7 @@ static void null_is_the_same_as_leaving_the_key_out(void **state)
     CLEANUP(config_freep)
     struct config *config = config_good(CONFIG_WHOLE "work: {threads: null, batch_documents: }\n"
                                                      "roles: ~\nserve: null\n");
-    assert_int_equal(config->work.threads, 2);
+    assert_int_equal(config->work.threads, 3);
     assert_int_equal(config->work.batch_documents, 500);
     assert_int_equal(config->roles, ROLE_CAPTURE | ROLE_WORK | ROLE_SERVE);
 }
