@@ -15,6 +15,12 @@ const char *distance_name(enum config_distance distance)
     return names[distance];
 }
 
+const char *store_driver_name(enum store_driver driver)
+{
+    static const char *const names[] = {"chroma", "pgvector", "null"};
+    return names[driver];
+}
+
 const char *embedder_driver_name(enum embedder_driver driver)
 {
     static const char *const names[] = {"hash", "openai", "ollama"};

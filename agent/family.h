@@ -34,4 +34,5 @@ void family_collection_name(const struct config_family *family, const struct ver
                             const char *model, char *out);
 
 const char *distance_name(enum config_distance distance);
+const char *store_driver_name(enum store_driver driver);
 const char *embedder_driver_name(enum embedder_driver driver);

@@ -13,7 +13,8 @@ struct gate {
     pthread_mutex_t lock;
     pthread_cond_t room;
     size_t width;
-    size_t waiting; /* in front of it */
+    size_t waiting;             /* in front of it */
+    size_t wanting[GATE_RANKS]; /* to stand there, by rank */
     size_t inside;
 };
 
@@ -35,20 +36,26 @@ void gate_free(struct gate *gate)
     free(gate);
 }
 
-/* Waits, with the lock held, until `*count` is below the width. */
-static bool wait_for_room(struct gate *gate, const size_t *count, const _Atomic bool *stop)
+static bool is_preceded(const struct gate *gate, int rank)
 {
-    while (*count >= gate->width && !atomic_load(stop))
-        clock_wait(&gate->room, &gate->lock, LOOK_MS);
-    return *count < gate->width;
+    for (int i = 0; i < rank; i++) {
+        if (gate->wanting[i] > 0)
+            return true;
+    }
+    return false;
 }
 
-bool gate_line_up(struct gate *gate, const _Atomic bool *stop)
+bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop)
 {
     pthread_mutex_lock(&gate->lock);
-    bool placed = wait_for_room(gate, &gate->waiting, stop);
+    gate->wanting[rank]++;
+    while ((gate->waiting >= gate->width || is_preceded(gate, rank)) && !atomic_load(stop))
+        clock_wait(&gate->room, &gate->lock, LOOK_MS);
+    gate->wanting[rank]--;
+    bool placed = gate->waiting < gate->width;
     if (placed)
         gate->waiting++;
+    pthread_cond_broadcast(&gate->room);
     pthread_mutex_unlock(&gate->lock);
     return placed;
 }
@@ -56,7 +63,9 @@ bool gate_line_up(struct gate *gate, const _Atomic bool *stop)
 bool gate_enter(struct gate *gate, const _Atomic bool *stop)
 {
     pthread_mutex_lock(&gate->lock);
-    bool entered = wait_for_room(gate, &gate->inside, stop);
+    while (gate->inside >= gate->width && !atomic_load(stop))
+        clock_wait(&gate->room, &gate->lock, LOOK_MS);
+    bool entered = gate->inside < gate->width;
     if (entered)
         gate->inside++;
     gate->waiting--;

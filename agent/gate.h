@@ -15,8 +15,10 @@ struct gate;
 struct gate *gate_new(size_t width);
 void gate_free(struct gate *gate);
 
-/* Takes the place in front of the gate. Blocks while it is taken; false when `*stop` is set. */
-bool gate_line_up(struct gate *gate, const _Atomic bool *stop);
+/* Takes the place in front of the gate. Blocks while it is taken, or while one of a lower rank (from 0)
+ * wants it; false when `*stop` is set. */
+#define GATE_RANKS 3
+bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop);
 /* Goes from there through the gate. Blocks while there is no room; false, and out of the line, when
  * `*stop` is set. */
 bool gate_enter(struct gate *gate, const _Atomic bool *stop);

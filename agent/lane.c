@@ -33,7 +33,6 @@ char *lane_topic(const struct config *config, const struct family *family,
 
 bool lane_open_sink(const struct config_store *store, struct sink **out, struct err *err)
 {
-    static const char *const drivers[] = {"chroma", "pgvector", "null"};
     const char **headers = calloc(store->headers.count + 1, sizeof *headers);
     char **owned = calloc(store->headers.count + 1, sizeof *owned);
     for (size_t i = 0; i < store->headers.count; i++) {
@@ -43,7 +42,7 @@ bool lane_open_sink(const struct config_store *store, struct sink **out, struct 
         headers[i] = owned[i];
     }
     struct sink_options options = {.name = store->name,
-                                   .driver = drivers[store->driver],
+                                   .driver = store_driver_name(store->driver),
                                    .url = store->url,
                                    .tenant = store->tenant,
                                    .database = store->database,
@@ -223,6 +222,7 @@ void lane_free(struct lane *lane)
         free(lane->reasons[i]);
     free(lane->reasons);
     lane_reader_free(lane->reader);
+    lane_forget_versions(lane);
     free(lane->label);
     free(lane->build_id);
     free(lane->collection_id);
@@ -263,7 +263,6 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
     lane->agent = options->agent;
     lane->family = options->family;
     lane->source = &lane_source_mongo;
-    lane->gate = options->gate;
     lane->label = strdup(version->label);
     lane->build_id = strdup(version->build_id);
     lane->collection_id = strdup(version->collection_id);
@@ -276,6 +275,11 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
     atomic_init(&lane->paused, version->paused);
     if (!find_parts(lane, version, err) || !read_embed(lane, version, err))
         return false;
+    lane->gate = limiters_gate(lane->agent->limiters, lane->store->name);
+    lane->provider = limiters_provider(lane->agent->limiters, lane->embedder->name);
+    lane->origin = vectors_origin(&lane->embed, lane->embedder->name);
+    atomic_init(&lane->donor_revision, 1);
+    lane_see_versions(lane, options->registry);
     if (config->worklog.driver == WORKLOG_MEMORY) {
         if (!open_own_log(lane, err))
             return false;

@@ -11,14 +11,18 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "agent/agent.h"
 #include "agent/gate.h"
+#include "agent/provider.h"
 #include "agent/stats.h"
+#include "agent/vectors.h"
 #include "base/arena.h"
 #include "embed/embedder.h"
 #include "embed/fingerprint.h"
 #include "sinks/sink.h"
+#include "state/registry.h"
 
 /* Since the lane was started in this process. */
 struct lane_stats {
@@ -59,13 +63,24 @@ struct lane_source {
 };
 extern const struct lane_source lane_source_mongo;
 
+/* Another version of the family whose vectors are of the same embedding part. */
+struct lane_donor {
+    char *build_id;
+    char *collection_id;
+    const struct config_store *store;
+    bool content_ids;
+};
+
 struct lane {
     struct agent *agent;
     const struct family *family;
     const struct lane_source *source;
     const struct config_store *store;
     const struct config_embedder *embedder;
-    struct gate *gate; /* of the store */
+    struct gate *gate;         /* of the store */
+    struct provider *provider; /* of the embedder */
+    struct sha256 origin;      /* whose vectors are as good as its own */
+    _Atomic int rank;          /* enum provider_rank: at every limiter that lanes share */
     char *label;
     char *build_id;
     char *collection_id;
@@ -84,9 +99,13 @@ struct lane {
     _Atomic bool cut; /* the grace of a stop is over: nothing is waited for any more */
     _Atomic bool paused;
 
-    pthread_mutex_t lock; /* of reasons */
+    pthread_mutex_t lock; /* of reasons and donors */
     /* [worker_count + 1], the reader's last: why each does not get on; NULL: it does */
     char **reasons;
+
+    struct lane_donor *donors; /* versions that vectors may be copied from */
+    size_t donor_count;
+    _Atomic unsigned donor_revision; /* rises when they change; never 0 */
 
     struct lane_reader *reader;
     pthread_t reading;
@@ -99,7 +118,7 @@ struct lane_options {
     struct agent *agent;
     const struct family *family;
     const struct version *version;
-    struct gate *gate;
+    const struct registry *registry; /* that has the version */
     int64_t gen;
 };
 
@@ -115,6 +134,17 @@ DEFINE_FREEP(struct lane, lane_free)
 static inline bool lane_stopping(struct lane *lane)
 {
     return atomic_load_explicit(&lane->stop, memory_order_relaxed) || agent_stopping(lane->agent);
+}
+/* The family's versions as the registry has them now: its own place among them, and the others that
+ * vectors may be copied from. */
+void lane_see_versions(struct lane *lane, const struct registry *registry);
+void lane_forget_versions(struct lane *lane);
+/* A copy in the arena; *revision: of the list. */
+struct lane_donor *lane_copy_donors(struct lane *lane, struct arena *arena, size_t *count,
+                                    unsigned *revision);
+static inline bool lane_has_content_ids(const struct lane *lane)
+{
+    return strcmp(lane->embed.id_scheme, "content") == 0;
 }
 /* Items of lower generations are dropped from here on. */
 void lane_adopt_generation(struct lane *lane, int64_t gen);

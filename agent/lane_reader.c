@@ -35,7 +35,6 @@ struct lane_reader {
     size_t size;    /* bytes in flight */
     uint64_t begun; /* numbers of the next to be read and of the oldest in flight */
     uint64_t settled;
-    bool draining;
     bool broken; /* one was given up: nothing behind it may be stored */
 };
 
@@ -143,14 +142,22 @@ static void give_up_waiting(struct lane_reader *reader)
     }
 }
 
-/* What is in flight belongs to others from now on. */
-static void lose_all(struct lane_reader *reader)
+/* What is under way is to end soon. */
+static void hurry_all(struct lane_reader *reader)
 {
     give_up_waiting(reader);
     for (size_t i = 0; i < reader->flight_count; i++)
+        atomic_store(&reader->flights[i].hurry, true);
+    pthread_cond_broadcast(&reader->changed);
+}
+
+/* What is in flight belongs to others from now on. */
+static void lose_all(struct lane_reader *reader)
+{
+    hurry_all(reader);
+    for (size_t i = 0; i < reader->flight_count; i++)
         atomic_store(&reader->flights[i].lost, true);
     reader->broken = false;
-    pthread_cond_broadcast(&reader->changed);
 }
 
 /* The low-water mark: batches end whole, so it is the last record's of each partition. */
@@ -205,15 +212,12 @@ static void on_revoke(void *context, bool lost)
     struct err err;
     int64_t until_ms = clock_mono_ms() + DRAIN_MS;
     pthread_mutex_lock(&reader->lock);
-    reader->draining = true;
-    give_up_waiting(reader);
-    pthread_cond_broadcast(&reader->changed);
+    hurry_all(reader);
     while (!lost && !reader->broken && clock_mono_ms() < until_ms) {
         if (!settle(reader, &err) || reader->settled == reader->begun)
             break;
         wait_for_change(reader, LOOK_MS);
     }
-    reader->draining = false;
     lose_all(reader);
     pthread_mutex_unlock(&reader->lock);
 }
@@ -321,6 +325,7 @@ static void begin_flight(struct lane_reader *reader, const struct worklog_batch 
     copy_batch(flight, batch);
     flight->number = reader->begun++;
     atomic_store(&flight->lost, false);
+    atomic_store(&flight->hurry, false);
     reader->size += flight->size;
     flight->state = is_blocked(reader, flight) ? FLIGHT_BLOCKED : FLIGHT_WAITING;
     pthread_cond_broadcast(&reader->changed);
@@ -406,13 +411,16 @@ static void stand(struct lane_reader *reader, const struct err *err, unsigned at
     wait_ms(reader, pause_ms > err->retry_after_ms ? pause_ms : err->retry_after_ms);
 }
 
+/* Leaves the group; what is under way has its time to end. */
 static void rest(struct lane_reader *reader)
 {
     struct err err;
+    pthread_mutex_lock(&reader->lock);
+    hurry_all(reader);
+    pthread_mutex_unlock(&reader->lock);
     if (reader->log && !drain(reader, &err))
         log_debug("lane.keep.failed", LOG_ERR(&err));
     close_log(reader);
-    wait_ms(reader, 200);
 }
 
 void lane_reader_run(struct lane_reader *reader)
@@ -421,6 +429,7 @@ void lane_reader_run(struct lane_reader *reader)
     for (unsigned attempt = 0; !lane_stopping(reader->lane);) {
         if (atomic_load(&reader->lane->paused)) {
             rest(reader);
+            wait_ms(reader, 200);
         } else if (step(reader, &err)) {
             attempt = 0;
         } else {
@@ -428,13 +437,7 @@ void lane_reader_run(struct lane_reader *reader)
             stand(reader, &err, attempt++);
         }
     }
-    pthread_mutex_lock(&reader->lock);
-    give_up_waiting(reader);
-    pthread_mutex_unlock(&reader->lock);
-    /* what the workers bring to its end within their grace is stored */
-    if (reader->log && !drain(reader, &err))
-        log_debug("lane.keep.failed", LOG_ERR(&err));
-    close_log(reader);
+    rest(reader); /* what the workers bring to its end within their grace is stored */
 }
 
 /* --- for workers ------------------------------------------------------------------------------- */
@@ -477,12 +480,4 @@ bool flight_is_lost(struct lane_reader *reader, struct flight *flight)
     bool lost = atomic_load(&flight->lost) || !reader->log || worklog_is_lost(reader->log);
     pthread_mutex_unlock(&reader->lock);
     return lost;
-}
-
-bool flight_is_hurried(struct lane_reader *reader, struct flight *flight)
-{
-    pthread_mutex_lock(&reader->lock);
-    bool hurried = reader->draining || atomic_load(&flight->lost);
-    pthread_mutex_unlock(&reader->lock);
-    return hurried || atomic_load(&reader->lane->paused) || lane_stopping(reader->lane);
 }

@@ -24,10 +24,11 @@ struct flight {
     struct worklog_batch batch; /* copies in `arena` */
     struct arena *arena;        /* the reader's until it is taken, and again when it has ended */
     enum flight_state state;
-    uint64_t number;   /* in the order of reading */
-    size_t size;       /* bytes */
-    uint64_t *hashes;  /* of its keys, sorted */
-    _Atomic bool lost; /* its partitions may be another's: nothing is written any more */
+    uint64_t number;    /* in the order of reading */
+    size_t size;        /* bytes */
+    uint64_t *hashes;   /* of its keys, sorted */
+    _Atomic bool lost;  /* its partitions may be another's: nothing is written any more */
+    _Atomic bool hurry; /* what waits for a server that is away is better given up */
 };
 
 struct lane_reader;
@@ -44,9 +45,6 @@ struct flight *flight_take(struct lane_reader *reader);
 void flight_end(struct lane_reader *reader, struct flight *flight, bool applied);
 /* Another may have its partitions: nothing may be sent for it. */
 bool flight_is_lost(struct lane_reader *reader, struct flight *flight);
-/* The partitions are about to be handed over, or the lane stops: what waits for a server that is away
- * is better given up. */
-bool flight_is_hurried(struct lane_reader *reader, struct flight *flight);
 
 /* --- lane_gap.c --- */
 

@@ -11,22 +11,17 @@
 #include "agent/agent.h"
 #include "agent/capture.h"
 #include "agent/config_reload.h"
-#include "agent/gate.h"
 #include "agent/guard.h"
 #include "agent/serve.h"
 #include "agent/steward.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 /* With --once the end is reached when the token has passed the start: it is written sooner. */
 #define QUIET_SAVE_ONCE_MS 1000
 /* From the first signal to the end, whatever hangs. */
 #define STOP_DEADLINE_MS 9000
-
-struct store_gate {
-    const char *store;
-    struct gate *gate;
-};
 
 struct parts {
     struct agent *agent;
@@ -35,31 +30,8 @@ struct parts {
     char **databases;
     size_t database_count;
     struct steward **stewards; /* one per family */
-    struct store_gate *gates;
     struct serve *serve;
 };
-
-static struct gate *gate_of(void *context, const char *store)
-{
-    struct parts *parts = context;
-    for (size_t i = 0; i < parts->agent->config->store_count; i++) {
-        if (strcmp(parts->gates[i].store, store) == 0)
-            return parts->gates[i].gate;
-    }
-    return parts->gates[0].gate; /* the lane refuses a store that is not configured */
-}
-
-static void make_gates(struct parts *parts)
-{
-    const struct config *config = parts->agent->config;
-    parts->gates = calloc(config->store_count + 1, sizeof *parts->gates);
-    for (size_t i = 0; i < config->store_count; i++) {
-        /* Chroma gets slower with every second writer; the null store does not care */
-        size_t width = config->stores[i].driver == STORE_NULL ? 64 : 1;
-        parts->gates[i] =
-            (struct store_gate){.store = config->stores[i].name, .gate = gate_new(width)};
-    }
-}
 
 static size_t database_index(struct parts *parts, const char *database)
 {
@@ -112,7 +84,8 @@ static void start_databases(struct parts *parts)
 static void start_parts(struct parts *parts)
 {
     struct agent *agent = parts->agent;
-    make_gates(parts);
+    agent->limiters = limiters_new(agent->config, agent->docs);
+    agent->vectors = vectors_new(LIMIT_VECTOR_CACHE);
     start_databases(parts);
     parts->stewards = calloc(agent->family_count + 1, sizeof *parts->stewards);
     for (size_t i = 0; i < agent->family_count; i++) {
@@ -120,9 +93,7 @@ static void start_parts(struct parts *parts)
         struct steward_options options = {.agent = agent,
                                           .family = agent->families[i],
                                           .capture = parts->captures[index],
-                                          .guard = parts->guards[index],
-                                          .gate_of = gate_of,
-                                          .context = parts};
+                                          .guard = parts->guards[index]};
         parts->stewards[i] = steward_start(&options);
     }
 }
@@ -139,14 +110,13 @@ static void stop_parts(struct parts *parts)
             guard_join(parts->guards[i]);
         free(parts->databases[i]);
     }
-    for (size_t i = 0; parts->gates && i < parts->agent->config->store_count; i++)
-        gate_free(parts->gates[i].gate);
     serve_stop(parts->serve);
+    limiters_free(parts->agent->limiters);
+    vectors_free(parts->agent->vectors);
     free(parts->stewards);
     free(parts->captures);
     free(parts->guards);
     free(parts->databases);
-    free(parts->gates);
 }
 
 static bool all_in_step(const struct parts *parts)

@@ -255,7 +255,7 @@ static bool start_lane(struct steward *steward, const struct version *version, s
     struct lane_options options = {.agent = steward->agent,
                                    .family = steward->family,
                                    .version = version,
-                                   .gate = steward->gate_of(steward->context, version->store),
+                                   .registry = &steward->registry,
                                    .gen = view.gen};
     struct lane *lane;
     if (!lane_start(&options, &lane, err))
@@ -275,6 +275,8 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
             log_info("lane.paused", LOG_STR("family", steward->family->name),
                      LOG_STR("version", version->label), LOG_BOOL("paused", version->paused));
     }
+    for (size_t i = 0; i < steward->lane_count; i++)
+        lane_see_versions(steward->lanes[i], &steward->registry);
     for (size_t i = 0; i < steward->registry.version_count; i++) {
         const struct version *version = &steward->registry.versions[i];
         if (is_wanted(steward, version) && !steward_lane(steward, version->build_id) &&
@@ -371,8 +373,6 @@ struct steward *steward_start(const struct steward_options *options)
     steward->family = options->family;
     steward->capture = options->capture;
     steward->guard = options->guard;
-    steward->gate_of = options->gate_of;
-    steward->context = options->context;
     steward->arena = arena_new(64 * MIB);
     pthread_create(&steward->thread, NULL, run, steward);
     return steward;

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 
 #include "agent/agent.h"
-#include "agent/gate.h"
 
 struct capture;
 struct guard;
@@ -18,8 +17,6 @@ struct steward_options {
     const struct family *family;
     struct capture *capture;   /* kafka: of its source database; NULL without the role */
     const struct guard *guard; /* memory */
-    struct gate *(*gate_of)(void *context, const char *store);
-    void *context;
 };
 
 struct steward *steward_start(const struct steward_options *options);

@@ -19,8 +19,6 @@ struct steward {
     const struct family *family;
     struct capture *capture;
     const struct guard *guard;
-    struct gate *(*gate_of)(void *context, const char *store);
-    void *context;
     pthread_t thread;
     struct registry registry;
     struct lane **lanes;

@@ -10,8 +10,7 @@
 enum chunk_plan {
     CHUNK_KEEP,  /* the store has it as it is */
     CHUNK_LABEL, /* the vector stays, its metadata changes */
-    CHUNK_COPY,  /* the vector is copied from another record of the document */
-    CHUNK_EMBED, /* the vector has to be bought */
+    CHUNK_WRITE, /* written whole: its vector is copied from where it lies, or bought */
 };
 
 struct task_chunk {
@@ -19,9 +18,9 @@ struct task_chunk {
     const char *text; /* into the normalised text */
     size_t size;
     enum chunk_plan plan;
-    size_t from;         /* COPY: index among the ledger row's chunks */
-    const float *vector; /* COPY, EMBED: once known */
+    const float *vector; /* WRITE: once known */
     const char *id;
+    bool too_long; /* its model does not take it: to be cut in two */
 };
 
 enum task_step {
@@ -42,10 +41,13 @@ struct task {
     bool reread;         /* `doc`, or that there is none, is the source's present state */
     const char *reject;  /* why it has to be set aside; NULL: it need not */
     const char *source_id;
+    const char *text; /* UPSERT: normalised */
+    size_t text_size;
     struct field *metadata;
     size_t metadata_count;
     struct sha256 meta_fp;
     struct sha256 doc_fp;
+    bool chunked; /* the text is cut: not before it is known to have changed */
     struct task_chunk *chunks;
     size_t chunk_count;
 
@@ -67,16 +69,30 @@ struct task_list {
 };
 
 /* Reads a batch's records into tasks: lower generations dropped, only the newest item of each key
- * kept, re-reads resolved, texts normalised, chunked and fingerprinted. */
+ * kept, re-reads resolved, texts normalised and fingerprinted. */
 bool tasks_read(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,
                 struct task_list *out, struct err *err) MUST_USE;
 void tasks_fini(struct task_list *tasks);
+
+/* Nothing of the store may be taken for what the row says while an intent is open, or after a repair
+ * was asked for. */
+bool task_is_trusted(const struct task *task);
+/* The document is what the row says, whatever its place in time: the text need not be cut. */
+bool task_is_same(const struct task *task);
+/* Cuts the text, once its row is read and the document has changed. */
+void task_chunk(const struct lane *lane, struct arena *arena, struct task *task);
+/* Cuts the chunks in two that are too long, and keeps the others with their vectors. The document is
+ * set aside where one cannot be cut. */
+void task_split(const struct lane *lane, struct arena *arena, struct task *task);
 
 /* What is to be done about a task whose ledger row is read; fills step, write, chunk plans and stale
  * ids. `owner` is this process' life. No effects. */
 void task_decide(const struct lane *lane, const char *owner, struct arena *arena,
                  struct task *task);
 
-/* The record id of chunk `index`. */
+/* <source id>:<index>, and with content ids :<first 8 digits of the content_fp>. */
+const char *record_id(struct arena *arena, bool content_ids, const char *source_id, size_t index,
+                      const struct sha256 *fp);
+/* The record id of chunk `index` in the lane's version. */
 const char *task_record_id(const struct lane *lane, struct arena *arena, const char *source_id,
                            size_t index, const struct sha256 *fp);

@@ -5,18 +5,19 @@
 #include "agent/task.h"
 #include "base/clock.h"
 
-static bool has_content_ids(const struct lane *lane)
+const char *record_id(struct arena *arena, bool content_ids, const char *source_id, size_t index,
+                      const struct sha256 *fp)
 {
-    return strcmp(lane->embed.id_scheme, "content") == 0;
+    if (!content_ids)
+        return arena_printf(arena, "%s:%zu", source_id, index);
+    return arena_printf(arena, "%s:%zu:%02x%02x%02x%02x", source_id, index, fp->bytes[0],
+                        fp->bytes[1], fp->bytes[2], fp->bytes[3]);
 }
 
 const char *task_record_id(const struct lane *lane, struct arena *arena, const char *source_id,
                            size_t index, const struct sha256 *fp)
 {
-    if (!has_content_ids(lane))
-        return arena_printf(arena, "%s:%zu", source_id, index);
-    return arena_printf(arena, "%s:%zu:%02x%02x%02x%02x", source_id, index, fp->bytes[0],
-                        fp->bytes[1], fp->bytes[2], fp->bytes[3]);
+    return record_id(arena, lane_has_content_ids(lane), source_id, index, fp);
 }
 
 static bool same(const struct sha256 *a, const struct sha256 *b)
@@ -85,7 +86,7 @@ static void find_stale(const struct lane *lane, struct arena *arena, struct task
     size_t pending = row->has_intent && intent->source_id ? intent->chunk_count : 0;
     size_t applied = row->source_id ? row->chunk_count : 0;
     size_t kept = task->clearing ? 0 : task->chunk_count;
-    bool by_content = has_content_ids(lane);
+    bool by_content = lane_has_content_ids(lane);
     struct id_list list = {.items =
                                arena_alloc_array(arena, applied + pending + 1, sizeof(char *))};
     bool is_ours = same_source(row->source_id, task->source_id);
@@ -107,40 +108,31 @@ static void find_stale(const struct lane *lane, struct arena *arena, struct task
     task->stale_count = list.count;
 }
 
-static size_t find_chunk(const struct ledger_row *row, const struct sha256 *fp)
-{
-    size_t i = 0;
-    while (i < row->chunk_count && !same(&row->chunks[i], fp))
-        i++;
-    return i;
-}
-
-/* Nothing of the store may be trusted while an intent is open, or after a repair was asked for. */
-static bool is_trusted(const struct task *task)
+bool task_is_trusted(const struct task *task)
 {
     const struct ledger_row *row = &task->row;
     return row->exists && row->state == LEDGER_DONE && !row->has_intent && !row->repair &&
-           row->source_id && task->source_id && strcmp(row->source_id, task->source_id) == 0;
+           same_source(row->source_id, task->source_id);
+}
+
+bool task_is_same(const struct task *task)
+{
+    return task_is_trusted(task) && same(&task->row.doc_fp, &task->doc_fp);
 }
 
 /* Returns true when any record has to be written. */
 static bool plan_chunks(struct task *task)
 {
     const struct ledger_row *row = &task->row;
-    bool trusted = is_trusted(task);
+    bool trusted = task_is_trusted(task);
     bool relabel = !trusted || !same(&row->meta_fp, &task->meta_fp);
     bool any = false;
     for (size_t i = 0; i < task->chunk_count; i++) {
         struct task_chunk *chunk = &task->chunks[i];
-        size_t at = trusted ? find_chunk(row, &chunk->fp) : row->chunk_count;
-        if (trusted && i < row->chunk_count && same(&row->chunks[i], &chunk->fp)) {
+        if (!trusted || i >= row->chunk_count || !same(&row->chunks[i], &chunk->fp))
+            chunk->plan = CHUNK_WRITE;
+        else
             chunk->plan = relabel ? CHUNK_LABEL : CHUNK_KEEP;
-        } else if (trusted && at < row->chunk_count) {
-            chunk->plan = CHUNK_COPY;
-            chunk->from = at;
-        } else {
-            chunk->plan = CHUNK_EMBED;
-        }
         any = any || chunk->plan != CHUNK_KEEP;
     }
     return any;
@@ -182,7 +174,7 @@ static bool must_clear(const struct lane *lane, const struct task *task)
     if (!same_source(open->source_id, task->source_id))
         return true;
     bool by_row = same_source(row->source_id, open->source_id);
-    for (size_t i = 0; has_content_ids(lane) && i < open->chunk_count && i < task->chunk_count;
+    for (size_t i = 0; lane_has_content_ids(lane) && i < open->chunk_count && i < task->chunk_count;
          i++) {
         bool remembered = by_row && i < row->chunk_count && same(&open->chunks[i], &row->chunks[i]);
         if (!remembered && !same(&open->chunks[i], &task->chunks[i].fp))
@@ -228,9 +220,33 @@ static void decide_gone(const struct lane *lane, struct arena *arena, struct tas
     }
 }
 
+/* Whatever is known of it stays, also how its text was cut. */
+static void decide_same(struct task *task, int order)
+{
+    struct ledger_row *row = &task->write.row;
+    for (size_t i = 0; i < task->chunk_count; i++)
+        task->chunks[i].plan = CHUNK_KEEP;
+    begin_row(task, row);
+    const struct ledger_row *was = &task->row;
+    row->state = LEDGER_DONE;
+    row->source_id = was->source_id;
+    row->doc_fp = was->doc_fp;
+    row->meta_fp = was->meta_fp;
+    row->chunks = was->chunks;
+    row->chunk_count = was->chunk_count;
+    row->meta_keys = was->meta_keys;
+    row->meta_key_count = was->meta_key_count;
+    task->write.same = true;
+    task->step = order == 0 ? TASK_UNCHANGED : TASK_RAISE;
+}
+
 static void decide_present(const struct lane *lane, struct arena *arena, struct task *task,
                            int order)
 {
+    if (task_is_same(task)) {
+        decide_same(task, order);
+        return;
+    }
     if (must_clear(lane, task)) {
         decide_clear(lane, arena, task);
         return;
@@ -238,12 +254,9 @@ static void decide_present(const struct lane *lane, struct arena *arena, struct 
     bool changed = plan_chunks(task);
     done_row(arena, task, &task->write.row);
     find_stale(lane, arena, task);
-    bool trusted = is_trusted(task);
     if (changed || task->stale_count > 0 || task->row.has_intent || task->row.repair) {
         task->step = TASK_WRITE;
         make_intent(arena, task);
-    } else if (trusted && order == 0 && same(&task->row.doc_fp, &task->doc_fp)) {
-        task->step = TASK_UNCHANGED;
     } else {
         task->step = TASK_RAISE;
     }

@@ -185,27 +185,6 @@ static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct a
     return ok;
 }
 
-static void chunk_task(const struct lane *lane, struct arena *arena, const char *text, size_t size,
-                       struct task *task)
-{
-    struct chunk_list list;
-    chunk_text(&lane->embed.chunk, text, size, arena, &list);
-    if (list.count > LIMIT_CHUNKS_PER_DOCUMENT) {
-        task->reject = arena_printf(arena, "%zu chunks are more than %zu", list.count,
-                                    LIMIT_CHUNKS_PER_DOCUMENT);
-        return;
-    }
-    task->chunks = arena_alloc_array(arena, list.count + 1, sizeof *task->chunks);
-    task->chunk_count = list.count;
-    for (size_t i = 0; i < list.count; i++) {
-        struct task_chunk *chunk = &task->chunks[i];
-        chunk->text = text + list.spans[i].start;
-        chunk->size = list.spans[i].size;
-        chunk->fp = content_fp(chunk->text, chunk->size);
-        chunk->id = task_record_id(lane, arena, task->source_id, i, &chunk->fp);
-    }
-}
-
 static void prepare(const struct lane *lane, struct arena *arena, struct task *task)
 {
     struct err err;
@@ -226,7 +205,8 @@ static void prepare(const struct lane *lane, struct arena *arena, struct task *t
         return;
     }
     task->doc_fp = document_fp(task->source_id, buf_str(&text), text.size, &task->meta_fp);
-    chunk_task(lane, arena, arena_memdup(arena, buf_str(&text), text.size), text.size, task);
+    task->text = arena_memdup(arena, buf_str(&text), text.size);
+    task->text_size = text.size;
 }
 
 bool tasks_read(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/worker.h"
+#include "agent/worker_vectors.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -90,6 +90,8 @@ static bool open_all(struct worker *worker, struct err *err)
 static void close_all(struct worker *worker)
 {
     worker_close_rereads(worker);
+    worker_close_donors(worker);
+    worker->donor_revision = 0;
     ledger_close(worker->ledger);
     worker->ledger = NULL;
     pthread_mutex_lock(&worker->lock);
@@ -112,7 +114,7 @@ static void interrupt(struct worker *worker)
 
 bool worker_is_hurried(const struct worker *worker)
 {
-    return flight_is_hurried(worker->lane->reader, worker->flight);
+    return atomic_load(&worker->flight->hurry) || lane_stopping(worker->lane);
 }
 
 void worker_say(struct worker *worker, const char *reason)
@@ -232,7 +234,9 @@ struct worker *worker_new(struct lane *lane, size_t index)
     worker->index = index;
     pthread_mutex_init(&worker->lock, NULL);
     worker->batch = arena_new(LIMIT_ARENA_SIZE);
+    worker->vectors = arena_new(LIMIT_ARENA_SIZE);
     worker->arena = arena_new(LIMIT_ARENA_SIZE);
+    worker->scratch = arena_new(LIMIT_ARENA_SIZE);
     return worker;
 }
 
@@ -240,7 +244,9 @@ void worker_free(struct worker *worker)
 {
     pthread_mutex_destroy(&worker->lock);
     arena_free(worker->batch);
+    arena_free(worker->vectors);
     arena_free(worker->arena);
+    arena_free(worker->scratch);
     free(worker);
 }
 

@@ -6,6 +6,14 @@
 #include "agent/lane_reader.h"
 #include "agent/task.h"
 
+/* Another version that vectors may be copied from. */
+struct worker_donor {
+    struct ledger *ledger;
+    struct sink *sink;
+    char *collection_id;
+    bool content_ids;
+};
+
 struct worker {
     struct lane *lane;
     size_t index;
@@ -13,14 +21,20 @@ struct worker {
     pthread_mutex_t lock;  /* of sink and embedder, for those who cut their requests */
     char owner[200];       /* of its intents: this process' life, this thread, this stretch */
     struct flight *flight; /* in hand */
-    struct arena *batch;   /* of one batch: its tasks, and the vectors bought for them */
-    struct arena *arena;   /* of one attempt at it */
+    struct arena *batch;   /* of one batch: its tasks */
+    struct arena *vectors; /* of one round, or of those after it while its documents are not done */
+    struct arena *arena;   /* of one round */
+    struct arena *scratch; /* of one answer of a store */
     struct worklog_writer *writer; /* for re-reads; opened when first needed */
     bool reread_failed;
     struct sink *sink;
     struct embedder *embedder;
     struct ledger *ledger;
-    int64_t send_until_ms; /* monotonic: writes under an intent may begin until then */
+    struct worker_donor *donors;
+    size_t donor_count;
+    unsigned donor_revision;       /* of the lane's list; 0: none yet */
+    const struct round_part *held; /* its intent is open while it is embedded; NULL: none is */
+    int64_t send_until_ms;         /* monotonic: writes under an intent may begin until then */
 };
 
 struct worker *worker_new(struct lane *lane, size_t index);
@@ -41,10 +55,17 @@ bool worker_is_hurried(const struct worker *worker);
 /* Carries out a batch: true when each of its records is applied, dropped or set aside. May be called
  * again with the same batch after a failure. */
 bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *err) MUST_USE;
+/* Tasks of one round, and which of their chunks: a document of very many is carried out piece by
+ * piece. */
+struct round_part {
+    struct task **tasks;
+    size_t count;
+    size_t from; /* chunks [from, to) of each */
+    size_t to;
+};
 /* To be called before each request to the store: begins the tasks' intents anew when the time in
  * which requests may begin is nearly over, so that a slow store or a long document comes to its end. */
-bool worker_go_on(struct worker *worker, struct task **tasks, size_t count, struct err *err)
-    MUST_USE;
+bool worker_go_on(struct worker *worker, const struct round_part *part, struct err *err) MUST_USE;
 
 /* --- worker_reread.c --- */
 
@@ -56,13 +77,16 @@ void worker_close_rereads(struct worker *worker);
 
 /* --- worker_embed.c --- */
 
-/* Gives each chunk that is to be embedded or copied its vector. Documents that the embedder refuses
- * get a reject reason instead. */
-bool worker_embed(struct worker *worker, struct task **tasks, size_t count, struct err *err)
-    MUST_USE;
+/* Gives each chunk that is to be written its vector: copied where it lies already, else bought.
+ * Documents that the embedder refuses get a reject reason instead, chunks that are too long a mark. */
+bool worker_embed(struct worker *worker, const struct round_part *part, struct err *err) MUST_USE;
 
 /* --- worker_store.c --- */
 
-/* Writes, labels and erases records so that the store holds what the tasks say. */
-bool worker_store(struct worker *worker, struct task **tasks, size_t count, struct err *err)
-    MUST_USE;
+/* Finds what interrupted writes may have left in the records that will be written. Before the first of
+ * the two below. */
+bool worker_look(struct worker *worker, const struct round_part *part, struct err *err) MUST_USE;
+/* Writes and labels the records of the part. */
+bool worker_store(struct worker *worker, const struct round_part *part, struct err *err) MUST_USE;
+/* Erases the tasks' stale records. */
+bool worker_erase(struct worker *worker, const struct round_part *part, struct err *err) MUST_USE;

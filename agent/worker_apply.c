@@ -9,12 +9,17 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* Chunks of one round: one request to the store, so that it ends well within the intent's time. */
+/* Chunks of one round: one request to the store, so that it ends well within the intent's time. A
+ * document of more is a round of its own, piece by piece. */
 #define ROUND_CHUNKS 1000
+/* Of texts that may have to be cut, at a guess, as many documents are looked at in one round. */
+#define ROUND_GUESS (2 * ROUND_CHUNKS)
 /* A round whose condition fails is decided again this often before the batch is tried anew. */
 #define MAX_ROUNDS 1000
 
 struct round {
+    struct task **looked; /* at: their rows are read */
+    size_t look_count;
     struct task **writes;
     size_t write_count;
     struct task **raises;
@@ -23,24 +28,37 @@ struct round {
     int64_t wait_ms; /* longest */
 };
 
-static bool read_rows(struct worker *worker, struct task_list *tasks, struct err *err)
+static size_t guess_chunks(const struct lane *lane, const struct task *task)
 {
-    const char **keys = arena_alloc_array(worker->arena, tasks->count + 1, sizeof *keys);
-    struct ledger_row *rows = arena_alloc_array(worker->arena, tasks->count + 1, sizeof *rows);
-    struct task **open = arena_alloc_array(worker->arena, tasks->count + 1, sizeof *open);
-    size_t count = 0;
-    for (size_t i = 0; i < tasks->count; i++) {
-        if (tasks->items[i].done)
+    size_t most = lane->embed.chunk.strategy == CHUNKER_NONE ? task->text_size + 1
+                                                             : lane->embed.chunk.max_chars;
+    return task->chunked ? task->chunk_count : task->text_size / most + 1;
+}
+
+/* The next documents that are not done, and their rows. */
+static bool read_rows(struct worker *worker, struct task_list *tasks, struct round *round,
+                      struct err *err)
+{
+    struct arena *arena = worker->arena;
+    const char **keys = arena_alloc_array(arena, tasks->count + 1, sizeof *keys);
+    size_t count = 0, chunks = 0;
+    round->looked = arena_alloc_array(arena, tasks->count + 1, sizeof(struct task *));
+    for (size_t i = 0; i < tasks->count && (count == 0 || chunks <= ROUND_GUESS); i++) {
+        struct task *task = &tasks->items[i];
+        if (task->done)
             continue;
-        open[count] = &tasks->items[i];
-        keys[count++] = tasks->items[i].key;
+        chunks += guess_chunks(worker->lane, task);
+        round->looked[count] = task;
+        keys[count++] = task->key;
     }
+    struct ledger_row *rows = arena_alloc_array(arena, count + 1, sizeof *rows);
+    round->look_count = count;
     if (count == 0)
         return true;
-    if (!ledger_read(worker->ledger, keys, count, worker->arena, rows, err))
+    if (!ledger_read(worker->ledger, keys, count, arena, rows, err))
         return false;
     for (size_t i = 0; i < count; i++)
-        open[i]->row = rows[i];
+        round->looked[i]->row = rows[i];
     return true;
 }
 
@@ -73,34 +91,41 @@ static void finish_task(struct worker *worker, struct task *task)
     }
 }
 
-/* Decides about every open task and gathers a round of them. */
-static struct round gather(struct worker *worker, struct task_list *tasks)
+static void decide(struct worker *worker, struct task *task)
+{
+    if (task->op == ITEM_UPSERT && !task->reject && !task->fenced && !task->chunked &&
+        !task_is_same(task))
+        task_chunk(worker->lane, worker->batch, task);
+    task_decide(worker->lane, worker->owner, worker->arena, task);
+}
+
+static bool has_room(const struct round *round, size_t chunks, const struct task *task)
+{
+    return round->write_count == 0 || chunks + task->chunk_count <= ROUND_CHUNKS;
+}
+
+/* Decides about the documents that were looked at and gathers a round of them. */
+static void gather(struct worker *worker, struct round *round)
 {
     size_t chunks = 0;
-    struct round round = {
-        .writes = arena_alloc_array(worker->arena, tasks->count + 1, sizeof(struct task *)),
-        .raises = arena_alloc_array(worker->arena, tasks->count + 1, sizeof(struct task *))};
-    for (size_t i = 0; i < tasks->count; i++) {
-        struct task *task = &tasks->items[i];
-        if (task->done)
-            continue;
-        task_decide(worker->lane, worker->owner, worker->arena, task);
+    round->writes = arena_alloc_array(worker->arena, round->look_count + 1, sizeof(struct task *));
+    round->raises = arena_alloc_array(worker->arena, round->look_count + 1, sizeof(struct task *));
+    for (size_t i = 0; i < round->look_count; i++) {
+        struct task *task = round->looked[i];
+        decide(worker, task);
         if (task->step == TASK_WAIT) {
-            round.waiting++;
-            if (task->row.intent.wait_ms > round.wait_ms)
-                round.wait_ms = task->row.intent.wait_ms;
+            round->waiting++;
+            if (task->row.intent.wait_ms > round->wait_ms)
+                round->wait_ms = task->row.intent.wait_ms;
         } else if (task->step == TASK_RAISE) {
-            round.raises[round.raise_count++] = task;
-        } else if (task->step == TASK_WRITE) {
-            if (round.write_count > 0 && chunks + task->chunk_count > ROUND_CHUNKS)
-                continue;
+            round->raises[round->raise_count++] = task;
+        } else if (task->step == TASK_WRITE && has_room(round, chunks, task)) {
             chunks += task->chunk_count;
-            round.writes[round.write_count++] = task;
-        } else {
+            round->writes[round->write_count++] = task;
+        } else if (task->step != TASK_WRITE) {
             finish_task(worker, task);
         }
     }
-    return round;
 }
 
 static struct ledger_write *writes_of(struct worker *worker, struct task **tasks, size_t count)
@@ -131,8 +156,10 @@ static void prepare_renewals(struct worker *worker, struct ledger_write *writes,
     }
 }
 
-bool worker_go_on(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+bool worker_go_on(struct worker *worker, const struct round_part *part, struct err *err)
 {
+    struct task **tasks = part->tasks;
+    size_t count = part->count;
     int64_t slack = slack_ms(worker);
     int64_t now_ms = clock_mono_ms();
     if (now_ms + slack / 2 < worker->send_until_ms)
@@ -194,14 +221,28 @@ static bool finish(struct worker *worker, struct round *round, struct err *err)
     return true;
 }
 
-/* Documents that the embedder refused are decided again: they are to be emptied and set aside. */
+static bool is_too_long(const struct task *task)
+{
+    bool any = false;
+    for (size_t i = 0; i < task->chunk_count; i++)
+        any = any || task->chunks[i].too_long;
+    return any && !task->reject;
+}
+
+/* Documents that the embedder refused are decided again: they are to be emptied and set aside. Those
+ * of which a chunk is too long are cut anew, and come with another round. */
 static bool embed(struct worker *worker, struct round *round, struct err *err)
 {
-    if (!worker_embed(worker, round->writes, round->write_count, err))
+    struct round_part all = {round->writes, round->write_count, 0, SIZE_MAX};
+    if (!worker_embed(worker, &all, err))
         return false;
     size_t kept = 0;
     for (size_t i = 0; i < round->write_count; i++) {
         struct task *task = round->writes[i];
+        if (is_too_long(task)) {
+            task_split(worker->lane, worker->batch, task);
+            continue;
+        }
         if (task->reject && task->write.row.state != LEDGER_QUARANTINED)
             task_decide(worker->lane, worker->owner, worker->arena, task);
         if (task->step == TASK_WRITE)
@@ -221,7 +262,7 @@ static bool begin_in_line(struct worker *worker, struct round *round, struct err
 {
     struct gate *gate = worker->lane->gate;
     /* what is bought is written even when stopping, as long as the grace lasts */
-    if (!gate_line_up(gate, &worker->lane->cut))
+    if (!gate_line_up(gate, atomic_load(&worker->lane->rank), &worker->lane->cut))
         return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
     bool lost = worker_is_lost(worker);
     if (lost)
@@ -234,26 +275,101 @@ static bool begin_in_line(struct worker *worker, struct round *round, struct err
            err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
 }
 
-static bool run_round(struct worker *worker, struct round *round, struct err *err)
+/* What the store is to do for a part of a round, as the one that may. */
+static bool store(struct worker *worker, const struct round_part *part, struct err *err)
 {
-    worker->send_until_ms =
-        INT64_MAX; /* reads do no harm: the limit is for writes under an intent */
+    int64_t entered_us = clock_mono_us();
+    bool ok = worker_look(worker, part, err) && worker_store(worker, part, err) &&
+              worker_erase(worker, part, err);
+    log_debug("lane.round.written", LOG_INT("documents", (int64_t)part->count),
+              LOG_INT("store_us", clock_mono_us() - entered_us),
+              LOG_INT("freshness_ms", atomic_load(&worker->lane->stats.freshness_ms)));
+    return ok;
+}
+
+static bool run_usual(struct worker *worker, struct round *round, struct err *err)
+{
     if (!embed(worker, round, err))
         return false;
     if (round->write_count == 0)
         return begin(worker, round, err);
     if (!begin_in_line(worker, round, err))
         return false;
-    int64_t entered_us = clock_mono_us();
-    bool ok = worker_store(worker, round->writes, round->write_count, err);
-    int64_t left_us = clock_mono_us();
+    struct round_part all = {round->writes, round->write_count, 0, SIZE_MAX};
+    bool ok = store(worker, &all, err);
     gate_leave(worker->lane->gate);
-    ok = ok && finish(worker, round, err);
-    log_debug("lane.round.written", LOG_INT("documents", (int64_t)round->write_count),
-              LOG_INT("store_us", left_us - entered_us),
-              LOG_INT("finish_us", clock_mono_us() - left_us),
-              LOG_INT("freshness_ms", atomic_load(&worker->lane->stats.freshness_ms)));
+    return ok && finish(worker, round, err);
+}
+
+static bool store_piece(struct worker *worker, const struct round_part *piece, struct err *err)
+{
+    struct gate *gate = worker->lane->gate;
+    if (!gate_line_up(gate, atomic_load(&worker->lane->rank), &worker->lane->cut) ||
+        !gate_enter(gate, &worker->lane->cut))
+        return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
+    bool ok = worker_go_on(worker, piece, err) && worker_store(worker, piece, err);
+    gate_leave(gate);
     return ok;
+}
+
+static void forget_vectors(struct worker *worker, struct task_list *tasks)
+{
+    for (size_t i = 0; i < tasks->count; i++) {
+        for (size_t c = 0; c < tasks->items[i].chunk_count; c++)
+            tasks->items[i].chunks[c].vector = NULL;
+    }
+    arena_reset(worker->vectors);
+}
+
+/* *again: the document is to be decided anew, from its open intent. */
+static bool run_pieces(struct worker *worker, struct task_list *tasks, struct round_part *piece,
+                       bool *again, struct err *err)
+{
+    struct task *task = piece->tasks[0];
+    if (!worker_look(worker, piece, err))
+        return false;
+    for (; piece->from < task->chunk_count; piece->from = piece->to) {
+        piece->to = piece->from + ROUND_CHUNKS;
+        forget_vectors(worker, tasks);
+        if (!worker_embed(worker, piece, err))
+            return false;
+        if (is_too_long(task))
+            task_split(worker->lane, worker->batch, task);
+        else if (!task->reject && store_piece(worker, piece, err))
+            continue;
+        else if (!task->reject)
+            return false;
+        *again = true;
+        return true;
+    }
+    return worker_erase(worker, piece, err);
+}
+
+/* A document of very many chunks: its intent is begun first, then each piece is embedded and written,
+ * so that never more than one piece of vectors is held. */
+static bool run_long(struct worker *worker, struct task_list *tasks, struct round *round,
+                     struct err *err)
+{
+    struct round_part piece = {round->writes, 1, 0, 0};
+    bool again = false;
+    if (!begin(worker, round, err))
+        return false;
+    if (round->write_count == 0)
+        return true; /* another has changed the row meanwhile */
+    worker->held = &piece;
+    bool ok = run_pieces(worker, tasks, &piece, &again, err);
+    worker->held = NULL;
+    return ok && (again || finish(worker, round, err));
+}
+
+static bool run_round(struct worker *worker, struct task_list *tasks, struct round *round,
+                      struct err *err)
+{
+    /* reads do no harm: the limit is for writes under an intent */
+    worker->send_until_ms = INT64_MAX;
+    bool is_long = round->write_count == 1 && round->writes[0]->chunk_count > ROUND_CHUNKS &&
+                   !round->writes[0]->clearing;
+    return is_long ? run_long(worker, tasks, round, err) : run_usual(worker, round, err);
 }
 
 /* Another owner's last request may still be executing in the store: its deadline is waited for. */
@@ -278,21 +394,36 @@ static bool wait_for_owner(struct worker *worker, const struct round *round, str
     return true;
 }
 
+/* Vectors are kept while a document of theirs is not done: an attempt that failed buys none again. */
+static void drop_vectors(struct worker *worker, const struct task_list *tasks)
+{
+    for (size_t i = 0; i < tasks->count; i++) {
+        const struct task *task = &tasks->items[i];
+        for (size_t c = 0; !task->done && c < task->chunk_count; c++) {
+            if (task->chunks[c].vector)
+                return;
+        }
+    }
+    arena_reset(worker->vectors);
+}
+
 bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *err)
 {
-    arena_reset(worker->arena);
     for (int rounds = 0; rounds < MAX_ROUNDS; rounds++) {
-        if (!read_rows(worker, tasks, err))
+        struct round round = {0};
+        arena_reset(worker->arena);
+        drop_vectors(worker, tasks);
+        if (!read_rows(worker, tasks, &round, err))
             return false;
-        struct round round = gather(worker, tasks);
+        if (round.look_count == 0)
+            return worker_append_rereads(worker, tasks, err);
+        gather(worker, &round);
         if (round.write_count == 0 && round.raise_count == 0) {
-            if (round.waiting == 0)
-                return worker_append_rereads(worker, tasks, err);
-            if (!wait_for_owner(worker, &round, err))
+            if (round.waiting > 0 && !wait_for_owner(worker, &round, err))
                 return false;
         } else if (rounds > 0 && lane_stopping(worker->lane)) {
             return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping"); /* nothing more is bought */
-        } else if (!run_round(worker, &round, err)) {
+        } else if (!run_round(worker, tasks, &round, err)) {
             return false;
         }
     }

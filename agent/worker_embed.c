@@ -1,170 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Vectors for the chunks of a round: each distinct content once, whoever in this process wants it. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/worker.h"
-#include "base/log.h"
+#include "agent/worker_vectors.h"
+#include "base/clock.h"
 
-struct wanted {
-    struct task_chunk **chunks; /* those to be embedded */
-    size_t count;
-};
+/* Another worker is buying it: it is asked again this often whether it has. */
+#define OTHERS_MS 1000
 
-static struct wanted collect(struct worker *worker, struct task **tasks, size_t count)
+static int compare_want(const void *a, const void *b)
 {
-    size_t most = 0;
-    for (size_t i = 0; i < count; i++)
-        most += tasks[i]->chunk_count;
-    struct wanted wanted = {
-        .chunks = arena_alloc_array(worker->arena, most + 1, sizeof(struct task_chunk *))};
-    for (size_t i = 0; i < count; i++) {
-        for (size_t c = 0; !tasks[i]->reject && c < tasks[i]->chunk_count; c++) {
-            struct task_chunk *chunk = &tasks[i]->chunks[c];
-            if (chunk->plan == CHUNK_EMBED && !chunk->vector)
-                wanted.chunks[wanted.count++] = chunk;
-        }
-    }
-    return wanted;
+    const struct want *x = a, *y = b;
+    return memcmp(x->chunk->fp.bytes, y->chunk->fp.bytes, sizeof x->chunk->fp.bytes);
 }
 
-static int compare_fp(const void *a, const void *b)
+static size_t collect(const struct round_part *part, struct want *wants)
 {
-    const struct task_chunk *const *x = a, *const *y = b;
-    return memcmp((*x)->fp.bytes, (*y)->fp.bytes, sizeof(*x)->fp.bytes);
-}
-
-/* Embeds each distinct content once. */
-static bool embed_distinct(struct worker *worker, struct wanted *wanted, struct err *err)
-{
-    if (wanted->count == 0)
-        return true;
-    struct arena *arena = worker->arena;
-    const struct lane *lane = worker->lane;
-    size_t dims = lane->embed.dims, distinct = 0;
-    struct embed_text *texts = arena_alloc_array(arena, wanted->count, sizeof *texts);
-    qsort(wanted->chunks, wanted->count, sizeof *wanted->chunks, compare_fp);
-    for (size_t i = 0; i < wanted->count; i++) {
-        if (i > 0 && compare_fp(&wanted->chunks[i], &wanted->chunks[i - 1]) == 0)
-            continue;
-        const struct task_chunk *chunk = wanted->chunks[i];
-        size_t prefix = strlen(lane->embed.document_prefix);
-        char *text = arena_alloc(arena, prefix + chunk->size + 1);
-        memcpy(text, lane->embed.document_prefix, prefix);
-        memcpy(text + prefix, chunk->text, chunk->size);
-        texts[distinct++] = (struct embed_text){.text = text, .size = prefix + chunk->size};
-    }
-    float *vectors = arena_alloc_array(worker->batch, distinct * dims, sizeof *vectors);
-    bool *done = arena_alloc_array(arena, distinct, sizeof *done);
-    if (!embedder_embed(worker->embedder, texts, distinct, vectors, done, err))
-        return false;
-    size_t at = 0;
-    for (size_t i = 0; i < wanted->count; i++) {
-        if (i > 0 && compare_fp(&wanted->chunks[i], &wanted->chunks[i - 1]) != 0)
-            at++;
-        wanted->chunks[i]->vector = vectors + at * dims;
-    }
-    atomic_fetch_add(&worker->lane->stats.embedded, (int64_t)distinct);
-    atomic_fetch_add(&worker->lane->stats.reused, (int64_t)(wanted->count - distinct));
-    for (size_t i = 0; i < distinct; i++)
-        atomic_fetch_add(&worker->lane->stats.characters, (int64_t)texts[i].size);
-    return true;
-}
-
-/* A refused text is found by halving: its document is set aside, the others are not. */
-static bool embed_halving(struct worker *worker, struct task **tasks, size_t count, struct err *err)
-{
-    struct wanted wanted = collect(worker, tasks, count);
-    if (embed_distinct(worker, &wanted, err))
-        return true;
-    bool too_many = err->domain == ERR_EMBED && err->code == EMBED_TOO_MANY;
-    if (err->action != ERR_REJECT && !too_many)
-        return false;
-    if (count == 1) {
-        if (too_many)
-            return false;
-        tasks[0]->reject = arena_strdup(worker->batch, err->text);
-        log_warn("lane.document.quarantined", LOG_STR("family", worker->lane->family->name),
-                 LOG_STR("version", worker->lane->label), LOG_STR("key", tasks[0]->key),
-                 LOG_ERR(err));
-        return true;
-    }
-    return embed_halving(worker, tasks, count / 2, err) &&
-           embed_halving(worker, tasks + count / 2, count - count / 2, err);
-}
-
-struct copies {
-    const char **ids;
-    struct task_chunk **chunks;
-    size_t count;
-};
-
-static struct copies collect_copies(struct worker *worker, struct task **tasks, size_t count)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < count; i++)
-        most += tasks[i]->chunk_count;
-    struct copies copies = {
-        .ids = arena_alloc_array(worker->arena, most + 1, sizeof(char *)),
-        .chunks = arena_alloc_array(worker->arena, most + 1, sizeof(struct task_chunk *))};
-    for (size_t i = 0; i < count; i++) {
-        const struct ledger_row *row = &tasks[i]->row;
-        for (size_t c = 0; c < tasks[i]->chunk_count; c++) {
-            struct task_chunk *chunk = &tasks[i]->chunks[c];
-            if (chunk->plan != CHUNK_COPY)
-                continue;
-            copies.ids[copies.count] = task_record_id(worker->lane, worker->arena, row->source_id,
-                                                      chunk->from, &row->chunks[chunk->from]);
-            copies.chunks[copies.count++] = chunk;
-        }
-    }
-    return copies;
-}
-
-/* A vector is only as good as the content_fp that stands with it in the same record. */
-static bool is_record_of(const struct sink_record *record, const struct sha256 *fp, size_t dims)
-{
-    char text[SHA256_TEXT_SIZE];
-    sha256_format(fp, text);
-    if (!record->vector || record->dims != dims)
-        return false;
-    for (size_t i = 0; i < record->metadata_count; i++) {
-        const struct field *field = &record->metadata[i];
-        if (strcmp(field->name, "content_fp") == 0)
-            return field->value.type == VALUE_STRING && strcmp(field->value.as.string, text) == 0;
-    }
-    return false;
-}
-
-static void take_copies(struct worker *worker, struct copies *copies,
-                        const struct sink_record *records, size_t count)
-{
-    size_t dims = worker->lane->embed.dims;
-    for (size_t c = 0; c < copies->count; c++) {
-        copies->chunks[c]->plan = CHUNK_EMBED; /* unless it is found: then it has a vector */
-        for (size_t i = 0; i < count; i++) {
-            if (strcmp(records[i].id, copies->ids[c]) == 0 &&
-                is_record_of(&records[i], &copies->chunks[c]->fp, dims)) {
-                copies->chunks[c]->vector = arena_memdup(worker->batch, records[i].vector,
-                                                         dims * sizeof *records[i].vector);
-                atomic_fetch_add(&worker->lane->stats.reused, 1);
-                break;
+    size_t count = 0;
+    for (size_t i = 0; i < part->count; i++) {
+        struct task *task = part->tasks[i];
+        for (size_t c = part->from; !task->reject && c < task->chunk_count && c < part->to; c++) {
+            struct task_chunk *chunk = &task->chunks[c];
+            if (chunk->plan == CHUNK_WRITE && !chunk->vector) {
+                if (wants)
+                    wants[count] = (struct want){task, chunk};
+                count++;
             }
         }
     }
+    return count;
 }
 
-bool worker_embed(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+static struct content_list group(struct worker *worker, const struct round_part *part)
 {
+    size_t count = collect(part, NULL);
+    struct content_list list = {0};
     if (count == 0)
-        return true;
-    struct copies copies = collect_copies(worker, tasks, count);
-    if (copies.count > 0) {
-        struct sink_record *records;
-        size_t found;
-        if (!sink_fetch(worker->sink, worker->lane->collection_id, copies.ids, copies.count,
-                        SINK_VECTORS | SINK_METADATA, worker->arena, &records, &found, err))
-            return false;
-        take_copies(worker, &copies, records, found);
+        return list;
+    struct want *wants = arena_alloc_array(worker->arena, count, sizeof *wants);
+    (void)collect(part, wants);
+    qsort(wants, count, sizeof *wants, compare_want);
+    list.items = arena_alloc_array(worker->arena, count, sizeof *list.items);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || compare_want(&wants[i], &wants[i - 1]) != 0)
+            list.items[list.count++] = (struct content){.wants = &wants[i]};
+        list.items[list.count - 1].want_count++;
     }
-    return embed_halving(worker, tasks, count, err);
+    size_t dims = worker->lane->embed.dims;
+    float *vectors = arena_alloc_array(worker->vectors, list.count * dims, sizeof *vectors);
+    for (size_t i = 0; i < list.count; i++)
+        list.items[i].vector = vectors + i * dims;
+    return list;
+}
+
+static struct vectors_key key_of(const struct worker *worker, const struct content *content)
+{
+    return (struct vectors_key){.content = content_chunk(content)->fp,
+                                .origin = worker->lane->origin,
+                                .dims = worker->lane->embed.dims};
+}
+
+static void give(struct content *content)
+{
+    content->known = true;
+    for (size_t i = 0; i < content->want_count; i++)
+        content->wants[i].chunk->vector = content->vector;
+}
+
+static void count_reused(struct worker *worker, size_t count)
+{
+    atomic_fetch_add(&worker->lane->stats.reused, (int64_t)count);
+}
+
+void content_settle(struct worker *worker, struct content *content)
+{
+    struct vectors_key key = key_of(worker, content);
+    vectors_publish(worker->lane->agent->vectors, &key, content->vector);
+    content->claimed = false;
+    give(content);
+    count_reused(worker,
+                 content->want_count - 1); /* one is bought or copied, the others are given it */
+}
+
+/* Claims what is not known yet. Returns one that another is buying, if any. */
+static struct content *claim(struct worker *worker, struct content_list *list)
+{
+    struct content *others = NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        struct content *content = &list->items[i];
+        if (content->known || content->set_aside)
+            continue;
+        struct vectors_key key = key_of(worker, content);
+        switch (vectors_claim(worker->lane->agent->vectors, &key, content->vector)) {
+        case VECTORS_HIT:
+            give(content);
+            count_reused(worker, content->want_count);
+            break;
+        case VECTORS_MINE:
+            content->claimed = true;
+            break;
+        case VECTORS_OTHERS:
+            others = content;
+            break;
+        }
+    }
+    return others;
+}
+
+static void abandon(struct worker *worker, struct content_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (!list->items[i].claimed)
+            continue;
+        struct vectors_key key = key_of(worker, &list->items[i]);
+        vectors_abandon(worker->lane->agent->vectors, &key);
+        list->items[i].claimed = false;
+    }
+}
+
+bool worker_embed(struct worker *worker, const struct round_part *part, struct err *err)
+{
+    struct content_list list = group(worker, part);
+    struct content *others = NULL;
+    do {
+        if (others) {
+            struct vectors_key key = key_of(worker, others);
+            (void)vectors_wait(worker->lane->agent->vectors, &key, &worker->flight->hurry,
+                               OTHERS_MS);
+            if (worker_is_hurried(worker))
+                return err_set(err, ERR_CANCEL, ERR_STATE, 0, "given up while waiting");
+        }
+        others = claim(worker, &list);
+        bool ok = worker_copy(worker, &list, err) && worker_buy(worker, &list, err);
+        abandon(worker, &list);
+        if (!ok)
+            return false;
+    } while (others);
+    return true;
 }

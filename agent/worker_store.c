@@ -75,9 +75,10 @@ static size_t ids_part(const struct worker *worker, size_t count)
 }
 
 /* An intent does not say which metadata it was about to write: the records do. */
-static bool find_leftover_keys(struct worker *worker, struct task **tasks, size_t count,
-                               struct err *err)
+bool worker_look(struct worker *worker, const struct round_part *round, struct err *err)
 {
+    struct task **tasks = round->tasks;
+    size_t count = round->count;
     size_t most = 0, ids = 0, found = 0;
     for (size_t i = 0; i < count; i++)
         most += is_rewritten(tasks[i]) ? tasks[i]->chunk_count : 0;
@@ -92,7 +93,7 @@ static bool find_leftover_keys(struct worker *worker, struct task **tasks, size_
     for (size_t at = 0, part; at < ids; at += part) {
         struct sink_record *records;
         part = ids_part(worker, ids - at);
-        if (!worker_go_on(worker, tasks, count, err) ||
+        if (!worker_go_on(worker, round, err) ||
             !sink_fetch(worker->sink, worker->lane->collection_id, list + at, part, SINK_METADATA,
                         worker->arena, &records, &found, err))
             return false;
@@ -135,70 +136,71 @@ struct record_list {
     size_t count;
 };
 
-static struct record_list records_of(struct worker *worker, struct task **tasks, size_t count,
+/* A chunk's vector says which of the two lists it belongs to. */
+static struct record_list records_of(struct worker *worker, const struct round_part *round,
                                      bool with_vector)
 {
     size_t most = 0;
-    for (size_t i = 0; i < count; i++)
-        most += tasks[i]->chunk_count;
+    for (size_t i = 0; i < round->count; i++)
+        most += round->tasks[i]->chunk_count;
     struct record_list list = {
         .items = arena_alloc_array(worker->arena, most + 1, sizeof(struct sink_record))};
-    for (size_t i = 0; i < count; i++) {
-        for (size_t c = 0; c < tasks[i]->chunk_count; c++) {
-            const struct task_chunk *chunk = &tasks[i]->chunks[c];
-            if (with_vector != (chunk->vector != NULL) || chunk->plan == CHUNK_KEEP)
+    for (size_t i = 0; i < round->count; i++) {
+        const struct task *task = round->tasks[i];
+        for (size_t c = round->from; c < task->chunk_count && c < round->to; c++) {
+            const struct task_chunk *chunk = &task->chunks[c];
+            if (chunk->plan != (with_vector ? CHUNK_WRITE : CHUNK_LABEL))
                 continue;
             struct sink_record *record = &list.items[list.count++];
-            label_record(worker, tasks[i], chunk, record);
+            label_record(worker, task, chunk, record);
+            if (!with_vector)
+                continue;
             record->vector = chunk->vector;
-            record->dims = chunk->vector ? worker->lane->embed.dims : 0;
-            if (chunk->vector)
-                record->text = arena_memdup(worker->arena, chunk->text, chunk->size);
+            record->dims = worker->lane->embed.dims;
+            record->text = arena_memdup(worker->arena, chunk->text, chunk->size);
         }
     }
     return list;
 }
 
-static bool erase_stale(struct worker *worker, struct task **tasks, size_t count, struct err *err)
+bool worker_store(struct worker *worker, const struct round_part *round, struct err *err)
 {
-    size_t most = 0, ids = 0;
-    for (size_t i = 0; i < count; i++)
-        most += tasks[i]->stale_count;
-    if (most == 0)
-        return true;
-    const char **list = arena_alloc_array(worker->arena, most, sizeof *list);
-    for (size_t i = 0; i < count; i++) {
-        for (size_t s = 0; s < tasks[i]->stale_count; s++)
-            list[ids++] = tasks[i]->stale_ids[s];
-    }
-    for (size_t at = 0, part; at < ids; at += part) {
-        part = ids_part(worker, ids - at);
-        if (!worker_go_on(worker, tasks, count, err) ||
-            !sink_erase(worker->sink, worker->lane->collection_id, list + at, part, err))
-            return false;
-    }
-    atomic_fetch_add(&worker->lane->stats.erased, (int64_t)ids);
-    return true;
-}
-
-bool worker_store(struct worker *worker, struct task **tasks, size_t count, struct err *err)
-{
-    if (!find_leftover_keys(worker, tasks, count, err))
-        return false;
-    struct record_list written = records_of(worker, tasks, count, true);
-    struct record_list labelled = records_of(worker, tasks, count, false);
+    struct record_list written = records_of(worker, round, true);
+    struct record_list labelled = records_of(worker, round, false);
     const char *collection = worker->lane->collection_id;
     for (size_t at = 0, part; at < written.count; at += part) {
         part = sink_part(worker->sink, written.items + at, written.count - at);
-        if (!worker_go_on(worker, tasks, count, err) ||
+        if (!worker_go_on(worker, round, err) ||
             !sink_upsert(worker->sink, collection, written.items + at, part, err))
             return false;
     }
     for (size_t at = 0, part; at < labelled.count; at += part) {
         part = sink_part(worker->sink, labelled.items + at, labelled.count - at);
-        if (!worker_go_on(worker, tasks, count, err) ||
+        if (!worker_go_on(worker, round, err) ||
             !sink_update(worker->sink, collection, labelled.items + at, part, err))
             return false;
     }
-    return erase_stale(worker, tasks, count, err);
+    return true;
+}
+
+bool worker_erase(struct worker *worker, const struct round_part *round, struct err *err)
+{
+    size_t most = 0, ids = 0;
+    for (size_t i = 0; i < round->count; i++)
+        most += round->tasks[i]->stale_count;
+    if (most == 0)
+        return true;
+    const char **list = arena_alloc_array(worker->arena, most, sizeof *list);
+    for (size_t i = 0; i < round->count; i++) {
+        for (size_t s = 0; s < round->tasks[i]->stale_count; s++)
+            list[ids++] = round->tasks[i]->stale_ids[s];
+    }
+    for (size_t at = 0, part; at < ids; at += part) {
+        part = ids_part(worker, ids - at);
+        if (!worker_go_on(worker, round, err) ||
+            !sink_erase(worker->sink, worker->lane->collection_id, list + at, part, err))
+            return false;
+    }
+    atomic_fetch_add(&worker->lane->stats.erased, (int64_t)ids);
+    return true;
 }

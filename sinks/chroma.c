@@ -111,10 +111,8 @@ static bool chroma_open(const struct sink_options *options, struct sink **out, s
     if (!self)
         abort();
     self->base.ops = &chroma_sink;
-    self->base.limits = (struct sink_limits){.max_records = UPSERT_RECORDS,
-                                             .max_body_size = BODY_SIZE,
-                                             .max_ids = IDS_PER_REQUEST,
-                                             .writers = 1}; /* more of them get less done */
+    self->base.limits = (struct sink_limits){
+        .max_records = UPSERT_RECORDS, .max_body_size = BODY_SIZE, .max_ids = IDS_PER_REQUEST};
     self->form.documents = options->documents;
     self->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     chroma_prepare_urls(self, options);
@@ -423,6 +421,7 @@ static void chroma_interrupt(struct sink *sink)
 
 const struct sink_ops chroma_sink = {
     .name = "chroma",
+    .writers = 1, /* more of them get less done */
     .open = chroma_open,
     .connect = chroma_connect,
     .find = chroma_find,

@@ -86,8 +86,8 @@ bool memory_open_as(const struct sink_ops *ops, const struct sink_options *optio
     (void)err;
     struct memory_sink *self = zeroed(sizeof *self);
     self->base.ops = ops;
-    self->base.limits = (struct sink_limits){
-        .max_records = 1000, .max_body_size = SIZE_MAX, .max_ids = 1000, .writers = 1};
+    self->base.limits =
+        (struct sink_limits){.max_records = 1000, .max_body_size = SIZE_MAX, .max_ids = 1000};
     self->documents = options->documents;
     self->discard = discard;
     const char *name = options->url && *options->url ? options->url : options->name;
@@ -480,6 +480,7 @@ bool memory_query(struct sink *sink, const char *collection, const float *vector
 
 const struct sink_ops memory_sink = {
     .name = "memory",
+    .writers = 1,
     .open = memory_open,
     .connect = memory_connect,
     .find = memory_find,

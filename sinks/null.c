@@ -12,6 +12,7 @@ static bool null_open(const struct sink_options *options, struct sink **out, str
 
 const struct sink_ops null_sink = {
     .name = "null",
+    .writers = 64,
     .open = null_open,
     .connect = memory_connect,
     .find = memory_find,

@@ -25,6 +25,15 @@ bool sink_open(const struct sink_options *options, struct sink **out, struct err
                    options->name, options->driver);
 }
 
+size_t sink_writers(const char *driver)
+{
+    for (size_t i = 0; sink_registry[i]; i++) {
+        if (strcmp(sink_registry[i]->name, driver) == 0)
+            return sink_registry[i]->writers;
+    }
+    return 1;
+}
+
 bool sink_connect(struct sink *sink, struct err *err)
 {
     return sink->ops->connect(sink, err);

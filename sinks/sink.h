@@ -68,13 +68,13 @@ struct sink_limits {
     size_t max_records;   /* of one upsert */
     size_t max_body_size; /* bytes of one request */
     size_t max_ids;       /* of one erase or fetch */
-    size_t writers;       /* upserts in flight that the store takes best */
 };
 
 struct sink;
 
 struct sink_ops {
     const char *name;
+    size_t writers; /* upserts in flight that the store takes best */
     bool (*open)(const struct sink_options *options, struct sink **out, struct err *err) MUST_USE;
     /* Asks the store for its limits and that it answers; fills sink->limits. */
     bool (*connect)(struct sink *sink, struct err *err) MUST_USE;
@@ -125,6 +125,8 @@ extern const struct sink_ops *const sink_registry[]; /* ends with NULL */
 
 /* Wrappers assert the contract and split by sink->limits; each back end sees only what it takes. */
 bool sink_open(const struct sink_options *options, struct sink **out, struct err *err) MUST_USE;
+/* Upserts in flight that a store of this driver takes best, over all sinks that write to it. */
+size_t sink_writers(const char *driver);
 bool sink_connect(struct sink *sink, struct err *err) MUST_USE;
 bool sink_find(struct sink *sink, const char *name, struct arena *arena, bool *found,
                struct sink_collection *out, struct err *err) MUST_USE;

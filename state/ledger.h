@@ -65,6 +65,7 @@ struct ledger_row { /* all pointers in the arena of the read */
 struct ledger_write {
     const struct ledger_row *was;
     struct ledger_row row;
+    bool same; /* of a raise: `row` differs from `was` in its place in time alone */
     bool lost; /* out: the condition failed */
 };
 

@@ -205,10 +205,25 @@ static void put_replacement(bson_t *entry, const struct ledger_row *row, const b
     bson_destroy(literal);
 }
 
+/* u: {$set: {gen, ver, off}, $currentDate: {at: true}} */
+static void put_place(bson_t *entry, const struct ledger_row *row)
+{
+    BCON_APPEND(entry, "u", "{", "$set", "{", "gen", BCON_INT64(row->gen), "ver",
+                BCON_UTF8(row->ver), "off", BCON_INT64(row->offset), "}", "$currentDate", "{", "at",
+                BCON_BOOL(true), "}", "}");
+}
+
 static bson_t *entry_of_raise(const struct ledger_write *write)
 {
     bson_t query;
     bson_t *entry = entry_new(write->row.key, &query);
+    if (write->same) {
+        put_condition(&query, write->was);
+        bson_append_document_end(entry, &query);
+        put_place(entry, &write->row);
+        BSON_APPEND_BOOL(entry, "upsert", true); /* the row is there: see above */
+        return entry;
+    }
     /* a path to nothing adds no field */
     bson_t *kept = BCON_NEW("intent", BCON_UTF8("$intent"), "repair", BCON_UTF8("$repair"));
     put_condition(&query, write->was);

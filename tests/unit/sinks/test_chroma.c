@@ -125,7 +125,7 @@ static void connecting_takes_the_stores_limits(void **state)
     struct err err = {0};
     assert_true(sink_connect(sink, &err));
     assert_int_equal(sink->limits.max_records, 300);
-    assert_int_equal(sink->limits.writers, 1);
+    assert_int_equal(sink_writers("chroma"), 1);
     server->preflight = "{\"max_batch_size\":5461}";
     assert_true(sink_connect(sink, &err));
     assert_int_equal(sink->limits.max_records, 1000);

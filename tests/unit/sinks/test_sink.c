@@ -82,7 +82,7 @@ static const struct sink_ops scripted_sink = {.name = "scripted",
 static struct scripted scripted(size_t max_records, size_t max_body_size)
 {
     return (struct scripted){
-        .base = {.ops = &scripted_sink, .limits = {max_records, max_body_size, max_records, 1}}};
+        .base = {.ops = &scripted_sink, .limits = {max_records, max_body_size, max_records}}};
 }
 
 static struct sink_record *records_of(size_t count, const char *text)
