@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A process: its lanes' threads, as lane_start() starts them, and one that starts and stops lanes as a
+ * steward does. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "sim/sim.h"
+
+#define LOOK_MS 300
+
+struct sim_process *sim_process(void)
+{
+    return (struct sim_process *)sched_group();
+}
+
+int lane_of_build(const char *build_id)
+{
+    return build_id[1] - '1';
+}
+
+int lane_of_collection(const char *collection)
+{
+    return collection[1] - '1';
+}
+
+int lane_number(const struct lane *lane)
+{
+    return lane_of_build(lane->build_id);
+}
+
+static void start_lanes(struct sim_process *process)
+{
+    for (int i = 0; i < world.lane_count; i++) {
+        struct err err;
+        if (process->lanes[i] || !world.lanes[i].started)
+            continue;
+        struct lane_options options = {.agent = &process->agent,
+                                       .family = world.family,
+                                       .version = &world.lanes[i].version,
+                                       .gate = process->gate,
+                                       .gen = capture_gen()};
+        if (!lane_start(&options, &process->lanes[i], &err))
+            sim_fail("a lane does not start: %s", err.text);
+        process->lanes[i]->source = &sim_source;
+    }
+}
+
+static void stop_lanes(struct sim_process *process)
+{
+    for (int i = 0; i < world.lane_count; i++) {
+        if (process->lanes[i])
+            lane_request_stop(process->lanes[i]);
+    }
+    int64_t until_ms = clock_mono_ms() + LANE_GRACE_MS;
+    for (int i = 0; i < world.lane_count; i++) {
+        if (!process->lanes[i])
+            continue;
+        lane_join(process->lanes[i], until_ms);
+        lane_free(process->lanes[i]);
+        process->lanes[i] = NULL;
+    }
+}
+
+static void *run_process(void *argument)
+{
+    struct sim_process *process = argument;
+    while (!process->stop && !process->group.dead) {
+        start_lanes(process);
+        sched_sleep_until_us(sched_now_us() + LOOK_MS * 1000);
+    }
+    stop_lanes(process);
+    process->running = false;
+    return NULL;
+}
+
+void process_start(struct sim_process *process)
+{
+    int number = process->number, life = process->life + 1;
+    *process = (struct sim_process){.number = number, .life = life, .running = true};
+    process->agent.config = world.config;
+    process->agent.log = log_handle();
+    snprintf(process->agent.holder, sizeof process->agent.holder, "p%d.%d", number, life);
+    process->gate = gate_new(1);
+    sched_spawn(&process->group, run_process, process);
+    sim_trace("process %d.%d starts", number, life);
+}
+
+static void end_process(struct sim_process *process)
+{
+    gate_free(process->gate);
+    process->gate = NULL;
+    process->restart_us = sched_now_us() + sched_between(0, world.healing ? 1000000 : 8000000);
+}
+
+void process_crash(struct sim_process *process)
+{
+    sim_trace("process %d.%d crashes", process->number, process->life);
+    process->group.dead = true;
+    atomic_store(&process->agent.stopping, true);
+    for (int i = 0; i < world.lane_count; i++) {
+        if (process->lanes[i]) {
+            lane_request_stop(process->lanes[i]);
+            atomic_store(&process->lanes[i]->cut, true);
+        }
+    }
+    if (!sched_bury(&process->group))
+        sim_fail("the threads of process %d do not end", process->number);
+    assert(!process->running);
+    end_process(process);
+}
+
+void process_stop(struct sim_process *process)
+{
+    sim_trace("process %d.%d stops", process->number, process->life);
+    process->stop = true;
+}
+
+bool processes_all_run(void)
+{
+    bool all = true;
+    for (int i = 0; i < world.process_count; i++) {
+        const struct sim_process *process = &world.processes[i];
+        all = all && process->running && !process->stop &&
+              process->group.paused_until_us <= sched_now_us();
+    }
+    return all;
+}
+
+void processes_tick(void)
+{
+    for (int i = 0; i < world.process_count; i++) {
+        struct sim_process *process = &world.processes[i];
+        if (process->running)
+            continue;
+        if (process->gate) { /* it has stopped in order: collects its threads */
+            if (!sched_bury(&process->group))
+                sim_fail("the threads of process %d do not end", process->number);
+            end_process(process);
+        } else if (process->restart_us <= sched_now_us()) {
+            process_start(process);
+        }
+    }
+}
+
+int64_t processes_next_us(void)
+{
+    int64_t next_us = INT64_MAX;
+    for (int i = 0; i < world.process_count; i++) {
+        const struct sim_process *process = &world.processes[i];
+        if (!process->running && process->restart_us < next_us)
+            next_us = process->restart_us;
+    }
+    return next_us;
+}
