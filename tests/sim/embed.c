@@ -51,7 +51,7 @@ static bool refuse(const struct embed_text *texts, size_t count, struct err *err
 }
 
 static bool simulated_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
-                            float *vectors, struct err *err)
+                            float *vectors, bool *done, struct err *err)
 {
     struct simulated *self = (struct simulated *)embedder;
     if (!sim_enter("embed", err) || !refuse(texts, count, err))
@@ -60,8 +60,10 @@ static bool simulated_embed(struct embedder *embedder, const struct embed_text *
         sched_sleep_until_us(sched_now_us() + sched_between(0, 12000000));
     if (self->interrupted)
         return err_set(err, ERR_CANCEL, ERR_CURL, 0, "interrupted");
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         embed_vector(texts[i].text, texts[i].size, vectors + i * SIM_DIMS);
+        done[i] = true;
+    }
     world.lanes[self->lane].bought += count;
     sim_trace("lane %d buys %zu vectors", self->lane, count);
     return sim_leave(err);
@@ -99,6 +101,7 @@ bool __wrap_embedder_open(const struct embedder_options *options, struct embedde
     struct simulated *self = calloc(1, sizeof *self);
     self->base.ops = &simulated_ops;
     self->base.dims = options->dims;
+    self->base.most = self->base.limits = (struct embed_limits){.texts = 2 * MOST_TEXTS, .bytes = 1000};
     self->lane = options->name[1] - '1';
     *out = &self->base;
     return true;

@@ -14,12 +14,14 @@
 #define SESSION_MS 4000
 #define HEARTBEAT_MS 1000
 #define COMMIT_MS 1000
-#define JOIN_MS 5000 /* a member that has not come back by then is put out */
+#define JOIN_MS 8000 /* a member that has not come back by then is put out */
 
 struct group;
 
 struct reader {
     struct worklog_reader base;
+    void (*revoking)(void *context, bool lost);
+    void *context;
     struct group *group;
     struct sim_process *process;
     /* as the broker sees it */
@@ -295,6 +297,8 @@ bool log_open_reader(struct worklog *log, const struct worklog_reader_options *o
     reader->base.ops = &sim_worklog_ops;
     reader->group = find_group(options->group);
     reader->process = sim_process();
+    reader->revoking = options->revoking;
+    reader->context = options->context;
     assert(reader->group);
     forget_partitions(reader);
     readers[at] = reader;
@@ -303,14 +307,22 @@ bool log_open_reader(struct worklog *log, const struct worklog_reader_options *o
     return true;
 }
 
+/* Its partitions are about to be another's: what is stored until this returns is committed. */
+static void hand_over(struct reader *reader)
+{
+    if (reader->generation >= 0 && reader->revoking && !reader->process->group.dead)
+        reader->revoking(reader->context, !reader->is_member);
+    if (!reader->process->group.dead)
+        commit(reader);
+}
+
 static void leave(struct reader *reader)
 {
+    hand_over(reader);
     int at = 0;
     while (readers[at] != reader)
         at++;
     readers[at] = NULL;
-    if (!reader->process->group.dead)
-        commit(reader);
     if (reader->is_member)
         begin_rebalance(reader->group);
     drop_batch(reader);
@@ -326,8 +338,7 @@ void log_close_reader(struct worklog_reader *base)
 static void give_back(struct reader *reader)
 {
     bool has = reader->generation >= 0;
-    if (reader->is_member)
-        commit(reader);
+    hand_over(reader);
     forget_partitions(reader);
     if (!reader->is_member) {
         join(reader);

@@ -174,6 +174,13 @@ static bool wrapped_repairs(struct ledger *ledger, size_t limit, struct arena *a
            end_call(inner->ops->repairs(inner, limit, arena, keys, count, err), err);
 }
 
+static bool wrapped_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
+                                  struct arena *arena, struct ledger_donor *out, struct err *err)
+{
+    return begin_call("ledger find contents", err) &&
+           end_call(ledger_find_contents(inner_of(ledger), fps, count, arena, out, err), err);
+}
+
 static bool wrapped_count(struct ledger *ledger, struct ledger_counts *out, struct err *err)
 {
     return begin_call("ledger count", err) &&
@@ -192,6 +199,7 @@ static const struct ledger_ops wrapped_ops = {.name = "simulated",
                                               .begin = wrapped_begin,
                                               .finish = wrapped_finish,
                                               .count = wrapped_count,
+                                              .find_contents = wrapped_find_contents,
                                               .mark = wrapped_mark,
                                               .repairs = wrapped_repairs,
                                               .close = wrapped_close};
