@@ -101,7 +101,8 @@ bool __wrap_embedder_open(const struct embedder_options *options, struct embedde
     struct simulated *self = calloc(1, sizeof *self);
     self->base.ops = &simulated_ops;
     self->base.dims = options->dims;
-    self->base.most = self->base.limits = (struct embed_limits){.texts = 2 * MOST_TEXTS, .bytes = 1000};
+    self->base.most = self->base.limits =
+        (struct embed_limits){.texts = 2 * MOST_TEXTS, .bytes = 1000};
     self->lane = options->name[1] - '1';
     *out = &self->base;
     return true;

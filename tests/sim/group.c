@@ -249,9 +249,32 @@ void groups_expire_one(void)
 
 /* --- the reader's part ------------------------------------------------------------------------ */
 
+static bool is_late(const struct reader *reader)
+{
+    return reader->generation >= 0 && sched_now_ms() - reader->heard_ms > SESSION_MS;
+}
+
+static bool is_lost(const struct reader *reader)
+{
+    return reader->told_lost || reader->revoked || is_late(reader);
+}
+
 static struct reader *reader_of(struct worklog_reader *base)
 {
     return (struct reader *)base;
+}
+
+/* Must the process know that the lane's partitions may be another's? As its own clock says, or because
+ * it has been told. */
+bool group_is_lost(const struct sim_process *process, int lane)
+{
+    bool lost = true;
+    for (int i = 0; i < MAX_READERS; i++) {
+        const struct reader *reader = readers[i];
+        if (reader && reader->process == process && lane_of_group(reader->group->name) == lane)
+            lost = lost && is_lost(reader);
+    }
+    return lost;
 }
 
 static void drop_batch(struct reader *reader)
@@ -374,9 +397,8 @@ static void deliver(struct reader *reader, int partition, int64_t offset)
                                    .broker_ms = entry->at_ms};
     out->record.key = sim_strdup(entry->record.key);
     out->record.ver = sim_strdup(entry->record.ver);
-    out->record.value = entry->record.value
-                            ? sim_memdup(entry->record.value, entry->record.value_size)
-                            : NULL;
+    out->record.value =
+        entry->record.value ? sim_memdup(entry->record.value, entry->record.value_size) : NULL;
     reader->position[partition] = offset + 1;
     if (world.mutant == MUTANT_OFFSETS_EARLY)
         reader->stored[partition] = offset + 1;
@@ -400,11 +422,7 @@ static void fill(struct reader *reader, size_t max_records)
 
 bool log_is_lost(const struct worklog_reader *base)
 {
-    const struct reader *reader = (const struct reader *)base;
-    if (world.mutant == MUTANT_NEVER_LOST)
-        return false;
-    return reader->told_lost || reader->revoked ||
-           (reader->generation >= 0 && sched_now_ms() - reader->heard_ms > SESSION_MS);
+    return world.mutant != MUTANT_NEVER_LOST && is_lost((const struct reader *)base);
 }
 
 static bool has_records(const struct reader *reader)
@@ -417,18 +435,15 @@ static bool has_records(const struct reader *reader)
 }
 
 /* wide: the signature of the ops table's slot */
-bool log_read(struct worklog_reader *base, size_t max_records, size_t max_size,
-              int64_t timeout_ms, struct worklog_batch *batch, enum worklog_read *outcome,
-              struct err *err)
+bool log_read(struct worklog_reader *base, size_t max_records, size_t max_size, int64_t timeout_ms,
+              struct worklog_batch *batch, enum worklog_read *outcome, struct err *err)
 {
     struct reader *reader = reader_of(base);
     (void)max_size;
     drop_batch(reader);
     if (!sim_enter("read", err))
         return false;
-    bool lost = reader->told_lost ||
-                (reader->generation >= 0 && sched_now_ms() - reader->heard_ms > SESSION_MS);
-    if (lost || (reader->told_rebalance && reader->generation >= 0))
+    if (reader->told_lost || is_late(reader) || (reader->told_rebalance && reader->generation >= 0))
         give_back(reader);
     if (reader->revoked) {
         reader->revoked = false;
@@ -439,7 +454,7 @@ bool log_read(struct worklog_reader *base, size_t max_records, size_t max_size,
     if (reader->is_member && reader->generation < 0 && !group->rebalancing)
         take_assignment(reader);
     if (!has_records(reader))
-        sched_wait_for(log_changed(), sched_now_us() + timeout_ms * 1000);
+        sched_wait_for(log_changed(), sched_now_us() + timeout_ms * sched_between(1000, 10000));
     if (sim_process()->group.dead)
         return sim_leave(err);
     fill(reader, max_records);

@@ -14,10 +14,8 @@ struct wrapped {
     int lane;
 };
 
-bool __real_ledger_open(const struct ledger_options *options, struct ledger **out,
-                        struct err *err);
-bool __wrap_ledger_open(const struct ledger_options *options, struct ledger **out,
-                        struct err *err);
+bool __real_ledger_open(const struct ledger_options *options, struct ledger **out, struct err *err);
+bool __wrap_ledger_open(const struct ledger_options *options, struct ledger **out, struct err *err);
 
 static struct ledger *plain[SIM_LANES]; /* the world's own */
 
@@ -204,8 +202,7 @@ static const struct ledger_ops wrapped_ops = {.name = "simulated",
                                               .repairs = wrapped_repairs,
                                               .close = wrapped_close};
 
-bool __wrap_ledger_open(const struct ledger_options *options, struct ledger **out,
-                        struct err *err)
+bool __wrap_ledger_open(const struct ledger_options *options, struct ledger **out, struct err *err)
 {
     if (!begin_call("ledger open", err))
         return false;
@@ -229,9 +226,8 @@ void ledgers_begin(void)
 {
     for (int i = 0; i < world.lane_count; i++) {
         struct err err;
-        struct ledger_options options = {.name = world.config->name,
-                                         .build_id = world.lanes[i].build_id,
-                                         .owner = "world"};
+        struct ledger_options options = {
+            .name = world.config->name, .build_id = world.lanes[i].build_id, .owner = "world"};
         if (!__real_ledger_open(&options, &plain[i], &err))
             sim_fail("%s", err.text);
     }

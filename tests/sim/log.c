@@ -70,8 +70,7 @@ void log_append(int partition, const struct record *record)
     *entry = (struct sim_entry){.record = *record, .at_ms = sched_now_ms()};
     entry->record.key = sim_strdup(record->key);
     entry->record.ver = sim_strdup(record->ver);
-    entry->record.value =
-        record->value ? sim_memdup(record->value, record->value_size) : NULL;
+    entry->record.value = record->value ? sim_memdup(record->value, record->value_size) : NULL;
     sim_trace("log %d@%lld %s %s gen %lld ver %s", partition, (long long)offset, record->key,
               item_op_name(record->op), (long long)record->gen, record->ver);
     sched_wake(&topic, true);
@@ -142,8 +141,8 @@ static void log_close(struct worklog *log)
     (void)log;
 }
 
-static bool log_look(struct worklog *log, const char *name, bool *found,
-                     struct worklog_topic *out, struct err *err)
+static bool log_look(struct worklog *log, const char *name, bool *found, struct worklog_topic *out,
+                     struct err *err)
 {
     (void)log, (void)name, (void)err;
     *found = true;

@@ -15,8 +15,8 @@
 #define MAX_JOBS 64
 
 static const char *const mutants[MUTANT_COUNT] = {
-    "none",         "ledger-unconditional", "offsets-early", "no-intents",    "guard-says-yes",
-    "no-wait",      "rereads-swallowed",    "never-lost",    "late-for-ever",
+    "none",    "ledger-unconditional", "offsets-early", "no-intents",    "guard-says-yes",
+    "no-wait", "rereads-swallowed",    "never-lost",    "late-for-ever",
 };
 
 struct job {
@@ -95,9 +95,12 @@ static bool run_all(const struct options *options)
 }
 
 static const struct option long_options[] = {
-    {"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
-    {"seed", required_argument, NULL, 's'},  {"jobs", required_argument, NULL, 'j'},
-    {"trace", no_argument, NULL, 't'},       {"mutant", required_argument, NULL, 'm'},
+    {"seeds", required_argument, NULL, 'n'},
+    {"from", required_argument, NULL, 'f'},
+    {"seed", required_argument, NULL, 's'},
+    {"jobs", required_argument, NULL, 'j'},
+    {"trace", no_argument, NULL, 't'},
+    {"mutant", required_argument, NULL, 'm'},
     {NULL, 0, NULL, 0},
 };
 

@@ -120,11 +120,6 @@ void oracle_note_row(int lane, const char *key)
     arena_free(arena);
 }
 
-static int lane_of_group(const char *group)
-{
-    return group[strlen(group) - 1] - '1'; /* ends with the build_id */
-}
-
 void oracle_note_commit(const char *group, int partition, int64_t from, int64_t to)
 {
     struct arena *arena = arena_new(MIB);
@@ -137,10 +132,11 @@ void oracle_note_commit(const char *group, int partition, int64_t from, int64_t 
         struct ledger_row row;
         ledger_peek(lane, record->key, arena, &row);
         if (ledger_compare(row.gen, row.ver, record->gen, record->ver) < 0)
-            sim_fail("I7: lane %d commits %d@%lld, and the row of %s is at gen %lld ver '%s', not gen "
-                     "%lld ver %s",
-                     lane, partition, (long long)to, record->key, (long long)row.gen, row.ver,
-                     (long long)record->gen, record->ver);
+            sim_fail(
+                "I7: lane %d commits %d@%lld, and the row of %s is at gen %lld ver '%s', not gen "
+                "%lld ver %s",
+                lane, partition, (long long)to, record->key, (long long)row.gen, row.ver,
+                (long long)record->gen, record->ver);
     }
     arena_free(arena);
 }
@@ -161,8 +157,8 @@ static void name_record(struct expected *expected)
     int size = snprintf(expected->id, sizeof expected->id, "%s:%zu", source_id(expected->index),
                         expected->chunk);
     if (strcmp(oracle.embeds[expected->lane].id_scheme, "content") == 0)
-        snprintf(expected->id + size, sizeof expected->id - (size_t)size, ":%02x%02x%02x%02x",
-                 b[0], b[1], b[2], b[3]);
+        snprintf(expected->id + size, sizeof expected->id - (size_t)size, ":%02x%02x%02x%02x", b[0],
+                 b[1], b[2], b[3]);
 }
 
 static void expect_string(const struct expected *expected, const struct held_record *held,
@@ -212,8 +208,7 @@ static void check_record(const struct expected *expected)
 {
     const struct sim_doc *doc = source_doc(expected->index);
     const struct sim_lane *lane = &world.lanes[expected->lane];
-    const struct held_record *held =
-        record_table_get(store_table(expected->lane), expected->id);
+    const struct held_record *held = record_table_get(store_table(expected->lane), expected->id);
     char fp[SHA256_TEXT_SIZE];
     if (!held)
         sim_fail("I1: record %s is not in the store of lane %d", expected->id, expected->lane);

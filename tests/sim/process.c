@@ -3,11 +3,12 @@
  * steward does. */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "sim/sim.h"
 
-#define LOOK_MS 300
+#define LOOK_MS 1000
 
 struct sim_process *sim_process(void)
 {
@@ -22,6 +23,11 @@ int lane_of_build(const char *build_id)
 int lane_of_collection(const char *collection)
 {
     return collection[1] - '1';
+}
+
+int lane_of_group(const char *name)
+{
+    return name[strlen(name) - 1] - '1'; /* it ends with the build_id */
 }
 
 int lane_number(const struct lane *lane)

@@ -16,6 +16,7 @@
 #define MAX_THREADS 64
 #define STACK_SIZE (512 * 1024)
 #define STEP_US 1500     /* one step takes at most that long */
+#define LATE 10          /* a wait that nothing ends takes up to so many times as long */
 #define BURY_STEPS 20000 /* a dead process' threads end within so many */
 
 enum thread_state { FREE, READY, SLEEPING, WAITING, OVER };
@@ -101,7 +102,14 @@ static uint64_t code_random(void)
 
 static void code_sleep_ms(int64_t ms)
 {
-    sched_sleep_until_us(sched.now_us + ms * 1000);
+    sched_sleep_until_us(sched.now_us + ms * sched_between(1000, 1000 * LATE));
+}
+
+/* A thread that is woken by nothing is scheduled late: fewer looks at what has not changed. */
+static void code_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms)
+{
+    struct timespec until = clock_deadline(ms * sched_between(1, LATE));
+    pthread_cond_timedwait(condition, lock, &until);
 }
 
 /* --- switching -------------------------------------------------------------------------------- */
@@ -161,6 +169,7 @@ void sched_begin(uint64_t seed)
     static const struct clock_ops ops = {.mono_us = sched_now_us,
                                          .wall_ms = sched_now_ms,
                                          .sleep_ms = code_sleep_ms,
+                                         .wait = code_wait,
                                          .random = code_random};
     assert(sched.count == 0);
     sched.now_us = 1000000;

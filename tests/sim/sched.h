@@ -23,8 +23,8 @@ struct sched_thread;
 /* Numbers from the seed: one sequence for what the world does, another for what the code under test
  * asks for, so that a change of the one leaves the other alone. */
 uint64_t sched_random(void);
-uint64_t sched_below(uint64_t limit);        /* 0 .. limit - 1 */
-bool sched_chance(double part);              /* of 1 */
+uint64_t sched_below(uint64_t limit);            /* 0 .. limit - 1 */
+bool sched_chance(double part);                  /* of 1 */
 int64_t sched_between(int64_t from, int64_t to); /* both included */
 
 void sched_begin(uint64_t seed);

@@ -9,8 +9,8 @@
 
 int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
 
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*run)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument);
 int __wrap_pthread_join(pthread_t thread, void **result);
 int __wrap_pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock,
                                 const struct timespec *until);
@@ -29,8 +29,8 @@ static int64_t us_of(const struct timespec *time)
 }
 
 /* wide: the C library's signature */
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                          void *(*run)(void *), void *argument)
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument)
 {
     (void)attributes;
     assert(sched_group());

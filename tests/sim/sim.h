@@ -214,8 +214,10 @@ void groups_tick(void);
 int64_t groups_next_us(void);
 void groups_rebalance(void);
 void groups_expire_one(void);
-int64_t group_committed(const char *name, int partition);     /* -1: no such group */
-int64_t groups_lowest(int partition);                         /* of all groups */
+int64_t group_committed(const char *name, int partition); /* -1: no such group */
+int lane_of_group(const char *name);
+bool group_is_lost(const struct sim_process *process, int lane);
+int64_t groups_lowest(int partition); /* of all groups */
 int64_t groups_highest(int partition);
 extern const struct worklog_ops sim_worklog_ops;
 bool log_open_reader(struct worklog *log, const struct worklog_reader_options *options,

@@ -18,8 +18,9 @@ static int64_t last_ver;
 
 /* Each alone is a chunk for the version that cuts small, two are one for the version that does not. */
 static const char *const sentences[KINDS] = {
-    "Ducks sleep with one eye open.", "A group of ducks is a raft.",   "Eider down is very warm.",
-    "Mallards dabble, they do not dive.", "The pond freezes in January.", "Ducklings follow anyone.",
+    "Ducks sleep with one eye open.", "A group of ducks is a raft.",
+    "Eider down is very warm.",       "Mallards dabble, they do not dive.",
+    "The pond freezes in January.",   "Ducklings follow anyone.",
     "Feathers are waterproof.",       "This sentence is poison to it."};
 
 bool text_is_poison(const char *text)

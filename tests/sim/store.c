@@ -79,8 +79,8 @@ static void carry_out(struct request *request)
                                  .text = request->record.text,
                                  .metadata = request->record.fields,
                                  .metadata_count = request->record.field_count};
-    sim_trace("store of lane %d: %s %s, sent by process %d.%d", request->lane,
-              names[request->kind], id, request->process, request->life);
+    sim_trace("store of lane %d: %s %s, sent by process %d.%d", request->lane, names[request->kind],
+              id, request->process, request->life);
     if (request->kind == UPSERT)
         record_table_put(table, &record, true);
     else if (request->kind == UPDATE)
@@ -168,7 +168,7 @@ static int64_t pick_due_us(const struct simulated *self, bool late)
 
 /* Sends all of it; what the sender hears follows from what becomes of it. */
 static bool send_all(struct simulated *self, enum request_kind kind, int lane,
-                 const struct sink_record *records, size_t count, struct err *err)
+                     const struct sink_record *records, size_t count, struct err *err)
 {
     if (sim_fault(world.faults.store_not_done))
         return sched_chance(0.5)
@@ -203,8 +203,14 @@ static bool exchange(struct sink *sink, enum request_kind kind, const char *coll
         return false;
     if (self->interrupted)
         return err_set(err, ERR_CANCEL, ERR_CURL, 0, "interrupted");
-    return may_send(sink, err) && send_all(self, kind, lane_of_collection(collection), records, count, err) &&
-           sim_leave(err);
+    int lane = lane_of_collection(collection);
+    if (!may_send(sink, err))
+        return false;
+    if (group_is_lost(sim_process(), lane))
+        sim_fail(
+            "P4: process %d sends to the store of lane %d, and its partitions may be another's",
+            sim_process()->number, lane);
+    return send_all(self, kind, lane, records, count, err) && sim_leave(err);
 }
 
 static bool simulated_upsert(struct sink *sink, const char *collection,
