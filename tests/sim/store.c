@@ -34,6 +34,7 @@ struct simulated {
 static struct {
     struct record_table tables[SIM_LANES];
     struct request requests[MAX_REQUESTS];
+    size_t waiting;
     uint64_t last_number;
 } store;
 
@@ -51,6 +52,7 @@ static void release(struct request *request)
     free(request->record.text);
     fields_free(request->record.fields, request->record.field_count);
     request->used = false;
+    store.waiting--;
 }
 
 void stores_end(void)
@@ -94,7 +96,7 @@ static void carry_out(struct request *request)
 static struct request *earliest(int64_t until_us)
 {
     struct request *found = NULL;
-    for (int i = 0; i < MAX_REQUESTS; i++) {
+    for (int i = 0; store.waiting > 0 && i < MAX_REQUESTS; i++) {
         struct request *request = &store.requests[i];
         if (!request->used || request->due_us > until_us)
             continue;
@@ -125,6 +127,7 @@ static void add_request(enum request_kind kind, int lane, int64_t due_us,
     while (store.requests[at].used)
         assert(++at < MAX_REQUESTS);
     const struct sim_process *process = sim_process();
+    store.waiting++;
     store.requests[at] =
         (struct request){.used = true,
                          .kind = kind,
