@@ -172,8 +172,12 @@ static bool read_call(const struct remote *remote, const struct http_call *call,
                       float *vectors, struct err *err)
 {
     if (!call->answered) {
-        if (err)
-            *err = call->err;
+        *err = call->err;
+        if (err->action == ERR_REJECT) { /* a reply without end is not the fault of a text */
+            err->action = ERR_RETRY;
+            err->domain = ERR_EMBED;
+            err->code = EMBED_BAD_REPLY;
+        }
         return false;
     }
     const struct embed_reply reply = {
@@ -188,8 +192,7 @@ static bool read_call(const struct remote *remote, const struct http_call *call,
     if (call->status == 200)
         return remote->dialect->read(&reply, vectors, err);
     embed_reply_error(&reply, err);
-    if (err)
-        err->retry_after_ms = call->retry_after_ms;
+    err->retry_after_ms = call->retry_after_ms;
     return false;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every embedder must do, run over all of embedder_registry. Those behind HTTP talk to a
- * server inside this process; its texts beginning with "!" make it misbehave. */
+ * server inside this process; its texts beginning with "!" make it misbehave; all
+ * the ways in which it can are in embedder_faults.c. */
 #include "embed/embedder.h"
 
 #include <math.h>
@@ -173,38 +174,6 @@ static void dims_out_of_range_are_refused(void **state)
     }
 }
 
-static void failures_are_classified(void **state)
-{
-    static const struct {
-        const char *text;
-        enum err_action action;
-        int64_t code;
-    } cases[] = {
-        {"!rate", ERR_RETRY, EMBED_RATE_LIMITED},
-        {"!quota", ERR_FATAL, EMBED_QUOTA},
-        {"!auth", ERR_FATAL, EMBED_AUTH},
-        {"!missing", ERR_FATAL, EMBED_MODEL_MISSING},
-        {"!refuse", ERR_REJECT, EMBED_REFUSED},
-        {"!long", ERR_REJECT, EMBED_TOO_LONG},
-        {"!busy", ERR_RETRY, 503},
-        {"!garbage", ERR_RETRY, EMBED_BAD_REPLY},
-        {"!nothing", ERR_RETRY, EMBED_BAD_REPLY},
-    };
-    if (!is_remote(*state))
-        return; /* nothing that could fail */
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const struct embed_text text = {cases[i].text, strlen(cases[i].text)};
-        float vector[DIMS];
-        struct err err = {0};
-        assert_false(embedder_embed(*state, &text, 1, vector, NULL, &err));
-        if (err.action != cases[i].action || err.code != cases[i].code)
-            fail_msg("%s: %s, code %d: %s", text.text, err_action_name(err.action), (int)err.code,
-                     err.text);
-        assert_int_equal(err.retry_after_ms, strcmp(text.text, "!rate") == 0 ? 7000 : 0);
-        assert_null(strstr(err.text, "sk-secret"));
-    }
-}
-
 static void of_several_failures_the_worst_is_reported(void **state)
 {
     if (!is_remote(*state))
@@ -304,7 +273,6 @@ static int run_suite(void)
         cmocka_unit_test_setup_teardown(has_a_digest_that_stays, open_one, close_one),
         cmocka_unit_test_setup_teardown(refuses_to_work_once_interrupted, open_one, close_one),
         cmocka_unit_test(dims_out_of_range_are_refused),
-        cmocka_unit_test_setup_teardown(failures_are_classified, open_one, close_one),
         cmocka_unit_test_setup_teardown(of_several_failures_the_worst_is_reported, open_one,
                                         close_one),
         cmocka_unit_test_setup_teardown(what_was_bought_is_kept_when_other_requests_fail, open_one,

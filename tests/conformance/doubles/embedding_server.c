@@ -9,25 +9,8 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/sha256.h"
+#include "conformance/doubles/embedding_faults.h"
 #include "embed/embedder.h"
-
-/* A request with one of these texts is answered like this. */
-static const struct {
-    const char *text;
-    int status;
-    const char *headers;
-    const char *body;
-} tantrums[] = {
-    {"!rate", 429, "Retry-After: 7\r\n", "{\"error\":{\"message\":\"slow down\"}}"},
-    {"!quota", 429, NULL, "{\"error\":{\"message\":\"no money\",\"type\":\"insufficient_quota\"}}"},
-    {"!auth", 401, NULL, "{\"error\":{\"message\":\"bad key\"}}"},
-    {"!missing", 404, NULL, "{\"error\":\"model not found\"}"},
-    {"!refuse", 400, NULL, "{\"error\":{\"message\":\"not this one\"}}"},
-    {"!long", 400, NULL, "{\"error\":\"the input length exceeds the context length\"}"},
-    {"!busy", 503, NULL, "{\"error\":\"server busy\"}"},
-    {"!garbage", 200, NULL, "<html>"},
-    {"!nothing", 200, NULL, "{\"data\":[],\"embeddings\":[]}"},
-};
 
 struct embedding_server {
     struct httpd *httpd;
@@ -37,17 +20,18 @@ struct embedding_server {
     struct embedder *hash; /* under the lock */
 };
 
-static bool find_tantrum(const cJSON *inputs, size_t *which)
+/* The first text that asks for one. */
+static const struct embedding_fault *find_fault(const cJSON *inputs)
 {
+    static const struct embedding_fault none = {0};
     const cJSON *input = NULL;
     cJSON_ArrayForEach(input, inputs)
     {
-        for (*which = 0; *which < ARRAY_LEN(tantrums); (*which)++) {
-            if (strcmp(input->valuestring, tantrums[*which].text) == 0)
-                return true;
-        }
+        const struct embedding_fault *fault = embedding_fault_of(input->valuestring);
+        if (fault)
+            return fault;
     }
-    return false;
+    return &none;
 }
 
 static void embed(struct embedding_server *server, const char *text, float *vector)
@@ -66,39 +50,73 @@ static void write_numbers(struct buf *out, const float *vector, size_t dims)
     buf_putc(out, ']');
 }
 
-/* Backwards, and every other vector as numbers: clients must cope with both. */
-static void write_openai(struct embedding_server *server, const cJSON *inputs, struct buf *out)
+/* Numbers, or base64 where `base64`; or what the fault puts in its place. */
+static void write_vector(struct embedding_server *server, const char *text, bool base64,
+                         struct buf *out)
 {
-    float *vector = calloc(server->dims, sizeof *vector);
-    buf_puts(out, "{\"object\":\"list\",\"data\":[");
-    for (int i = cJSON_GetArraySize(inputs) - 1; i >= 0; i--) {
-        embed(server, cJSON_GetArrayItem(inputs, i)->valuestring, vector);
-        buf_printf(out, "{\"object\":\"embedding\",\"index\":%d,\"embedding\":", i);
-        if (i % 2 == 0) {
-            buf_putc(out, '"');
-            base64_encode(out, vector, server->dims * sizeof *vector);
-            buf_putc(out, '"');
-        } else {
-            write_numbers(out, vector, server->dims);
-        }
-        buf_puts(out, i > 0 ? "}," : "}");
+    const struct embedding_fault *fault = embedding_fault_of(text);
+    if (fault && fault->vector) {
+        fault->vector(out, server->dims);
+        return;
     }
-    buf_puts(out, "],\"model\":\"m\",\"usage\":{\"prompt_tokens\":1}}");
+    float *vector = calloc(server->dims, sizeof *vector);
+    embed(server, text, vector);
+    if (base64) {
+        buf_putc(out, '"');
+        base64_encode(out, vector, server->dims * sizeof *vector);
+        buf_putc(out, '"');
+    } else {
+        write_numbers(out, vector, server->dims);
+    }
     free(vector);
 }
 
-static void write_ollama(struct embedding_server *server, const cJSON *inputs, struct buf *out)
+/* How many vectors the list holds. */
+static int list_length(const struct embedding_fault *fault, const cJSON *inputs)
 {
-    float *vector = calloc(server->dims, sizeof *vector);
+    int count = cJSON_GetArraySize(inputs);
+    if (fault->list == FAULT_FEWER)
+        return count - 1;
+    return fault->list == FAULT_MORE ? count + 1 : count;
+}
+
+static const char *text_at(const cJSON *inputs, int i)
+{
+    const cJSON *input = cJSON_GetArrayItem(inputs, i);
+    return input ? input->valuestring : "one too many";
+}
+
+static int index_at(const struct embedding_fault *fault, int i)
+{
+    if (fault->list == FAULT_TWICE && i == 1)
+        return 0;
+    return fault->list == FAULT_BEYOND && i == 0 ? 1000 : i;
+}
+
+/* Backwards, and every other vector as numbers: clients must cope with both. */
+static void write_openai(struct embedding_server *server, const cJSON *inputs,
+                         const struct embedding_fault *fault, struct buf *out)
+{
+    buf_puts(out, "{\"object\":\"list\",\"data\":[");
+    for (int i = list_length(fault, inputs) - 1; i >= 0; i--) {
+        buf_printf(out,
+                   "{\"object\":\"embedding\",\"index\":%d,\"embedding\":", index_at(fault, i));
+        write_vector(server, text_at(inputs, i), i % 2 == 0, out);
+        buf_puts(out, i > 0 ? "}," : "}");
+    }
+    buf_puts(out, "],\"model\":\"m\",\"usage\":{\"prompt_tokens\":1}}");
+}
+
+static void write_ollama(struct embedding_server *server, const cJSON *inputs,
+                         const struct embedding_fault *fault, struct buf *out)
+{
     buf_puts(out, "{\"model\":\"m\",\"embeddings\":[");
-    for (int i = 0; i < cJSON_GetArraySize(inputs); i++) {
-        embed(server, cJSON_GetArrayItem(inputs, i)->valuestring, vector);
+    for (int i = 0; i < list_length(fault, inputs); i++) {
         if (i > 0)
             buf_putc(out, ',');
-        write_numbers(out, vector, server->dims);
+        write_vector(server, text_at(inputs, i), false, out);
     }
     buf_puts(out, "]}");
-    free(vector);
 }
 
 static void answer_vectors(struct embedding_server *server, struct httpd_connection *connection,
@@ -110,18 +128,20 @@ static void answer_vectors(struct embedding_server *server, struct httpd_connect
         httpd_reply(connection, 400, NULL, "{\"error\":\"input must be an array\"}");
         return;
     }
+    const struct embedding_fault *fault = find_fault(inputs);
+    if (fault->status) {
+        httpd_reply(connection, fault->status, fault->headers, fault->body);
+        return;
+    }
     CLEANUP(buf_fini) struct buf out = BUF_INIT(LIMIT_HTTP_REPLY_SIZE);
-    size_t which = 0;
     pthread_mutex_lock(&server->lock);
-    bool tantrum = find_tantrum(inputs, &which);
-    if (!tantrum && strcmp(request->path, "/api/embed") == 0)
-        write_ollama(server, inputs, &out);
-    else if (!tantrum)
-        write_openai(server, inputs, &out);
+    if (strcmp(request->path, "/api/embed") == 0)
+        write_ollama(server, inputs, fault, &out);
+    else
+        write_openai(server, inputs, fault, &out);
     pthread_mutex_unlock(&server->lock);
-    if (tantrum)
-        httpd_reply(connection, tantrums[which].status, tantrums[which].headers,
-                    tantrums[which].body);
+    if (fault->send)
+        fault->send(connection, request, &out);
     else
         httpd_reply(connection, 200, NULL, buf_str(&out));
 }

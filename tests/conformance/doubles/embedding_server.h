@@ -2,7 +2,7 @@
 /* An embedding server inside a test. It speaks OpenAI's form (POST /v1/embeddings) and Ollama's
  * (POST /api/embed, GET /api/tags), and its vectors are those of the hash embedder.
  *
- * Texts that begin with "!" make it misbehave: see embedding_server.c.
+ * Texts that begin with "!" make it misbehave: see embedding_faults.c.
  */
 #pragma once
 
