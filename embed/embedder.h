@@ -15,9 +15,10 @@
 
 /* err.code of the domain ERR_EMBED */
 enum embed_refusal {
-    EMBED_TOO_LONG = 1,  /* REJECT: a text is longer than the model takes */
+    EMBED_TOO_LONG = 1,  /* REJECT: a text is longer than the model takes; of several not done: one
+                          * of them, and it is not said which */
     EMBED_TOO_MANY,      /* RETRY with fewer texts: the request is larger than the server takes */
-    EMBED_REFUSED,       /* REJECT: the provider refuses a text */
+    EMBED_REFUSED,       /* REJECT: the provider refuses a text; of several: one of them */
     EMBED_BAD_REPLY,     /* RETRY: count, order or shape of the reply is wrong */
     EMBED_BAD_VECTOR,    /* REJECT: not finite, or zero norm */
     EMBED_WRONG_DIMS,    /* FATAL: both numbers are in the text */

@@ -97,7 +97,7 @@ static bool contains_any(const char *text, const char *const *needles)
 
 /* As OpenAI, Azure, Ollama, llama.cpp, vLLM, TEI, Infinity, Voyage, Cohere, Mistral, Gemini and
  * DashScope word it. */
-static bool speaks_of_size(const struct complaint *complaint)
+static bool speaks_of_one_text(const struct complaint *complaint)
 {
     static const char *const needles[] = {"context length",
                                           "context size",
@@ -105,32 +105,48 @@ static bool speaks_of_size(const struct complaint *complaint)
                                           "max context",
                                           "too large to process",
                                           "too big compared",
-                                          "too long",
-                                          "too many tokens",
-                                          "too many input",
-                                          "request too large",
-                                          "tokens per request",
                                           "maximum input length",
                                           "maximum model length",
                                           "input length",
-                                          "batch size",
                                           "must have less than",
+                                          "string should have at most",
+                                          "larger than the max",
+                                          "maximum length",
+                                          "max length",
+                                          NULL};
+    static const char *const codes[] = {"context_length_exceeded", "string_above_max_length", NULL};
+    return contains_any(complaint->lower, needles) || contains_any(complaint->code, codes);
+}
+
+static bool speaks_of_the_request(const struct complaint *complaint)
+{
+    static const char *const needles[] = {"too many tokens",
+                                          "too many input",
+                                          "too long",
+                                          "request too large",
+                                          "tokens per request",
+                                          "maximum number of tokens",
+                                          "max allowed tokens",
+                                          "batch size",
                                           "should have at most",
                                           "texts must be at most",
                                           "can be in one batch",
                                           "maximum request size",
-                                          "max allowed tokens",
-                                          "larger than the max",
                                           "payload too large",
                                           "token limit",
-                                          "maximum length",
-                                          "max length",
-                                          "maximum number of tokens",
                                           "length limit exceeded",
                                           NULL};
-    static const char *const codes[] = {"context_length_exceeded", "max_tokens_per_request",
-                                        "string_above_max_length", NULL};
-    return contains_any(complaint->lower, needles) || contains_any(complaint->code, codes);
+    return contains_any(complaint->lower, needles) ||
+           strstr(complaint->code, "max_tokens_per_request");
+}
+
+/* Ollama's server lost the process that holds the model: 0.6.5 does so over texts a little longer
+ * than the context, and over those that it has cut itself. */
+static bool speaks_of_a_crash(const struct complaint *complaint)
+{
+    return (strstr(complaint->lower, "do embedding request") &&
+            (strstr(complaint->lower, "eof") || strstr(complaint->lower, "connection reset"))) ||
+           strstr(complaint->lower, "model runner has unexpectedly stopped");
 }
 
 static bool speaks_of_money(const struct complaint *complaint)
@@ -203,12 +219,15 @@ static const struct verdict not_allowed = {ERR_FATAL, ERR_EMBED, EMBED_AUTH, "no
 static const struct verdict no_model = {ERR_FATAL, ERR_EMBED, EMBED_MODEL_MISSING,
                                         "no such model, or not the right URL"};
 
-static struct verdict judge_size(const struct embed_reply *reply)
+static const struct verdict one_too_long = {ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG,
+                                            "longer than the model takes"};
+
+static struct verdict judge_request(const struct embed_reply *reply)
 {
-    if (reply->count > 1)
-        return (struct verdict){ERR_RETRY, ERR_EMBED, EMBED_TOO_MANY,
-                                "more than the server takes at once"};
-    return (struct verdict){ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG, "longer than the model takes"};
+    if (reply->count == 1)
+        return one_too_long;
+    return (struct verdict){ERR_RETRY, ERR_EMBED, EMBED_TOO_MANY,
+                            "more than the server takes at once"};
 }
 
 /* A request over the whole budget of a minute will never pass it, however long one waits. */
@@ -216,7 +235,7 @@ static struct verdict judge_limit(const struct embed_reply *reply,
                                   const struct complaint *complaint)
 {
     if (strstr(complaint->lower, "request too large"))
-        return judge_size(reply);
+        return judge_request(reply);
     return (struct verdict){ERR_RETRY, ERR_EMBED, EMBED_RATE_LIMITED, "rate limited"};
 }
 
@@ -225,10 +244,15 @@ static struct verdict judge_limit(const struct embed_reply *reply,
 static struct verdict judge_words(const struct embed_reply *reply,
                                   const struct complaint *complaint)
 {
-    if (speaks_of_size(complaint))
-        return judge_size(reply);
+    if (speaks_of_one_text(complaint))
+        return one_too_long;
+    if (speaks_of_the_request(complaint))
+        return judge_request(reply);
     if (speaks_of_numbers(complaint))
         return (struct verdict){ERR_REJECT, ERR_EMBED, EMBED_BAD_VECTOR, "no finite vector"};
+    if (reply->status == 500 && speaks_of_a_crash(complaint))
+        return (struct verdict){ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG,
+                                "more than the server's model survives"};
     if (reply->status == 500)
         return (struct verdict){ERR_RETRY, ERR_HTTP, 500, "the server failed"};
     if (speaks_of_key(complaint))
@@ -267,7 +291,7 @@ static struct verdict judge(const struct embed_reply *reply, const struct compla
     case 425:
         return (struct verdict){ERR_RETRY, ERR_HTTP, status, "try again"};
     case 413:
-        return judge_size(reply);
+        return speaks_of_one_text(complaint) ? one_too_long : judge_request(reply);
     case 429:
         return judge_limit(reply, complaint);
     case 501:
@@ -287,4 +311,13 @@ bool embed_reply_error(const struct embed_reply *reply, struct err *err)
     struct verdict verdict = judge(reply, &complaint);
     return err_set(err, verdict.action, verdict.domain, verdict.code, "%s (HTTP %d%s%s)",
                    verdict.meaning, reply->status, complaint.words[0] ? ": " : "", complaint.words);
+}
+
+bool embed_reply_is_crash(const struct embed_reply *reply)
+{
+    struct complaint complaint;
+    if (reply->status != 500)
+        return false;
+    read_complaint(reply, &complaint);
+    return speaks_of_a_crash(&complaint);
 }

@@ -168,6 +168,28 @@ static bool build_request(const struct remote *remote, const struct embed_text *
     return true;
 }
 
+static void count_request(struct embedder *embedder, const struct embed_text *texts, size_t count)
+{
+    embedder->stats.requests++;
+    embedder->stats.texts += count;
+    for (size_t i = 0; i < count; i++)
+        embedder->stats.characters += text_length(texts[i].text, texts[i].size);
+}
+
+static struct embed_reply reply_of(const struct remote *remote, const struct http_call *call,
+                                   size_t count)
+{
+    return (struct embed_reply){
+        .status = call->status,
+        .body = buf_str(&call->reply),
+        .size = call->reply.size,
+        .count = count,
+        .dims = remote->base.dims,
+        .dims_asked = remote->send_dimensions,
+        .secret = remote->secret,
+    };
+}
+
 static bool read_call(const struct remote *remote, const struct http_call *call, size_t count,
                       float *vectors, struct err *err)
 {
@@ -180,15 +202,7 @@ static bool read_call(const struct remote *remote, const struct http_call *call,
         }
         return false;
     }
-    const struct embed_reply reply = {
-        .status = call->status,
-        .body = buf_str(&call->reply),
-        .size = call->reply.size,
-        .count = count,
-        .dims = remote->base.dims,
-        .dims_asked = remote->send_dimensions,
-        .secret = remote->secret,
-    };
+    const struct embed_reply reply = reply_of(remote, call, count);
     if (call->status == 200)
         return remote->dialect->read(&reply, vectors, err);
     embed_reply_error(&reply, err);
@@ -208,14 +222,6 @@ static struct http_call call_of(const struct remote *remote, const struct reques
         /* a number takes at most about 25 bytes */
         .max_reply_size = MIB + request->count * remote->base.dims * 32,
     };
-}
-
-static void count_request(struct embedder *embedder, const struct embed_text *texts, size_t count)
-{
-    embedder->stats.requests++;
-    embedder->stats.texts += count;
-    for (size_t i = 0; i < count; i++)
-        embedder->stats.characters += text_length(texts[i].text, texts[i].size);
 }
 
 /* What is asked for, less what earlier rounds did. */
@@ -254,13 +260,34 @@ static size_t build_round(const struct remote *remote, struct order *order, stru
     return at;
 }
 
-static void read_round(const struct remote *remote, struct order *order, const struct round *round)
+/* A model that died over one text was serving others, which are told the same: a single text is
+ * blamed only when it comes alone and the model dies again. */
+static bool is_doubtful(const struct remote *remote, const struct request *request,
+                        const struct http_call *call)
+{
+    const struct embed_reply reply = reply_of(remote, call, request->count);
+    return request->count == 1 && call->answered && embed_reply_is_crash(&reply);
+}
+
+static bool read_request(struct remote *remote, const struct order *order,
+                         const struct request *request, struct http_call *call, struct err *err)
+{
+    float *vectors = order->vectors + request->first * remote->base.dims;
+    if (read_call(remote, call, request->count, vectors, err))
+        return true;
+    if (!is_doubtful(remote, request, call))
+        return false;
+    count_request(&remote->base, order->texts + request->first, request->count);
+    (void)!http_run(remote->base.http, call, 1, NULL);
+    return read_call(remote, call, request->count, vectors, err);
+}
+
+static void read_round(struct remote *remote, struct order *order, struct round *round)
 {
     for (size_t i = 0; i < round->count; i++) {
         const struct request *request = &round->requests[i];
         struct err err = {0};
-        float *vectors = order->vectors + request->first * remote->base.dims;
-        if (!read_call(remote, &round->calls[i], request->count, vectors, &err)) {
+        if (!read_request(remote, order, request, &round->calls[i], &err)) {
             embed_failure_add(&order->failure, &err);
             continue;
         }

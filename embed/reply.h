@@ -26,6 +26,9 @@ bool embed_reply_ollama(const struct embed_reply *reply, float *vectors, struct 
 
 /* Classifies an answer whose status is not 200; returns false. */
 bool embed_reply_error(const struct embed_reply *reply, struct err *err);
+/* The server says that its model died over the request. That is REJECT EMBED_TOO_LONG; but whoever
+ * was served at the same moment is told the same. */
+bool embed_reply_is_crash(const struct embed_reply *reply);
 
 /* The digest of `model` in Ollama's list of models; FATAL EMBED_MODEL_MISSING. `out` holds 128
  * bytes. */

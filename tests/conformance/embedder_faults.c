@@ -54,7 +54,8 @@ static const struct fault faults[] = {
     {"!base64-shorter", OPENAI, STOPS(EMBED_WRONG_DIMS, "gives 15 dimensions")},
     /* of three texts one is refused: which, the server does not say */
     {"!refuse", BOTH, ERR_REJECT, ERR_EMBED, EMBED_REFUSED, false, 0, "not this one", 0},
-    {"!long", BOTH, ERR_RETRY, ERR_EMBED, EMBED_TOO_MANY, false, 0, "exceeds the context", 0},
+    {"!long", BOTH, ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG, false, 0, "exceeds the context", 0},
+    {"!crash", BOTH, ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG, false, 0, "survives", 0},
     {"!large", BOTH, ERR_RETRY, ERR_EMBED, EMBED_TOO_MANY, false, 0, "Payload too large", 0},
     /* the vector says which */
     {"!null", BOTH, BAD_VECTOR},
@@ -185,7 +186,10 @@ static void a_text_alone_is_told_what_is_wrong_with_it(void **state)
     static const struct {
         const char *text;
         int64_t code;
-    } cases[] = {{"!long", EMBED_TOO_LONG}, {"!large", EMBED_TOO_LONG}, {"!refuse", EMBED_REFUSED}};
+    } cases[] = {{"!long", EMBED_TOO_LONG},
+                 {"!large", EMBED_TOO_LONG},
+                 {"!crash", EMBED_TOO_LONG},
+                 {"!refuse", EMBED_REFUSED}};
     static const char *const drivers[] = {"openai", "ollama"};
     for (size_t d = 0; d < ARRAY_LEN(drivers); d++) {
         CLEANUP(embedder_closep)
@@ -201,6 +205,25 @@ static void a_text_alone_is_told_what_is_wrong_with_it(void **state)
             assert_int_equal(err.code, cases[i].code);
             assert_true(done[0] && !done[1] && done[2]);
         }
+    }
+}
+
+static void a_text_that_was_served_while_the_model_died_is_not_blamed(void **state)
+{
+    (void)state;
+    static const char *const drivers[] = {"openai", "ollama"};
+    for (size_t d = 0; d < ARRAY_LEN(drivers); d++) {
+        CLEANUP(embedder_closep)
+        struct embedder *embedder = opened(drivers[d], embedding_server_url(server, drivers[d]), 0);
+        embedder_limit(embedder, 1, 0);
+        const struct embed_text texts[] = {text_of("a"), text_of("!crash-once"), text_of("b")};
+        float vectors[3 * DIMS] = {0};
+        bool done[3] = {false};
+        struct err err = {0};
+        if (!embedder_embed(embedder, texts, 3, vectors, done, &err))
+            fail_msg("%s: %s", drivers[d], err.text);
+        assert_true(done[0] && done[1] && done[2]);
+        assert_int_equal(embedder->stats.requests, 4);
     }
 }
 
@@ -232,6 +255,7 @@ int main(void)
         cmocka_unit_test(openai_survives_every_fault),
         cmocka_unit_test(ollama_survives_every_fault),
         cmocka_unit_test(a_text_alone_is_told_what_is_wrong_with_it),
+        cmocka_unit_test(a_text_that_was_served_while_the_model_died_is_not_blamed),
         cmocka_unit_test(a_server_that_is_not_there_is_tried_again),
     };
     struct err err = {0};

@@ -285,6 +285,20 @@ static void send_rate_date(struct httpd_connection *connection, const struct htt
     httpd_reply(connection, 429, header, "{\"error\":{\"message\":\"slow down\"}}");
 }
 
+#define CRASH "{\"error\":\"do embedding request: Post \\\"http://127.0.0.1:4/embedding\\\": EOF\"}"
+
+/* Every other time. */
+static void send_crash_once(struct httpd_connection *connection,
+                            const struct httpd_request *request, const struct buf *reply)
+{
+    (void)request;
+    static _Atomic unsigned times;
+    if (times++ % 2 == 0)
+        httpd_reply(connection, 500, NULL, CRASH);
+    else
+        httpd_reply(connection, 200, NULL, reply->data);
+}
+
 #define NGINX_PAGE                                                                                 \
     "<html>\r\n<head><title>500 Internal Server "                                                  \
     "Error</title></head>\r\n<body>\r\n<center><h1>500 "                                           \
@@ -315,6 +329,8 @@ static const struct embedding_fault faults[] = {
     {.text = "!long",
      .status = 400,
      .body = "{\"error\":\"the input length exceeds the context length\"}"},
+    {.text = "!crash", .status = 500, .body = CRASH},
+    {.text = "!crash-once", .send = send_crash_once},
     {.text = "!large", .status = 413, .body = "Payload too large"},
     {.text = "!busy", .status = 503, .body = "{\"error\":\"server busy\"}"},
     {.text = "!page", .status = 500, .headers = "Content-Type: text/html\r\n", .body = NGINX_PAGE},

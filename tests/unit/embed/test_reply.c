@@ -141,7 +141,17 @@ static const struct refusal refusals[] = {
      "you requested 9000 tokens\",\"type\":\"invalid_request_error\",\"code\":null}}",
      1, ERR_REJECT, EMBED_TOO_LONG},
     {400, "{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens\"}}", 2,
-     ERR_RETRY, EMBED_TOO_MANY},
+     ERR_REJECT, EMBED_TOO_LONG},
+    {500, "{\"error\":\"do embedding request: Post \\\"http://127.0.0.1:4/embedding\\\": EOF\"}", 1,
+     ERR_REJECT, EMBED_TOO_LONG},
+    {500,
+     "{\"error\":{\"message\":\"do embedding request: Post \\\"http://127.0.0.1:4/embedding\\\": "
+     "read: connection reset by peer\",\"type\":\"api_error\"}}",
+     2, ERR_REJECT, EMBED_TOO_LONG},
+    {500,
+     "{\"error\":\"do embedding request: Post \\\"http://127.0.0.1:4/embedding\\\": dial tcp: "
+     "connection refused\"}",
+     1, ERR_RETRY, 0},
     {400, "{\"error\":\"the input length exceeds the context length\"}", 1, ERR_REJECT,
      EMBED_TOO_LONG},
     {500,
