@@ -264,9 +264,9 @@ static bool reason(const struct provider *provider, char *out, size_t size)
 /* Says so when the reason is another than what was `told`. The lock is not held meanwhile; true: so
  * that all must be looked at again. */
 static bool tell(struct provider *provider, const struct provider_ask *ask,
-                 char told[static REASON_SIZE])
+                 char told[static PROVIDER_REASON_SIZE])
 {
-    char now[REASON_SIZE];
+    char now[PROVIDER_REASON_SIZE];
     bool stands = reason(provider, now, sizeof now);
     if (!ask->standing || strcmp(now, told) == 0)
         return false;
@@ -279,7 +279,7 @@ static bool tell(struct provider *provider, const struct provider_ask *ask,
 
 static bool wait_to_enter(struct provider *provider, const struct waiter *me,
                           const struct provider_ask *ask, struct provider_grant *grant,
-                          char told[static REASON_SIZE], struct err *err)
+                          char told[static PROVIDER_REASON_SIZE], struct err *err)
 {
     struct look look;
     for (;;) {
@@ -304,7 +304,7 @@ bool provider_enter(struct provider *provider, const struct provider_ask *ask,
                     struct provider_grant *grant, struct err *err)
 {
     struct waiter me = {.rank = ask->rank};
-    char told[REASON_SIZE] = "";
+    char told[PROVIDER_REASON_SIZE] = "";
     assert(ask->count > 0);
     *grant = (struct provider_grant){0};
     if (!check_size(provider, ask, err))

@@ -86,6 +86,7 @@ void provider_learn(struct provider *provider, size_t texts, size_t bytes);
 struct provider_limits provider_limits(struct provider *provider);
 
 /* Why it stands, for people; false: it does not. */
+#define PROVIDER_REASON_SIZE 640
 bool provider_reason(struct provider *provider, char *out, size_t size);
 const char *provider_name(const struct provider *provider);
 

@@ -32,8 +32,6 @@ enum rest_state {
     REST_PROBING, /* that one is on its way */
 };
 
-#define REASON_SIZE 640
-
 struct rest {
     enum rest_state state;
     bool fatal;        /* until a person or the configuration changes something: asked every 30 s */
@@ -43,7 +41,7 @@ struct rest {
     size_t width; /* requests at a time, after refusals for being too fast */
     size_t width_max;
     size_t successes; /* since the width was last changed */
-    char reason[REASON_SIZE];
+    char reason[PROVIDER_REASON_SIZE];
 };
 
 /* What the end of a grant does to it. */

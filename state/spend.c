@@ -12,8 +12,9 @@
 #define SPEND "spend"
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 /* A compare-and-set is lost only to another process that has won one. */
-#define TRIES 20
+#define TRIES 50
 #define KEPT_DAYS 92
+#define WRITER_BYTES 8
 #define ID_SIZE 512 /* of two names of the configuration and a day */
 
 struct spend {
@@ -54,10 +55,14 @@ static bool spend_load(struct docstore *docs, const struct doc_ref *ref, struct 
 static bool spend_swap(struct docstore *docs, const struct doc_ref *ref, const struct spend *spend,
                        enum doc_swap *outcome, struct err *err)
 {
+    char writer[2 * WRITER_BYTES + 1];
     bson_t doc = BSON_INITIALIZER;
+    random_hex(writer, WRITER_BYTES);
     doc_put_int(&doc, "rev", 0); /* its place; docstore writes the number */
     doc_put_int(&doc, "schema", STATE_SCHEMA);
     doc_put_int(&doc, "characters", spend->taken);
+    /* tells two shares of the same size apart, when one is read back after a lost answer */
+    doc_put_text(&doc, "writer", writer);
     bool ok = docstore_swap(docs, ref, spend->rev, &doc, outcome, err);
     bson_destroy(&doc);
     return ok;
