@@ -111,6 +111,37 @@ static void every_member_changes_the_config_fp(void **state)
     }
 }
 
+static void what_decides_a_vector_changes_the_embedding_fp_and_nothing_else_does(void **state)
+{
+    (void)state;
+    struct embed_config others[16], same[16];
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        others[i] = same[i] = example();
+    size_t other_count = 0, same_count = 0;
+    other_count++; /* the example itself */
+    others[other_count++].driver = "openai";
+    others[other_count++].model = "other";
+    others[other_count++].digest = "";
+    others[other_count++].dims = 384;
+    others[other_count++].document_prefix = "";
+    same[same_count++].distance = "l2";
+    same[same_count++].normalize.lowercase = true;
+    same[same_count++].query_prefix = "";
+    same[same_count++].chunk.max_chars = 1201;
+    same[same_count++].id_scheme = "content";
+    same[same_count++].text_field_count = 1;
+    struct sha256 fps[ARRAY_LEN(others)];
+    for (size_t i = 0; i < other_count; i++) {
+        fps[i] = embedding_fp(&others[i]);
+        for (size_t j = 0; j < i; j++)
+            assert_memory_not_equal(&fps[i], &fps[j], sizeof fps[i]);
+    }
+    for (size_t i = 0; i < same_count; i++) {
+        struct sha256 fp = embedding_fp(&same[i]);
+        assert_memory_equal(&fp, &fps[0], sizeof fp);
+    }
+}
+
 static void reads_what_it_wrote(void **state)
 {
     (void)state;
@@ -178,6 +209,7 @@ int main(void)
         cmocka_unit_test(config_does_not_depend_on_the_order_of_members),
         cmocka_unit_test(holds_the_versions_of_chunker_tables_and_input),
         cmocka_unit_test(every_member_changes_the_config_fp),
+        cmocka_unit_test(what_decides_a_vector_changes_the_embedding_fp_and_nothing_else_does),
         cmocka_unit_test(reads_what_it_wrote),
         cmocka_unit_test(refuses_a_config_that_it_does_not_understand),
     };
