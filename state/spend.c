@@ -13,6 +13,7 @@
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 /* A compare-and-set is lost only to another process that has won one. */
 #define TRIES 50
+#define STEP_BACK_MS 10
 #define KEPT_DAYS 92
 #define WRITER_BYTES 8
 #define ID_SIZE 512 /* of two names of the configuration and a day */
@@ -113,6 +114,12 @@ static bool load_today(struct docstore *docs, const struct spend_account *accoun
     return err_set(err, ERR_RETRY, ERR_STATE, 0, "the server's clock jumps");
 }
 
+/* Who loses once is behind those who go on at once, and would lose again and again. */
+static void step_back(void)
+{
+    clock_sleep_ms(1 + (int64_t)(random_u64() % STEP_BACK_MS));
+}
+
 static int64_t share_of(const struct spend_account *account, const struct spend *spend,
                         int64_t least, int64_t wanted)
 {
@@ -139,8 +146,10 @@ bool spend_take(struct docstore *docs, const struct spend_account *account, int6
         struct doc_ref ref = {.collection = SPEND, .id = id, .counter = "rev"};
         if (!spend_swap(docs, &ref, &spend, &outcome, err))
             return false;
-        if (outcome == DOC_LOST)
+        if (outcome == DOC_LOST) {
+            step_back();
             continue;
+        }
         if (spend.rev == 0)
             forget_old(docs, account, share->day);
         return true;
@@ -165,6 +174,8 @@ bool spend_give_back(struct docstore *docs, const struct spend_account *account,
         spend.taken -= characters;
         if (!spend_swap(docs, &ref, &spend, &outcome, err))
             return false;
+        if (outcome == DOC_LOST)
+            step_back();
     }
     return outcome == DOC_WON || err_set(err, ERR_RETRY, ERR_STATE, 0,
                                          "the spend of embedder '%s' is written by too many at "

@@ -45,6 +45,11 @@ static inline void fake_wait(pthread_cond_t *condition, pthread_mutex_t *lock, i
     }
 }
 
+static inline void fake_sleep_ms(int64_t ms)
+{
+    fake.mono_us += ms * 1000;
+}
+
 static inline uint64_t fake_random(void)
 {
     return fake.random;
@@ -56,6 +61,7 @@ static inline void fake_begin(void)
     fake.wall_ms = MORNING_MS;
     clock_use(&(struct clock_ops){.mono_us = fake_mono_us,
                                   .wall_ms = fake_wall_ms,
+                                  .sleep_ms = fake_sleep_ms,
                                   .wait = fake_wait,
                                   .random = fake_random});
 }
