@@ -121,6 +121,19 @@ static void an_ask_for_several_requests_takes_their_sum(void **state)
     provider_free(provider);
 }
 
+static void of_several_requests_those_go_that_the_cap_allows(void **state)
+{
+    (void)state;
+    struct provider *provider = process();
+    assert_true(try_to_send(provider, CAP - 250));
+    struct provider_grant grant = enter(provider, 4, 100);
+    assert_int_equal(grant.requests, 2);
+    provider_leave(provider, &grant, NULL);
+    assert_false(try_to_send(provider, 51));
+    provider_free(provider);
+    assert_int_equal(taken(), CAP - 50);
+}
+
 static void a_restart_neither_forgets_nor_wastes_what_was_spent(void **state)
 {
     (void)state;
@@ -295,6 +308,7 @@ int main(void)
         TEST(two_processes_together_send_what_the_cap_allows),
         TEST(the_share_of_a_process_is_taken_in_few_writes),
         TEST(an_ask_for_several_requests_takes_their_sum),
+        TEST(of_several_requests_those_go_that_the_cap_allows),
         TEST(a_restart_neither_forgets_nor_wastes_what_was_spent),
         TEST(what_a_crashed_process_had_taken_counts_as_spent),
         TEST(what_is_left_and_too_little_for_one_is_enough_for_another),

@@ -215,6 +215,44 @@ static void get(struct market *market, unsigned number)
     }
 }
 
+static _Atomic bool is_waiting;
+
+/* Only the signal ends it. */
+static void wait_for_signal(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms)
+{
+    (void)ms;
+    is_waiting = true;
+    pthread_cond_wait(condition, lock);
+}
+
+static void *get_one(void *context)
+{
+    get(context, 0);
+    return NULL;
+}
+
+static void who_waits_is_woken_by_the_end_of_the_claim(void **state)
+{
+    (void)state;
+    static struct market market;
+    struct vectors_key key = key_of(0);
+    float vector[DIMS];
+    pthread_t thread;
+    clock_use(&(struct clock_ops){.wait = wait_for_signal});
+    market.vectors = vectors_new(MIB);
+    assert_int_equal(vectors_claim(market.vectors, &key, vector), VECTORS_MINE);
+    assert_int_equal(pthread_create(&thread, NULL, get_one, &market), 0);
+    while (!is_waiting) /* the test's own limit is its end */
+        sched_yield();
+    vector_of(0, vector);
+    vectors_publish(market.vectors, &key, vector);
+    pthread_join(thread, NULL);
+    clock_use(NULL);
+    assert_int_equal(market.bought[0], 0);
+    assert_int_equal(market.wrong, 0);
+    vectors_free(market.vectors);
+}
+
 /* All in the same order, so that they meet. */
 static void *get_all(void *context)
 {
@@ -255,6 +293,7 @@ int main(void)
         cmocka_unit_test(the_bound_is_kept_and_the_least_recently_used_goes_first),
         cmocka_unit_test(a_vector_larger_than_the_bound_is_not_kept),
         cmocka_unit_test(claims_are_never_evicted),
+        cmocka_unit_test(who_waits_is_woken_by_the_end_of_the_claim),
         cmocka_unit_test(eight_threads_buy_each_content_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
