@@ -8,77 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "agent/metrics_text.h"
+#include "agent/serve_metrics_process.h"
 #include "base/json.h"
-
-/* A sample's name and where in the JSON its value stands. */
-struct metric {
-    const char *name; /* of the family; a counter's samples end in _total */
-    const char *type;
-    const char *unit; /* "": none; else the name ends in it */
-    const char *help;
-};
-
-static void head(const struct metric *metric, struct buf *out)
-{
-    buf_printf(out, "# TYPE %s %s\n", metric->name, metric->type);
-    if (*metric->unit)
-        buf_printf(out, "# UNIT %s %s\n", metric->name, metric->unit);
-    buf_printf(out, "# HELP %s %s\n", metric->name, metric->help);
-}
-
-static void put_escaped(const char *text, struct buf *out)
-{
-    for (; *text; text++) {
-        if (*text == '\n')
-            buf_puts(out, "\\n");
-        else if (*text == '"' || *text == '\\')
-            buf_printf(out, "\\%c", *text);
-        else
-            buf_putc(out, *text);
-    }
-}
-
-static void put_label(const char *name, const char *value, bool *first, struct buf *out)
-{
-    buf_printf(out, "%s%s=\"", *first ? "{" : ",", name);
-    put_escaped(value, out);
-    buf_putc(out, '"');
-    *first = false;
-}
-
-struct labels {
-    const char *family;  /* NULL: none */
-    const char *version; /* NULL: none */
-    const char *name;    /* of a third one; NULL: none */
-    const char *value;
-};
-
-static void sample_head(const char *name, const struct labels *labels, struct buf *out)
-{
-    bool first = true;
-    buf_puts(out, name);
-    if (labels->family)
-        put_label("family", labels->family, &first, out);
-    if (labels->version)
-        put_label("version", labels->version, &first, out);
-    if (labels->name)
-        put_label(labels->name, labels->value, &first, out);
-    if (!first)
-        buf_putc(out, '}');
-}
-
-static void sample(const char *name, const struct labels *labels, int64_t value, struct buf *out)
-{
-    sample_head(name, labels, out);
-    buf_printf(out, " %" PRId64 "\n", value);
-}
-
-static void sample_seconds(const char *name, const struct labels *labels, int64_t ms,
-                           struct buf *out)
-{
-    sample_head(name, labels, out);
-    buf_printf(out, " %" PRId64 ".%03" PRId64 "\n", ms / 1000, ms % 1000);
-}
 
 static const char *text_of(const cJSON *object, const char *name)
 {
@@ -113,12 +45,12 @@ static void each_version(const cJSON *status, const struct series *series, struc
         cJSON_ArrayForEach(version, json_get(family, "versions"))
         {
             int64_t number;
-            struct labels labels = {.family = text_of(family, "family"),
-                                    .version = text_of(version, "label"),
-                                    .name = series->label,
-                                    .value = series->value};
+            struct metric_labels labels = {.family = text_of(family, "family"),
+                                           .version = text_of(version, "label"),
+                                           .name = series->label,
+                                           .value = series->value};
             if (is_newest(version) && json_get_int(version, series->key, &number))
-                sample(series->sample, &labels, number, out);
+                metric_sample(series->sample, &labels, number, out);
         }
     }
 }
@@ -144,13 +76,13 @@ static void version_counters(const cJSON *status, struct buf *out)
     };
     static const struct series character_series = {"vectail_embed_characters_total", "characters",
                                                    NULL, NULL};
-    head(&items, out);
+    metric_head(&items, out);
     for (size_t i = 0; i < ARRAY_LEN(item_series); i++)
         each_version(status, &item_series[i], out);
-    head(&chunks, out);
+    metric_head(&chunks, out);
     for (size_t i = 0; i < ARRAY_LEN(chunk_series); i++)
         each_version(status, &chunk_series[i], out);
-    head(&characters, out);
+    metric_head(&characters, out);
     each_version(status, &character_series, out);
 }
 
@@ -163,9 +95,9 @@ static void version_gauges(const cJSON *status, struct buf *out)
     static const struct series lag_series = {"vectail_worklog_lag_items", "lag_items", NULL, NULL};
     static const struct series aside_series = {"vectail_quarantined_documents", "quarantined", NULL,
                                                NULL};
-    head(&lag, out);
+    metric_head(&lag, out);
     each_version(status, &lag_series, out);
-    head(&set_aside, out);
+    metric_head(&set_aside, out);
     each_version(status, &aside_series, out);
 }
 
@@ -177,18 +109,18 @@ static void version_states(const cJSON *status, struct buf *out)
                                         "verifying", "ready",    "active",      "previous",
                                         "retired",   "failed"};
     const cJSON *family, *version;
-    head(&states, out);
+    metric_head(&states, out);
     cJSON_ArrayForEach(family, json_get(status, "families"))
     {
         cJSON_ArrayForEach(version, json_get(family, "versions"))
         {
             for (size_t i = 0; is_newest(version) && i < ARRAY_LEN(names); i++) {
-                struct labels labels = {.family = text_of(family, "family"),
-                                        .version = text_of(version, "label"),
-                                        .name = "state",
-                                        .value = names[i]};
-                sample("vectail_version_state", &labels,
-                       strcmp(text_of(version, "state"), names[i]) == 0, out);
+                struct metric_labels labels = {.family = text_of(family, "family"),
+                                               .version = text_of(version, "label"),
+                                               .name = "state",
+                                               .value = names[i]};
+                metric_sample("vectail_version_state", &labels,
+                              strcmp(text_of(version, "state"), names[i]) == 0, out);
             }
         }
     }
@@ -217,13 +149,13 @@ static void source_gauges(const cJSON *status, struct buf *out)
     };
     const cJSON *family;
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        head(&all[i].metric, out);
+        metric_head(&all[i].metric, out);
         cJSON_ArrayForEach(family, json_get(status, "families"))
         {
             int64_t number;
-            struct labels labels = {.family = text_of(family, "family")};
+            struct metric_labels labels = {.family = text_of(family, "family")};
             if (json_get_int(json_get(family, "source"), all[i].field, &number))
-                sample_seconds(all[i].metric.name, &labels, number * all[i].unit_ms, out);
+                metric_sample_ms(all[i].metric.name, &labels, number * all[i].unit_ms, out);
         }
     }
 }
@@ -235,20 +167,20 @@ static void family_gauges(const cJSON *status, struct buf *out)
     static const struct metric epoch = {"vectail_alias_epoch", "gauge", "",
                                         "Epoch of the alias document; every flip raises it."};
     const cJSON *family;
-    head(&leader, out);
+    metric_head(&leader, out);
     cJSON_ArrayForEach(family, json_get(status, "families"))
     {
-        struct labels labels = {.family = text_of(family, "family")};
-        sample("vectail_leader", &labels, *text_of(json_get(family, "source"), "leader") != '\0',
-               out);
+        struct metric_labels labels = {.family = text_of(family, "family")};
+        metric_sample("vectail_leader", &labels,
+                      *text_of(json_get(family, "source"), "leader") != '\0', out);
     }
-    head(&epoch, out);
+    metric_head(&epoch, out);
     cJSON_ArrayForEach(family, json_get(status, "families"))
     {
         int64_t number;
-        struct labels labels = {.family = text_of(family, "family")};
+        struct metric_labels labels = {.family = text_of(family, "family")};
         if (json_get_int(json_get(family, "alias"), "epoch", &number))
-            sample("vectail_alias_epoch", &labels, number, out);
+            metric_sample("vectail_alias_epoch", &labels, number, out);
     }
 }
 
@@ -277,26 +209,28 @@ static void process_figures(struct buf *out)
                                          "Resident memory of this process."};
     static const struct metric cpu = {"process_cpu_seconds", "counter", "seconds",
                                       "Processor time that this process has used."};
-    static const struct labels none = {0};
-    struct labels version = {.name = "version", .value = VECTAIL_VERSION};
+    static const struct metric_labels none = {0};
+    struct metric_labels version = {.name = "version", .value = VECTAIL_VERSION};
     struct rusage usage = {0};
     int64_t bytes = resident_bytes();
-    head(&build, out);
-    sample("vectail_build_info", &version, 1, out);
+    metric_head(&build, out);
+    metric_sample("vectail_build_info", &version, 1, out);
     if (bytes >= 0) {
-        head(&memory, out);
-        sample("process_resident_memory_bytes", &none, bytes, out);
+        metric_head(&memory, out);
+        metric_sample("process_resident_memory_bytes", &none, bytes, out);
     }
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
-        head(&cpu, out);
-        sample_seconds("process_cpu_seconds_total", &none,
-                       ms_of(&usage.ru_utime) + ms_of(&usage.ru_stime), out);
+        metric_head(&cpu, out);
+        metric_sample_ms("process_cpu_seconds_total", &none,
+                         ms_of(&usage.ru_utime) + ms_of(&usage.ru_stime), out);
     }
 }
 
-void metrics_write(const cJSON *status, struct buf *out)
+void metrics_write(const cJSON *status, const struct metrics_process *process, struct buf *out)
 {
     process_figures(out);
+    if (process)
+        metrics_write_process(process, out);
     if (status) {
         family_gauges(status, out);
         source_gauges(status, out);

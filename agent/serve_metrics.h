@@ -5,9 +5,11 @@
 
 #include <cjson/cJSON.h>
 
+#include "agent/serve_metrics_process.h"
 #include "base/buf.h"
 
 #define METRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-/* `status` may be NULL: then only what the process knows of itself is said. */
-void metrics_write(const cJSON *status, struct buf *out);
+/* `status` may be NULL: then only what the process knows of itself is said. `process` may be NULL
+ * where it sends and stores nothing. */
+void metrics_write(const cJSON *status, const struct metrics_process *process, struct buf *out);

@@ -67,13 +67,12 @@ def compare_events(used, documented):
 
 
 def used_metrics(root):
-    """{sample name: type} of what serve_metrics.c writes."""
-    path = "agent/serve_metrics.c"
-    if not os.path.exists(os.path.join(root, path)):
-        return {}
+    """{sample name: type} of what agent/serve_metrics*.c write."""
     suffix = {"counter": "_total", "info": "_info"}
-    text = common.read(root, path)
-    return {name + suffix.get(kind, ""): kind for name, kind in _FAMILY.findall(text)}
+    texts = [common.read(root, path) for path in common.c_files(root)
+             if re.fullmatch(r"agent/serve_metrics\w*\.c", path)]
+    return {name + suffix.get(kind, ""): kind
+            for text in texts for name, kind in _FAMILY.findall(text)}
 
 
 def compare_metrics(used, documented):
