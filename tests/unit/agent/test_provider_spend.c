@@ -6,7 +6,7 @@
 #include "tests/unit/agent/provider_fixture.h"
 
 #define CAP 10000
-#define TO_MIDNIGHT_US ((INT64_C(14) * 3600 + 30 * 60) * SECOND_US)
+#define TO_MIDNIGHT_US (3600 * SECOND_US)
 
 static const char *const used_up =
     "embedder 'small': the spend cap of 10000 characters per day is used up; goes on at 00:00 UTC";
@@ -18,6 +18,7 @@ static int begin(void **state)
 {
     (void)state;
     fake_begin();
+    fake.wall_ms = MORNING_MS + INT64_C(1000) * (13 * 3600 + 30 * 60); /* 23:00 */
     atomic_store(&stop_flag, false);
     docs = docstore_memory_new();
     config = no_limits;
