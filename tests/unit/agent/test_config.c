@@ -177,7 +177,7 @@ static void a_test_embedder_is_accepted_when_it_is_asked_for(void **state)
     assert_true(config->families[0].allow_test_embedder);
 }
 
-static void an_embedder_may_have_limits(void **state)
+static void limits_and_the_retry_of_what_was_set_aside_may_be_chosen(void **state)
 {
     (void)state;
     CLEANUP(config_freep)
@@ -186,12 +186,14 @@ static void an_embedder_may_have_limits(void **state)
         "embedders:\n"
         "  nomic: {driver: ollama, url: http://127.0.0.1:11434, model: n, dims: 768,\n"
         "          limits: {max_in_flight: 2, requests_per_minute: 60, tokens_per_minute: 1000,\n"
-        "                   characters_per_day: 5}}\n" CONFIG_FAMILY);
+        "                   characters_per_day: 5}}\n" CONFIG_FAMILY
+        "    quarantine: {retry_every: 90m}\n");
     const struct config_limits *limits = &config->embedders[0].limits;
     assert_int_equal(limits->max_in_flight, 2);
     assert_int_equal(limits->requests_per_minute, 60);
     assert_int_equal(limits->tokens_per_minute, 1000);
     assert_int_equal(limits->characters_per_day, 5);
+    assert_int_equal(config->families[0].quarantine_retry_every_ms, 90 * 60 * 1000);
 }
 
 static void there_may_be_no_family_at_all(void **state)
@@ -354,7 +356,7 @@ int main(void)
         cmocka_unit_test(a_store_may_be_null),
         cmocka_unit_test(two_families_may_share_a_source),
         cmocka_unit_test(a_test_embedder_is_accepted_when_it_is_asked_for),
-        cmocka_unit_test(an_embedder_may_have_limits),
+        cmocka_unit_test(limits_and_the_retry_of_what_was_set_aside_may_be_chosen),
         cmocka_unit_test(there_may_be_no_family_at_all),
         cmocka_unit_test(kafkas_keys_may_stay_when_the_work_log_is_in_memory),
         cmocka_unit_test(an_address_beyond_loopback_is_accepted_with_a_token),
