@@ -281,7 +281,7 @@ static bool counts_agree(struct steward *steward, struct version *version, bool 
         !steward_count(steward, version, &after, err) ||
         !steward_view(steward, version, &view, err))
         return false;
-    int64_t held = after.documents + after.quarantined;
+    int64_t held = after.documents + after.quarantined + after.skipped;
     bool still = before.documents == after.documents && before.chunks == after.chunks &&
                  view.lag_items == 0 && after.intents == 0;
     int64_t flight = still ? 0 : view.lag_items + llabs(after.documents - before.documents) + 64;

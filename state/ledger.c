@@ -112,13 +112,39 @@ bool ledger_mark(struct ledger *ledger, const char *const *keys, size_t count, c
     return count == 0 || ledger->ops->mark(ledger, keys, count, reason, err);
 }
 
-bool ledger_repairs(struct ledger *ledger, size_t limit, struct arena *arena, const char ***keys,
-                    size_t *count, struct err *err)
+bool ledger_repairs(struct ledger *ledger, size_t limit, struct arena *arena,
+                    struct ledger_marked **marks, size_t *count, struct err *err)
 {
     assert(limit > 0);
-    *keys = arena_alloc_array(arena, limit, sizeof(**keys));
+    *marks = arena_alloc_array(arena, limit, sizeof(**marks));
     *count = 0;
-    return ledger->ops->repairs(ledger, limit, arena, *keys, count, err);
+    return ledger->ops->repairs(ledger, limit, arena, *marks, count, err);
+}
+
+bool ledger_scan_aged(struct ledger *ledger, struct ledger_aged_page *page, struct err *err)
+{
+    assert(page->limit > 0);
+    assert(page->state == LEDGER_QUARANTINED || page->state == LEDGER_DELETED);
+    page->rows = arena_alloc_array(page->arena, page->limit, sizeof(*page->rows));
+    page->count = 0;
+    page->now_ms = 0;
+    return ledger->ops->scan_aged(ledger, page, err);
+}
+
+bool ledger_skip(struct ledger *ledger, const char *const *keys, size_t count, int64_t *changed,
+                 struct err *err)
+{
+    *changed = 0;
+    return count == 0 || ledger->ops->skip(ledger, keys, count, changed, err);
+}
+
+bool ledger_expire(struct ledger *ledger, const struct ledger_row *rows, size_t count,
+                   int64_t *removed, struct err *err)
+{
+    *removed = 0;
+    for (size_t i = 0; i < count; i++)
+        assert(rows[i].state == LEDGER_DELETED);
+    return count == 0 || ledger->ops->expire(ledger, rows, count, removed, err);
 }
 
 bool ledger_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,

@@ -8,7 +8,7 @@
  * Row, in the collection `<name>.ledger.<build_id>`:
  *   {_id: key, gen, ver, off, state, sid, doc_fp, meta_fp, chunks: [BinData(32)...], keys: [...],
  *    intent: {id, owner, gen, ver, chunks: [...], sid, at, until}, repair: {reason, at},
- *    reason, at}
+ *    reason, since, skipped, at}
  */
 #pragma once
 
@@ -53,6 +53,9 @@ struct ledger_row { /* all pointers in the arena of the read */
     const char *const *meta_keys; /* mapped keys that the store holds */
     size_t meta_key_count;
     const char *reason; /* of a quarantine */
+    int64_t since_ms;   /* of a quarantine: when it was first set aside. Read only */
+    bool skipped;       /* of a quarantine: a person does without it. Read only */
+    int64_t at_ms;      /* when it was finished, by the server's clock. Read only */
     bool repair;        /* to be applied again, whatever (gen, ver) says */
     int64_t repair_ms;  /* which mark that is: rises with every ledger_mark() */
     bool has_intent;
@@ -84,6 +87,7 @@ struct ledger_counts {
     int64_t documents; /* done: present in the store, or without text */
     int64_t chunks;    /* of those */
     int64_t quarantined;
+    int64_t skipped; /* quarantined as well, but not counted there */
     int64_t intents; /* open */
     int64_t repairs;
     int64_t tombstones;
@@ -155,11 +159,43 @@ struct ledger_behind_page {
 bool ledger_scan_behind(struct ledger *ledger, struct ledger_behind_page *page, struct err *err)
     MUST_USE;
 
-/* Marks rows for repair, creating them if missing; and finds at most `limit` keys so marked. */
+/* Marks rows for repair, creating them if missing; and finds at most `limit` rows so marked, the
+ * oldest marks first. */
+struct ledger_marked { /* in the arena of the read */
+    const char *key;
+    int64_t gen;     /* of the row; 0 when the mark is all there is of it */
+    const char *ver; /* "" then */
+    int64_t mark_ms; /* which mark that is, as repair_ms */
+};
 bool ledger_mark(struct ledger *ledger, const char *const *keys, size_t count, const char *reason,
                  struct err *err) MUST_USE;
-bool ledger_repairs(struct ledger *ledger, size_t limit, struct arena *arena, const char ***keys,
-                    size_t *count, struct err *err) MUST_USE;
+bool ledger_repairs(struct ledger *ledger, size_t limit, struct arena *arena,
+                    struct ledger_marked **marks, size_t *count, struct err *err) MUST_USE;
+
+/* Rows that are set aside, or tombstones, in the order in which they were finished: at most `limit`
+ * of them behind (after_ms, after_key). */
+struct ledger_aged_page {
+    enum ledger_state state; /* LEDGER_QUARANTINED, LEDGER_DELETED */
+    int64_t after_ms;        /* 0 and "" from the beginning */
+    const char *after_key;
+    size_t limit;
+    struct arena *arena;
+    struct ledger_row *rows; /* out, in the arena */
+    size_t count;            /* out; 0: there are none any more */
+    int64_t now_ms;          /* out: the server's clock; 0 when there are none */
+};
+bool ledger_scan_aged(struct ledger *ledger, struct ledger_aged_page *page, struct err *err)
+    MUST_USE;
+
+/* Documents that are set aside count as that no more; it lasts until they are in the store, or are
+ * set aside for another reason. *changed: how many of the keys were such. */
+bool ledger_skip(struct ledger *ledger, const char *const *keys, size_t count, int64_t *changed,
+                 struct err *err) MUST_USE;
+
+/* Removes each of these tombstones, if it is still the one that was read and nothing is to be done
+ * about it. */
+bool ledger_expire(struct ledger *ledger, const struct ledger_row *rows, size_t count,
+                   int64_t *removed, struct err *err) MUST_USE;
 
 /* Where the vector of a content already lies: a row that is done, with neither intent nor repair mark,
  * and the place of the content among its chunks. Any one of those that hold it; not found says only

@@ -132,12 +132,26 @@ static bool holds(const bson_t *stored, const struct ledger_row *was)
     return !has(stored, "intent");
 }
 
-static bson_t *finished(const struct ledger_row *row, int64_t now_ms)
+/* Of a document that was set aside before: since when, and where the reason is the same, that a person
+ * does without it. */
+static void put_aside(const bson_t *stored, const struct ledger_row *row, int64_t now_ms,
+                      bson_t *doc)
+{
+    bool was_aside = path_is_text(stored, "state", ledger_state_text(LEDGER_QUARANTINED));
+    int64_t since_ms = was_aside ? path_date(stored, "since") : now_ms;
+    doc_put_date(doc, "since", since_ms ? since_ms : now_ms);
+    if (was_aside && path_is_text(stored, "reason", row->reason ? row->reason : ""))
+        copy_field(stored, "skipped", doc);
+}
+
+static bson_t *finished(const bson_t *stored, const struct ledger_row *row, int64_t now_ms)
 {
     bson_t *doc = bson_new();
     doc_put_text(doc, "_id", row->key);
     ledger_row_encode(row, doc);
     doc_put_date(doc, "at", now_ms);
+    if (row->state == LEDGER_QUARANTINED)
+        put_aside(stored, row, now_ms, doc);
     return doc;
 }
 
@@ -167,7 +181,7 @@ static void raise_row(struct rowmap *map, struct ledger_write *write)
     write->lost = !holds(stored, write->was);
     if (write->lost)
         return;
-    bson_t *doc = finished(&write->row, clock_wall_ms());
+    bson_t *doc = finished(stored, &write->row, clock_wall_ms());
     copy_field(stored, "intent", doc);
     copy_field(stored, "repair", doc);
     rowmap_put(map, write->row.key, doc);
@@ -197,7 +211,7 @@ static bool ledger_memory_finish(struct ledger *ledger, struct ledger_write *wri
         write->lost = !path_is_text(stored, "intent.id", write->row.intent.id);
         if (write->lost)
             continue;
-        bson_t *doc = finished(&write->row, clock_wall_ms());
+        bson_t *doc = finished(stored, &write->row, clock_wall_ms());
         if (was && (!was->repair || path_date(stored, "repair.at") > was->repair_ms))
             copy_field(stored, "repair", doc);
         rowmap_put(map, write->row.key, doc);
@@ -250,7 +264,8 @@ static bool ledger_memory_count(struct ledger *ledger, struct ledger_counts *out
         } else if (path_is_text(node->doc, "state", ledger_state_text(LEDGER_DELETED))) {
             out->tombstones++;
         } else if (path_is_text(node->doc, "state", ledger_state_text(LEDGER_QUARANTINED))) {
-            out->quarantined++;
+            out->quarantined += has(node->doc, "skipped") ? 0 : 1;
+            out->skipped += has(node->doc, "skipped") ? 1 : 0;
         }
     }
     ledger_memory_unlock(ledger);
@@ -308,6 +323,7 @@ static bool ledger_memory_scan_behind(struct ledger *ledger, struct ledger_behin
 struct mark {
     const char *key;
     int64_t at_ms;
+    const bson_t *doc;
 };
 
 static int by_age(const void *a, const void *b)
@@ -320,7 +336,7 @@ static int by_age(const void *a, const void *b)
 }
 
 static bool ledger_memory_repairs(struct ledger *ledger, size_t limit, struct arena *arena,
-                                  const char **keys, size_t *count, struct err *err)
+                                  struct ledger_marked *out, size_t *count, struct err *err)
 {
     (void)err;
     struct rowmap *map = ledger_memory_lock(ledger);
@@ -328,12 +344,77 @@ static bool ledger_memory_repairs(struct ledger *ledger, size_t limit, struct ar
     size_t found = 0;
     for (struct rowmap_node *node = map->first[0]; node; node = node->next[0])
         if (has(node->doc, "repair"))
-            marks[found++] =
-                (struct mark){.key = node->key, .at_ms = path_date(node->doc, "repair.at")};
+            marks[found++] = (struct mark){
+                .key = node->key, .at_ms = path_date(node->doc, "repair.at"), .doc = node->doc};
     qsort(marks, found, sizeof(*marks), by_age);
-    for (; *count < limit && *count < found; (*count)++)
-        keys[*count] = arena_strdup(arena, marks[*count].key);
+    for (; *count < limit && *count < found; (*count)++) {
+        struct ledger_row row;
+        ledger_row_decode(marks[*count].doc, 0, arena, &row);
+        out[*count] = (struct ledger_marked){
+            .key = row.key, .gen = row.gen, .ver = row.ver, .mark_ms = row.repair_ms};
+    }
     bson_free(marks);
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static bool ledger_memory_scan_aged(struct ledger *ledger, struct ledger_aged_page *page,
+                                    struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    struct mark *rows = bson_malloc0((map->count + 1) * sizeof(*rows));
+    struct mark after = {.key = page->after_key, .at_ms = page->after_ms};
+    size_t found = 0;
+    for (struct rowmap_node *node = map->first[0]; node; node = node->next[0]) {
+        struct mark row = {.key = node->key, .at_ms = path_date(node->doc, "at"), .doc = node->doc};
+        if (path_is_text(node->doc, "state", ledger_state_text(page->state)) &&
+            by_age(&row, &after) > 0)
+            rows[found++] = row;
+    }
+    qsort(rows, found, sizeof(*rows), by_age);
+    page->now_ms = found > 0 ? clock_wall_ms() : 0;
+    for (; page->count < page->limit && page->count < found; page->count++)
+        ledger_row_decode(rows[page->count].doc, page->now_ms, page->arena,
+                          &page->rows[page->count]);
+    bson_free(rows);
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static bool ledger_memory_skip(struct ledger *ledger, const char *const *keys, size_t count,
+                               int64_t *changed, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (size_t i = 0; i < count; i++) {
+        const bson_t *stored = rowmap_find(map, keys[i]);
+        if (!path_is_text(stored, "state", ledger_state_text(LEDGER_QUARANTINED)))
+            continue;
+        bson_t *doc = row_without(stored, keys[i], "skipped");
+        BSON_APPEND_BOOL(doc, "skipped", true);
+        rowmap_put(map, keys[i], doc);
+        (*changed)++;
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
+static bool ledger_memory_expire(struct ledger *ledger, const struct ledger_row *rows, size_t count,
+                                 int64_t *removed, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (size_t i = 0; i < count; i++) {
+        const bson_t *stored = rowmap_find(map, rows[i].key);
+        if (!path_is_text(stored, "state", ledger_state_text(LEDGER_DELETED)) ||
+            doc_counter(stored, "gen") != rows[i].gen ||
+            !path_is_text(stored, "ver", rows[i].ver) || has(stored, "intent") ||
+            has(stored, "repair"))
+            continue;
+        rowmap_remove(map, rows[i].key);
+        (*removed)++;
+    }
     ledger_memory_unlock(ledger);
     return true;
 }
@@ -410,6 +491,9 @@ static const struct ledger_ops ledger_memory_ops = {
     .scan_behind = ledger_memory_scan_behind,
     .mark = ledger_memory_mark,
     .repairs = ledger_memory_repairs,
+    .scan_aged = ledger_memory_scan_aged,
+    .skip = ledger_memory_skip,
+    .expire = ledger_memory_expire,
     .find_contents = ledger_memory_find_contents,
     .drop = ledger_memory_drop,
     .close = ledger_memory_close,

@@ -138,7 +138,9 @@ static bson_t *count_pipeline(void)
 {
     return BCON_NEW("pipeline", "[", "{", "$group", "{", "_id", BCON_UTF8("$state"), "rows", "{",
                     "$sum", BCON_INT32(1), "}", "chunks", "{", "$sum", "{", "$size", "{", "$ifNull",
-                    "[", BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", "}", "}", "}", "]");
+                    "[", BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", "}", "skipped", "{", "$sum",
+                    "{", "$cond", "[", BCON_UTF8("$skipped"), BCON_INT32(1), BCON_INT32(0), "]",
+                    "}", "}", "}", "}", "]");
 }
 
 static void count_group(const bson_t *group, struct ledger_counts *out)
@@ -154,7 +156,8 @@ static void count_group(const bson_t *group, struct ledger_counts *out)
     } else if (strcmp(state, ledger_state_text(LEDGER_DELETED)) == 0) {
         out->tombstones = rows;
     } else if (strcmp(state, ledger_state_text(LEDGER_QUARANTINED)) == 0) {
-        out->quarantined = rows;
+        out->skipped = doc_int(&reader, "skipped", 0);
+        out->quarantined = rows - out->skipped;
     }
 }
 
@@ -217,7 +220,7 @@ static bool ledger_mongo_scan(struct ledger *ledger, struct ledger_page *page, s
 
 /* Oldest marks first, so that one that is set again goes to the end of the queue. */
 static bool ledger_mongo_repairs(struct ledger *ledger, size_t limit, struct arena *arena,
-                                 const char **keys, size_t *count, struct err *err)
+                                 struct ledger_marked *marks, size_t *count, struct err *err)
 {
     struct ledger_mongo *self = ledger_mongo_of(ledger);
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
@@ -225,19 +228,20 @@ static bool ledger_mongo_repairs(struct ledger *ledger, size_t limit, struct are
     mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
     CLEANUP(bson_destroyp) bson_t *filter = ledger_mongo_has(REPAIR_FIELD);
     CLEANUP(bson_destroyp)
-    bson_t *pipeline =
-        BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$sort", "{",
-                 REPAIR_FIELD, BCON_INT32(1), "}", "}", "{", "$limit", BCON_INT64((int64_t)limit),
-                 "}", "{", "$project", "{", "_id", BCON_INT32(1), "}", "}", "]");
+    bson_t *pipeline = BCON_NEW(
+        "pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$sort", "{", REPAIR_FIELD,
+        BCON_INT32(1), "}", "}", "{", "$limit", BCON_INT64((int64_t)limit), "}", "{", "$project",
+        "{", "gen", BCON_INT32(1), "ver", BCON_INT32(1), "repair", BCON_INT32(1), "}", "}", "]");
     CLEANUP(mongoc_cursor_destroyp)
     mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *doc;
     bson_error_t error;
     while (*count < limit && mongoc_cursor_next(cursor, &doc)) {
-        struct doc_reader reader = doc_reader_of(doc, "ledger");
-        const char *key = doc_peek(&reader, "_id");
-        if (key)
-            keys[(*count)++] = arena_strdup(arena, key);
+        struct ledger_row row;
+        ledger_row_decode(doc, 0, arena, &row);
+        if (row.key)
+            marks[(*count)++] = (struct ledger_marked){
+                .key = row.key, .gen = row.gen, .ver = row.ver, .mark_ms = row.repair_ms};
     }
     return !mongoc_cursor_error(cursor, &error) || ledger_mongo_err(self, &error, "repairs", err);
 }
@@ -262,10 +266,13 @@ static bson_t *index_command(const char *collection)
                     "{", "name", BCON_UTF8("intent"), "key", "{", INTENT_FIELD, BCON_INT32(1), "}",
                     "partialFilterExpression", "{", INTENT_FIELD, "{", "$exists", BCON_BOOL(true),
                     "}", "}", "}",
-                    /* for `quarantine list` */
-                    "{", "name", BCON_UTF8("quarantined"), "key", "{", "state", BCON_INT32(1), "at",
-                    BCON_INT32(1), "}", "partialFilterExpression", "{", "state",
-                    BCON_UTF8("quarantined"), "}", "}",
+                    /* for ledger_scan_aged(): one for each of its states */
+                    "{", "name", BCON_UTF8("aside"), "key", "{", "state", BCON_INT32(1), "at",
+                    BCON_INT32(1), "_id", BCON_INT32(1), "}", "partialFilterExpression", "{",
+                    "state", BCON_UTF8("quarantined"), "}", "}", "{", "name",
+                    BCON_UTF8("tombstone"), "key", "{", "state", BCON_INT32(1), "at", BCON_INT32(1),
+                    "_id", BCON_INT32(1), "}", "partialFilterExpression", "{", "state",
+                    BCON_UTF8("deleted"), "}", "}",
                     /* for ledger_find_contents(): one entry per chunk */
                     "{", "name", BCON_UTF8("content"), "key", "{", "chunks", BCON_INT32(1), "}",
                     "sparse", BCON_BOOL(true), "}", "]");
@@ -317,6 +324,9 @@ static const struct ledger_ops ledger_mongo_ops = {
     .scan_behind = ledger_mongo_scan_behind,
     .mark = ledger_mongo_mark,
     .repairs = ledger_mongo_repairs,
+    .scan_aged = ledger_mongo_scan_aged,
+    .skip = ledger_mongo_skip,
+    .expire = ledger_mongo_expire,
     .find_contents = ledger_mongo_find_contents,
     .drop = ledger_mongo_drop,
     .close = ledger_mongo_close,

@@ -34,6 +34,13 @@ bool ledger_mongo_count_behind(struct ledger *ledger, int64_t gen, struct ledger
                                struct err *err) MUST_USE;
 bool ledger_mongo_scan_behind(struct ledger *ledger, struct ledger_behind_page *page,
                               struct err *err) MUST_USE;
+/* ledger_mongo_aged.c */
+bool ledger_mongo_scan_aged(struct ledger *ledger, struct ledger_aged_page *page, struct err *err)
+    MUST_USE;
+bool ledger_mongo_skip(struct ledger *ledger, const char *const *keys, size_t count,
+                       int64_t *changed, struct err *err) MUST_USE;
+bool ledger_mongo_expire(struct ledger *ledger, const struct ledger_row *rows, size_t count,
+                         int64_t *removed, struct err *err) MUST_USE;
 /* ledger_mongo_content.c */
 bool ledger_mongo_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
                                 struct arena *arena, struct ledger_donor *out, struct err *err)

@@ -154,20 +154,21 @@ static bson_t *join_pipeline(const char *collection, const struct question *ques
 {
     bson_t array = BSON_INITIALIZER;
     contents_array(question, &array);
-    bson_t *pipeline = BCON_NEW(
-        "pipeline", "[", "{", "$limit", BCON_INT32(1), "}", "{", "$project", "{", "_id",
-        BCON_INT32(0), "fp", "{", "$literal", BCON_ARRAY(&array), "}", "}", "}", "{", "$unwind",
-        "{", "path", BCON_UTF8("$fp"), "includeArrayIndex", BCON_UTF8("i"), "}", "}", "{",
-        "$lookup", "{", "from", BCON_UTF8(collection), "localField", BCON_UTF8("fp"),
-        "foreignField", BCON_UTF8("chunks"), "let", "{", "fp", BCON_UTF8("$fp"), "}", "pipeline",
-        "[", "{", "$limit", BCON_INT32(CANDIDATES), "}", "{", "$match", "{", "state",
-        BCON_UTF8(ledger_state_text(LEDGER_DONE)), "intent", "{", "$exists", BCON_BOOL(false), "}",
-        "repair", "{", "$exists", BCON_BOOL(false), "}", "}", "}", "{", "$limit", BCON_INT32(1),
-        "}", "{", "$project", "{", "_id", BCON_INT32(0), "sid", BCON_INT32(1), "at", "{",
-        "$indexOfArray", "[", BCON_UTF8("$chunks"), BCON_UTF8("$$fp"), "]", "}", "}", "}", "]",
-        "as", BCON_UTF8("rows"), "}", "}", "{", "$match", "{", "rows.sid", "{", "$exists",
-        BCON_BOOL(true), "}", "}", "}", "{", "$project", "{", "i", BCON_INT32(1), "rows",
-        BCON_INT32(1), "}", "}", "]");
+    bson_t *pipeline =
+        BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", "{", "$gt", BCON_UTF8(""), "}", "}",
+                 "}", "{", "$limit", BCON_INT32(1), "}", "{", "$project", "{", "_id", BCON_INT32(0),
+                 "fp", "{", "$literal", BCON_ARRAY(&array), "}", "}", "}", "{", "$unwind", "{",
+                 "path", BCON_UTF8("$fp"), "includeArrayIndex", BCON_UTF8("i"), "}", "}", "{",
+                 "$lookup", "{", "from", BCON_UTF8(collection), "localField", BCON_UTF8("fp"),
+                 "foreignField", BCON_UTF8("chunks"), "let", "{", "fp", BCON_UTF8("$fp"), "}",
+                 "pipeline", "[", "{", "$limit", BCON_INT32(CANDIDATES), "}", "{", "$match", "{",
+                 "state", BCON_UTF8(ledger_state_text(LEDGER_DONE)), "intent", "{", "$exists",
+                 BCON_BOOL(false), "}", "repair", "{", "$exists", BCON_BOOL(false), "}", "}", "}",
+                 "{", "$limit", BCON_INT32(1), "}", "{", "$project", "{", "_id", BCON_INT32(0),
+                 "sid", BCON_INT32(1), "at", "{", "$indexOfArray", "[", BCON_UTF8("$chunks"),
+                 BCON_UTF8("$$fp"), "]", "}", "}", "}", "]", "as", BCON_UTF8("rows"), "}", "}", "{",
+                 "$match", "{", "rows.sid", "{", "$exists", BCON_BOOL(true), "}", "}", "}", "{",
+                 "$project", "{", "i", BCON_INT32(1), "rows", BCON_INT32(1), "}", "}", "]");
     bson_destroy(&array);
     return pipeline;
 }

@@ -195,14 +195,35 @@ static bson_t *literal_of(const struct ledger_row *row)
     return literal;
 }
 
-/* u: [{$replaceWith: {$mergeObjects: [row, {at}, kept]}}] */
+/* Of a document that was set aside before: since when, and where the reason is the same, that a person
+ * does without it. */
+static bson_t *aside_of(const struct ledger_row *row)
+{
+    if (row->state != LEDGER_QUARANTINED)
+        return bson_new();
+    bson_t *was_aside = BCON_NEW("$eq", "[", BCON_UTF8("$state"),
+                                 BCON_UTF8(ledger_state_text(LEDGER_QUARANTINED)), "]");
+    bson_t *aside =
+        BCON_NEW("$mergeObjects", "[", "{", "since", "{", "$cond", "[", BCON_DOCUMENT(was_aside),
+                 "{", "$ifNull", "[", BCON_UTF8("$since"), BCON_UTF8("$at"), BCON_UTF8("$$NOW"),
+                 "]", "}", BCON_UTF8("$$NOW"), "]", "}", "}", "{", "$cond", "[", "{", "$and", "[",
+                 BCON_DOCUMENT(was_aside), "{", "$eq", "[", BCON_UTF8("$reason"), "{", "$literal",
+                 BCON_UTF8(row->reason ? row->reason : ""), "}", "]", "}", "]", "}", "{", "skipped",
+                 BCON_UTF8("$skipped"), "}", "{", "$literal", "{", "}", "}", "]", "}", "]");
+    bson_destroy(was_aside);
+    return aside;
+}
+
+/* u: [{$replaceWith: {$mergeObjects: [row, {at}, kept, aside]}}] */
 static void put_replacement(bson_t *entry, const struct ledger_row *row, const bson_t *kept)
 {
     bson_t *literal = literal_of(row);
+    bson_t *aside = aside_of(row);
     BCON_APPEND(entry, "u", "[", "{", "$replaceWith", "{", "$mergeObjects", "[",
                 BCON_DOCUMENT(literal), "{", "at", BCON_UTF8("$$NOW"), "}", BCON_DOCUMENT(kept),
-                "]", "}", "}", "]");
+                BCON_DOCUMENT(aside), "]", "}", "}", "]");
     bson_destroy(literal);
+    bson_destroy(aside);
 }
 
 /* u: {$set: {gen, ver, off}, $currentDate: {at: true}} */

@@ -27,8 +27,14 @@ struct ledger_ops {
         MUST_USE;
     bool (*mark)(struct ledger *ledger, const char *const *keys, size_t count, const char *reason,
                  struct err *err) MUST_USE;
-    bool (*repairs)(struct ledger *ledger, size_t limit, struct arena *arena, const char **keys,
-                    size_t *count, struct err *err) MUST_USE;
+    bool (*repairs)(struct ledger *ledger, size_t limit, struct arena *arena,
+                    struct ledger_marked *marks, size_t *count, struct err *err) MUST_USE;
+    bool (*scan_aged)(struct ledger *ledger, struct ledger_aged_page *page, struct err *err)
+        MUST_USE;
+    bool (*skip)(struct ledger *ledger, const char *const *keys, size_t count, int64_t *changed,
+                 struct err *err) MUST_USE;
+    bool (*expire)(struct ledger *ledger, const struct ledger_row *rows, size_t count,
+                   int64_t *removed, struct err *err) MUST_USE;
     bool (*find_contents)(struct ledger *ledger, const struct sha256 *fps, size_t count,
                           struct arena *arena, struct ledger_donor *out, struct err *err) MUST_USE;
     bool (*drop)(struct ledger *ledger, struct err *err) MUST_USE;
@@ -47,7 +53,8 @@ struct ledger *ledger_memory_open(const struct ledger_options *options);
 
 const char *ledger_state_text(enum ledger_state state);
 
-/* Appends the fields of a finished row, all but `_id`, `intent`, `repair` and `at`. */
+/* Appends the fields of a finished row, all but `_id`, `intent`, `repair`, `at`, `since` and
+ * `skipped`. */
 void ledger_row_encode(const struct ledger_row *row, bson_t *out);
 /* Appends the fields of an intent, all but `at` and `until`. */
 void ledger_intent_encode(const struct ledger_intent *intent, const char *owner, bson_t *out);

@@ -193,6 +193,11 @@ static enum ledger_state read_state(const bson_iter_t *iter)
     return LEDGER_NONE;
 }
 
+static int64_t read_date(const bson_iter_t *iter)
+{
+    return BSON_ITER_HOLDS_DATE_TIME(iter) ? bson_iter_date_time(iter) : 0;
+}
+
 static bool read_number_or_digest(const bson_iter_t *iter, struct ledger_row *out)
 {
     const char *name = bson_iter_key(iter);
@@ -202,6 +207,12 @@ static bool read_number_or_digest(const bson_iter_t *iter, struct ledger_row *ou
         out->offset = bson_iter_as_int64(iter);
     else if (strcmp(name, "state") == 0)
         out->state = read_state(iter);
+    else if (strcmp(name, "at") == 0)
+        out->at_ms = read_date(iter);
+    else if (strcmp(name, "since") == 0)
+        out->since_ms = read_date(iter);
+    else if (strcmp(name, "skipped") == 0)
+        out->skipped = bson_iter_as_bool(iter);
     else if (strcmp(name, "doc_fp") == 0)
         (void)digest_at(iter, &out->doc_fp);
     else if (strcmp(name, "meta_fp") == 0)

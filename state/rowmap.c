@@ -66,6 +66,21 @@ void rowmap_put(struct rowmap *map, const char *key, bson_t *doc)
     map->count++;
 }
 
+void rowmap_remove(struct rowmap *map, const char *key)
+{
+    struct rowmap_node **at[ROWMAP_LEVELS];
+    locate(map, key, at);
+    struct rowmap_node *node = *at[0];
+    if (!node || strcmp(node->key, key) != 0)
+        return;
+    for (int level = 0; level < ROWMAP_LEVELS && *at[level] == node; level++)
+        *at[level] = node->next[level];
+    bson_free(node->key);
+    bson_destroy(node->doc);
+    bson_free(node);
+    map->count--;
+}
+
 void rowmap_clear(struct rowmap *map)
 {
     struct rowmap_node *node = map->first[0];

@@ -23,6 +23,8 @@ struct rowmap {
 const bson_t *rowmap_find(const struct rowmap *map, const char *key);
 /* Takes `doc`, replacing what was there. */
 void rowmap_put(struct rowmap *map, const char *key, bson_t *doc);
+/* Nothing when there is none. */
+void rowmap_remove(struct rowmap *map, const char *key);
 /* The first node whose key is greater than `key`; go on with next[0]. */
 struct rowmap_node *rowmap_after(const struct rowmap *map, const char *key);
 void rowmap_clear(struct rowmap *map);

@@ -357,6 +357,171 @@ static void what_a_generation_has_not_touched_is_found_in_pages(void **state)
     assert_int_equal(pages, 3); /* of 9 rows */
 }
 
+static struct ledger_aged_page aged(struct fixture *fixture, enum ledger_state state,
+                                    const struct ledger_row *after, size_t limit)
+{
+    struct ledger_aged_page page = {.state = state,
+                                    .after_ms = after ? after->at_ms : 0,
+                                    .after_key = after ? after->key : "",
+                                    .limit = limit,
+                                    .arena = fixture->arena};
+    struct err err;
+    if (!ledger_scan_aged(fixture->ledger, &page, &err))
+        fail_msg("%s", err.text);
+    return page;
+}
+
+static void set_aside(struct fixture *fixture, const char *key, const char *ver, const char *reason)
+{
+    struct ledger_row row = row_of(fixture, key, 1, ver, 0);
+    row.state = LEDGER_QUARANTINED;
+    row.reason = reason;
+    apply(fixture, &row);
+}
+
+static void what_is_set_aside_comes_in_pages_the_oldest_first(void **state)
+{
+    static const char *const in_order[] = {"\"c\"", "\"a\"", "\"d\"", "\"b\""};
+    struct fixture *fixture = *state;
+    size_t seen = 0;
+    const struct ledger_row *after = NULL;
+    put_in_state(fixture, "\"done\"", 1, LEDGER_DONE);
+    put_in_state(fixture, "\"gone\"", 1, LEDGER_DELETED);
+    for (size_t i = 0; i < ARRAY_LEN(in_order); i++) {
+        int64_t before_ms = clock_wall_ms();
+        set_aside(fixture, in_order[i], "82AA", "poison");
+        while (clock_wall_ms() == before_ms)
+            ;
+    }
+    for (;;) {
+        struct ledger_aged_page page = aged(fixture, LEDGER_QUARANTINED, after, 3);
+        if (page.count == 0)
+            break;
+        assert_true(page.now_ms >= page.rows[page.count - 1].at_ms);
+        for (size_t i = 0; i < page.count; i++) {
+            assert_true(seen < ARRAY_LEN(in_order));
+            assert_string_equal(page.rows[i].key, in_order[seen++]);
+            assert_string_equal(page.rows[i].reason, "poison");
+        }
+        after = &page.rows[page.count - 1];
+    }
+    assert_int_equal(seen, ARRAY_LEN(in_order));
+}
+
+/* Those of one write have the same time: their keys tell them apart. */
+static void rows_of_one_moment_are_all_found_in_pages(void **state)
+{
+    enum { count = 50 };
+    struct fixture *fixture = *state;
+    struct ledger_row rows[count];
+    struct ledger_write writes[count];
+    const char *keys[count];
+    struct err err;
+    for (int i = 0; i < count; i++)
+        keys[i] = arena_printf(fixture->arena, "\"%02d\"", i);
+    assert_true(ledger_read(fixture->ledger, keys, count, fixture->arena, rows, &err));
+    for (int i = 0; i < count; i++) {
+        writes[i] =
+            (struct ledger_write){.was = &rows[i], .row = row_of(fixture, keys[i], 1, "82AA", 0)};
+        writes[i].row.state = LEDGER_DELETED;
+    }
+    struct ledger_begin begin = {.raises = writes, .raise_count = count};
+    assert_true(ledger_begin(fixture->ledger, &begin, &err));
+    size_t seen = 0;
+    const struct ledger_row *after = NULL;
+    for (struct ledger_aged_page page; (page = aged(fixture, LEDGER_DELETED, after, 7)).count > 0;
+         seen += page.count)
+        after = &page.rows[page.count - 1];
+    assert_int_equal(seen, count);
+}
+
+static void what_is_skipped_counts_no_more_until_the_reason_changes(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *keys[] = {"\"a\"", "\"done\"", "\"nobody\""};
+    struct ledger_counts counts;
+    struct err err;
+    int64_t changed;
+    put_in_state(fixture, "\"done\"", 1, LEDGER_DONE);
+    set_aside(fixture, "\"a\"", "82AA", "poison");
+    set_aside(fixture, "\"b\"", "82AA", "poison");
+    int64_t since_ms = read_one(fixture, "\"a\"").since_ms;
+    assert_true(since_ms > 0);
+    assert_true(ledger_skip(fixture->ledger, keys, ARRAY_LEN(keys), &changed, &err));
+    assert_int_equal(changed, 1);
+    assert_false(read_one(fixture, "\"done\"").skipped || read_one(fixture, "\"nobody\"").exists);
+    assert_true(ledger_count(fixture->ledger, &counts, &err));
+    assert_int_equal(counts.quarantined, 1);
+    assert_int_equal(counts.skipped, 1);
+    int64_t before_ms = clock_wall_ms();
+    while (clock_wall_ms() == before_ms)
+        ;
+    set_aside(fixture, "\"a\"", "82BB", "poison"); /* tried again, in vain */
+    struct ledger_row again = read_one(fixture, "\"a\"");
+    assert_true(again.skipped);
+    assert_int_equal(again.since_ms, since_ms);
+    assert_true(again.at_ms > since_ms);
+    set_aside(fixture, "\"a\"", "82CC", "too long");
+    again = read_one(fixture, "\"a\"");
+    assert_false(again.skipped);
+    assert_int_equal(again.since_ms, since_ms);
+    put_in_state(fixture, "\"a\"", 2, LEDGER_DONE);
+    again = read_one(fixture, "\"a\"");
+    assert_false(again.skipped || again.since_ms != 0);
+}
+
+static int64_t expire(struct fixture *fixture, const struct ledger_row *row)
+{
+    struct err err;
+    int64_t removed;
+    if (!ledger_expire(fixture->ledger, row, 1, &removed, &err))
+        fail_msg("%s", err.text);
+    return removed;
+}
+
+static void only_the_tombstone_that_was_read_is_removed(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *const keys[] = {"\"later\"", "\"back\"", "\"in work\"", "\"marked\"", "\"a\""};
+    struct ledger_row rows[ARRAY_LEN(keys)];
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        put_in_state(fixture, keys[i], 1, LEDGER_DELETED);
+        rows[i] = read_one(fixture, keys[i]);
+    }
+    put_in_state(fixture, keys[0], 2, LEDGER_DELETED);
+    put_in_state(fixture, keys[1], 1, LEDGER_DONE); /* of the same (gen, ver) */
+    leave_open(fixture, keys[2], 1);
+    mark_one(fixture, keys[3], "audit");
+    for (size_t i = 0; i + 1 < ARRAY_LEN(keys); i++) {
+        assert_int_equal(expire(fixture, &rows[i]), 0);
+        assert_true(read_one(fixture, keys[i]).exists);
+    }
+    assert_int_equal(expire(fixture, &rows[4]), 1);
+    assert_false(read_one(fixture, keys[4]).exists);
+    assert_int_equal(expire(fixture, &rows[4]), 0);
+}
+
+static void a_mark_tells_which_state_it_stands_on(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ledger_marked *marks;
+    struct err err;
+    size_t count;
+    struct ledger_row row = row_of(fixture, "\"a\"", 3, "82AA", 1);
+    apply(fixture, &row);
+    mark_one(fixture, "\"a\"", "audit");
+    mark_one(fixture, "\"none\"", "audit");
+    assert_true(ledger_repairs(fixture->ledger, 9, fixture->arena, &marks, &count, &err));
+    assert_int_equal(count, 2);
+    const struct ledger_marked *a = strcmp(marks[0].key, "\"a\"") == 0 ? &marks[0] : &marks[1];
+    const struct ledger_marked *none = a == &marks[0] ? &marks[1] : &marks[0];
+    assert_int_equal(a->gen, 3);
+    assert_string_equal(a->ver, "82AA");
+    assert_int_equal(a->mark_ms, read_one(fixture, "\"a\"").repair_ms);
+    assert_int_equal(none->gen, 0);
+    assert_string_equal(none->ver, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +544,11 @@ int main(void)
         BOTH(under_a_new_owner_s_name_its_own_intents_are_a_stranger_s),
         BOTH(what_a_generation_has_not_touched_is_counted),
         BOTH(what_a_generation_has_not_touched_is_found_in_pages),
+        BOTH(what_is_set_aside_comes_in_pages_the_oldest_first),
+        BOTH(rows_of_one_moment_are_all_found_in_pages),
+        BOTH(what_is_skipped_counts_no_more_until_the_reason_changes),
+        BOTH(only_the_tombstone_that_was_read_is_removed),
+        BOTH(a_mark_tells_which_state_it_stands_on),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -78,6 +78,30 @@ static void after_is_exclusive_and_the_key_need_not_be_there(void **state)
     rowmap_clear(&map);
 }
 
+static void what_is_removed_is_gone_and_its_neighbours_stay(void **state)
+{
+    (void)state;
+    struct rowmap map = {.count = 0};
+    char key[16];
+    for (int i = 0; i < 500; i++) {
+        snprintf(key, sizeof(key), "%03d", i);
+        rowmap_put(&map, key, numbered(i));
+    }
+    for (int i = 0; i < 500; i += 2) {
+        snprintf(key, sizeof(key), "%03d", i);
+        rowmap_remove(&map, key);
+        rowmap_remove(&map, key); /* nothing any more */
+    }
+    assert_int_equal(map.count, 250);
+    int expected = 1;
+    for (struct rowmap_node *node = rowmap_after(&map, ""); node; node = node->next[0]) {
+        assert_int_equal(number_of(node->doc), expected);
+        expected += 2;
+    }
+    assert_int_equal(expected, 501);
+    rowmap_clear(&map);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +109,7 @@ int main(void)
         cmocka_unit_test(a_second_document_replaces_the_first),
         cmocka_unit_test(keys_put_in_any_order_come_out_sorted),
         cmocka_unit_test(after_is_exclusive_and_the_key_need_not_be_there),
+        cmocka_unit_test(what_is_removed_is_gone_and_its_neighbours_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
