@@ -68,6 +68,7 @@ static void version_counters(const cJSON *status, struct buf *out)
         {"vectail_items_total", "applied", "result", "applied"},
         {"vectail_items_total", "skipped_unchanged", "result", "unchanged"},
         {"vectail_items_total", "stale", "result", "stale"},
+        {"vectail_items_total", "set_aside", "result", "quarantined"},
     };
     static const struct series chunk_series[] = {
         {"vectail_chunks_total", "embedded", "result", "embedded"},

@@ -20,13 +20,14 @@ struct number {
 
 static const struct number sums[] = {
     NUMBER(embedded), NUMBER(reused), NUMBER(unchanged),  NUMBER(applied),
-    NUMBER(stale),    NUMBER(erased), NUMBER(characters),
+    NUMBER(stale),    NUMBER(erased), NUMBER(characters), NUMBER(set_aside),
 };
 
 static const struct number gauges[] = {
     NUMBER(documents),  NUMBER(chunks),      NUMBER(quarantined),      NUMBER(pending),
     NUMBER(repairs),    NUMBER(lag_items),   NUMBER(lag_ms),           NUMBER(eta_s),
     NUMBER(generation), NUMBER(sweep_state), NUMBER(sweep_candidates), NUMBER(sweep_documents),
+    NUMBER(skipped),
 };
 
 static int64_t *number_of(struct version_stats *stats, const struct number *number)

@@ -19,12 +19,14 @@ struct version_stats {
     int64_t unchanged;
     int64_t applied;
     int64_t stale;
+    int64_t set_aside; /* items whose document was quarantined */
     int64_t erased;
     int64_t characters;
     /* as of at_ms */
     int64_t documents;
     int64_t chunks;
     int64_t quarantined;
+    int64_t skipped; /* set aside, and a person does without them */
     int64_t pending; /* documents with an open intent */
     int64_t repairs;
     int64_t lag_items;   /* -1: unknown */

@@ -136,6 +136,7 @@ static void add_stats(cJSON *entry, const struct version_stats *stats, bool fres
     json_add_int(entry, "documents", stats->documents);
     json_add_int(entry, "chunks", stats->chunks);
     json_add_int(entry, "quarantined", stats->quarantined);
+    json_add_int(entry, "skipped", stats->skipped);
     json_add_int(entry, "pending", stats->pending);
     json_add_int(entry, "repairs", stats->repairs);
     add_known(entry, "lag_items", fresh ? stats->lag_items : -1);
@@ -147,6 +148,7 @@ static void add_stats(cJSON *entry, const struct version_stats *stats, bool fres
     json_add_int(entry, "skipped_unchanged", stats->unchanged);
     json_add_int(entry, "applied", stats->applied);
     json_add_int(entry, "stale", stats->stale);
+    json_add_int(entry, "set_aside", stats->set_aside);
     json_add_int(entry, "erased", stats->erased);
     json_add_int(entry, "characters", stats->characters);
 }

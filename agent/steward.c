@@ -45,16 +45,22 @@ struct lane *steward_lane(struct steward *steward, const char *build_id)
     return NULL;
 }
 
-bool steward_count(struct steward *steward, const struct version *version,
-                   struct ledger_counts *out, struct err *err)
+bool steward_open_ledger(struct steward *steward, const struct version *version,
+                         struct ledger **out, struct err *err)
 {
     struct ledger_options options = {.pool = steward->agent->pool,
                                      .database = steward->agent->config->mongodb.state_database,
                                      .name = steward->agent->config->name,
                                      .build_id = version->build_id,
                                      .owner = steward->agent->holder};
+    return ledger_open(&options, out, err);
+}
+
+bool steward_count(struct steward *steward, const struct version *version,
+                   struct ledger_counts *out, struct err *err)
+{
     CLEANUP(ledger_closep) struct ledger *ledger = NULL;
-    return ledger_open(&options, &ledger, err) && ledger_count(ledger, out, err);
+    return steward_open_ledger(steward, version, &ledger, err) && ledger_count(ledger, out, err);
 }
 
 /* What is shown with a lag of nothing has been counted since there was none. */
@@ -102,6 +108,7 @@ static void note_sums(struct steward *steward, struct lane *lane)
                                   .unchanged = take(&stats->unchanged, &noted->unchanged),
                                   .applied = take(&stats->applied, &noted->applied),
                                   .stale = take(&stats->stale, &noted->stale),
+                                  .set_aside = take(&stats->quarantined, &noted->set_aside),
                                   .erased = take(&stats->erased, &noted->erased),
                                   .characters = take(&stats->characters, &noted->characters)};
     struct err err;
@@ -147,6 +154,7 @@ static void note_gauges(struct steward *steward, const struct version *version,
     struct version_stats now = {.documents = counts->documents,
                                 .chunks = counts->chunks,
                                 .quarantined = counts->quarantined,
+                                .skipped = counts->skipped,
                                 .pending = counts->intents,
                                 .repairs = counts->repairs,
                                 .lag_items = view->lag_items,
@@ -194,6 +202,8 @@ static bool lead_version(struct steward *steward, struct version *version, struc
     if (!gap && !steward->overtaken && !sweep_step(steward, version, view, &sweeps, err))
         return false;
     *busy = *busy || sweeps;
+    if (!gap && !steward->overtaken && !repairs_step(steward, version, view, err))
+        return false;
     if (!refresh_counts(steward, version, view, err))
         return false;
     note_gauges(steward, version, view);
@@ -392,6 +402,7 @@ void steward_join(struct steward *steward)
 {
     pthread_join(steward->thread, NULL);
     sweeps_free(steward);
+    repairs_free(steward);
     registry_fini(&steward->registry);
     arena_free(steward->arena);
     free(steward->lanes);

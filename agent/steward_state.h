@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the steward share: steward.c (thread, lanes, statistics), steward_feed.c (how far
  * a version's feed has come), versions.c (the state machine), gaps.c (what is lost of the work log, and
- * wishes) and sweep.c (missed deletes). The steward's own thread only. */
+ * wishes), sweep.c (missed deletes) and repairs.c (marked documents). The steward's own thread only. */
 #pragma once
 
 #include <pthread.h>
@@ -30,6 +30,7 @@ struct steward {
     bool asks;      /* a sweep waits for a person */
     struct generation_asked asked; /* kafka: of the family's capture */
     struct sweep *sweeps;          /* one per version that was looked at */
+    struct repairs *repairs;       /* likewise */
     struct arena *arena;
     int64_t counted_ms; /* monotonic */
     int64_t count_took_ms;
@@ -46,6 +47,8 @@ bool steward_view(struct steward *steward, const struct version *version, struct
                   struct err *err) MUST_USE;
 /* All that the generation's snapshot appended is applied. */
 bool feed_is_filled(const struct steward *steward, const struct feed_view *view);
+bool steward_open_ledger(struct steward *steward, const struct version *version,
+                         struct ledger **out, struct err *err) MUST_USE;
 /* Fresh counts of a version's ledger. */
 bool steward_count(struct steward *steward, const struct version *version,
                    struct ledger_counts *out, struct err *err) MUST_USE;
@@ -69,6 +72,14 @@ bool sweep_step(struct steward *steward, struct version *version, const struct f
 enum sweep_state sweep_look(const struct steward *steward, const char *build_id,
                             struct ledger_behind *counts);
 void sweeps_free(struct steward *steward);
+
+/* --- repairs.c --- */
+
+/* Every few seconds: marks what was set aside long enough ago, and appends what is marked to the
+ * work log, to be read again. */
+bool repairs_step(struct steward *steward, const struct version *version,
+                  const struct feed_view *view, struct err *err) MUST_USE;
+void repairs_free(struct steward *steward);
 
 /* --- versions.c --- */
 

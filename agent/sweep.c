@@ -107,17 +107,6 @@ void sweeps_free(struct steward *steward)
     }
 }
 
-static bool open_ledger(struct steward *steward, const struct version *version, struct ledger **out,
-                        struct err *err)
-{
-    struct ledger_options options = {.pool = steward->agent->pool,
-                                     .database = steward->agent->config->mongodb.state_database,
-                                     .name = steward->agent->config->name,
-                                     .build_id = version->build_id,
-                                     .owner = steward->agent->holder};
-    return ledger_open(&options, out, err);
-}
-
 static bool count(struct steward *steward, const struct version *version, struct sweep *sweep,
                   struct err *err)
 {
@@ -126,7 +115,7 @@ static bool count(struct steward *steward, const struct version *version, struct
         sweep->state == SWEEP_STOPPED && clock_mono_ms() - sweep->counted_ms > COUNT_AGAIN_MS;
     if (sweep->counted_ms > 0 && !again)
         return true;
-    if (!open_ledger(steward, version, &ledger, err) ||
+    if (!steward_open_ledger(steward, version, &ledger, err) ||
         !ledger_count_behind(ledger, sweep->gen, &sweep->counts, err))
         return false;
     sweep->counted_ms = clock_mono_ms();
@@ -231,7 +220,8 @@ static bool append_some(struct steward *steward, const struct version *version, 
     CLEANUP(ledger_closep) struct ledger *ledger = NULL;
     int64_t until_ms = clock_mono_ms() + STEP_MS;
     char *topic = lane_topic(steward->agent->config, steward->family, version);
-    bool ok = open_writer(steward, sweep, err) && open_ledger(steward, version, &ledger, err);
+    bool ok =
+        open_writer(steward, sweep, err) && steward_open_ledger(steward, version, &ledger, err);
     while (ok && !sweep->listed && clock_mono_ms() < until_ms && !agent_stopping(steward->agent))
         ok = append_page(sweep, ledger, topic, view, err);
     while (ok && sweep->listed && worklog_pending(sweep->writer) > 0 &&
