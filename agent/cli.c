@@ -151,6 +151,9 @@ static bool set_value(struct parser *parser, const struct cli_flag *flag, const 
     case FLAG_LABEL:
         args->label = value;
         return true;
+    case FLAG_KEY:
+        args->key = value;
+        return true;
     default:
         args->where = value;
         return true;

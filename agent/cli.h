@@ -41,6 +41,7 @@ enum cli_flag_id {
     FLAG_WHERE,
     FLAG_CONFIRM,
     FLAG_WAIT,
+    FLAG_KEY,
 };
 
 struct cli_flag {
@@ -75,6 +76,7 @@ struct cli_args {
     int64_t count;
     const char *label;
     const char *where;
+    const char *key;
 };
 
 #define CLI_FLAG(id) (1U << (id))

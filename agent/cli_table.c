@@ -26,10 +26,12 @@ const struct cli_flag cli_flags[] = {
      "also tries each server, the privileges and the embedders"},
     {FLAG_WATCH, "watch", 'w', NULL, NULL, "goes on, once a second"},
     {FLAG_COUNT, "count", 'k', "N", NULL, "how many results, 1 to 1000 (default: 10)"},
-    {FLAG_LABEL, "label", 0, "LABEL", NULL, "this version instead of the active one"},
+    {FLAG_LABEL, "label", 0, "LABEL", NULL, "this version, instead of the active one or of all"},
     {FLAG_WHERE, "where", 0, "JSON", NULL, "only records that match, in the store's own words"},
     {FLAG_CONFIRM, "confirm", 0, NULL, NULL, "lets it erase what it shows"},
     {FLAG_WAIT, "wait", 0, NULL, NULL, "until it is carried out, for at most a minute"},
+    {FLAG_KEY, "key", 0, "ID", NULL,
+     "the document's _id: a string, an ObjectId in hex, or extended JSON"},
     {.name = NULL},
 };
 
@@ -66,8 +68,14 @@ const struct cli_command cli_commands[] = {
      "source was dropped or its history was lost again and again: the source is read anew.\n"
      "Refused while there is no collection of that name. With --wait exit code 4 says that no\n"
      "agent has begun within a minute."},
-    {"quarantine", "list|show|retry|skip FAMILY", 0, CLI_MAX_WORDS, 0, NULL,
-     "documents that were set aside", NULL},
+    {"quarantine", "list|show|retry|skip FAMILY", 2, 2, CLI_FLAG(FLAG_LABEL) | CLI_FLAG(FLAG_KEY),
+     cmd_quarantine, "documents that were set aside",
+     "list:  what was set aside, since when and why, the oldest first.\n"
+     "show:  all that the ledger knows of the document --key names.\n"
+     "retry: all of them, or the one, are read and tried again within seconds; that also happens\n"
+     "       by itself every quarantine.retry_every, and when the document changes.\n"
+     "skip:  the one stays set aside and counts no more, until it is in the index or is set aside\n"
+     "       for another reason."},
     {"adopt", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "takes an existing collection as served", NULL},
     {"remove", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "forgets a family", NULL},
     {"partitions", "FAMILY N", 0, CLI_MAX_WORDS, 0, NULL, "changes the number of partitions", NULL},

@@ -24,6 +24,7 @@ int cmd_alias(const struct cli_args *args);
 int cmd_pause(const struct cli_args *args);
 int cmd_resume(const struct cli_args *args);
 int cmd_sweep(const struct cli_args *args);
+int cmd_quarantine(const struct cli_args *args);
 int cmd_config(const struct cli_args *args);
 int cmd_completion(const struct cli_args *args);
 int cmd_version(const struct cli_args *args);

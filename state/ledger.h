@@ -27,6 +27,7 @@ enum ledger_state {
     LEDGER_DELETED,     /* tombstone */
     LEDGER_QUARANTINED, /* set aside at this ver; the store holds nothing of it */
 };
+const char *ledger_state_text(enum ledger_state state);
 
 struct ledger_intent {
     char id[33]; /* random, of one attempt */
@@ -58,6 +59,7 @@ struct ledger_row { /* all pointers in the arena of the read */
     int64_t at_ms;      /* when it was finished, by the server's clock. Read only */
     bool repair;        /* to be applied again, whatever (gen, ver) says */
     int64_t repair_ms;  /* which mark that is: rises with every ledger_mark() */
+    const char *repair_reason;
     bool has_intent;
     struct ledger_intent intent;
     bool exists; /* a row is stored */

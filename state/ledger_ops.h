@@ -51,8 +51,6 @@ bool ledger_mongo_open(const struct ledger_options *options, struct ledger **out
     MUST_USE;
 struct ledger *ledger_memory_open(const struct ledger_options *options);
 
-const char *ledger_state_text(enum ledger_state state);
-
 /* Appends the fields of a finished row, all but `_id`, `intent`, `repair`, `at`, `since` and
  * `skipped`. */
 void ledger_row_encode(const struct ledger_row *row, bson_t *out);

@@ -93,6 +93,11 @@ static char *text_in(struct arena *arena, const bson_iter_t *iter)
     return text ? arena_memdup(arena, text, size) : NULL;
 }
 
+static int64_t read_date(const bson_iter_t *iter)
+{
+    return BSON_ITER_HOLDS_DATE_TIME(iter) ? bson_iter_date_time(iter) : 0;
+}
+
 static bool digest_at(const bson_iter_t *iter, struct sha256 *out)
 {
     bson_subtype_t subtype;
@@ -175,13 +180,18 @@ static void read_intent(const bson_iter_t *iter, struct arena *arena, int64_t no
         read_intent_field(&child, arena, now_ms, &out->intent);
 }
 
-static void read_repair(const bson_iter_t *iter, struct ledger_row *out)
+static void read_repair(const bson_iter_t *iter, struct arena *arena, struct ledger_row *out)
 {
     bson_iter_t child;
     out->repair = true;
-    if (BSON_ITER_HOLDS_DOCUMENT(iter) && bson_iter_recurse(iter, &child) &&
-        bson_iter_find(&child, "at") && BSON_ITER_HOLDS_DATE_TIME(&child))
-        out->repair_ms = bson_iter_date_time(&child);
+    if (!BSON_ITER_HOLDS_DOCUMENT(iter) || !bson_iter_recurse(iter, &child))
+        return;
+    while (bson_iter_next(&child)) {
+        if (strcmp(bson_iter_key(&child), "at") == 0)
+            out->repair_ms = read_date(&child);
+        else if (strcmp(bson_iter_key(&child), "reason") == 0)
+            out->repair_reason = text_in(arena, &child);
+    }
 }
 
 static enum ledger_state read_state(const bson_iter_t *iter)
@@ -191,11 +201,6 @@ static enum ledger_state read_state(const bson_iter_t *iter)
         if (strcmp(text, state_texts[i]) == 0)
             return (enum ledger_state)i;
     return LEDGER_NONE;
-}
-
-static int64_t read_date(const bson_iter_t *iter)
-{
-    return BSON_ITER_HOLDS_DATE_TIME(iter) ? bson_iter_date_time(iter) : 0;
 }
 
 static bool read_number_or_digest(const bson_iter_t *iter, struct ledger_row *out)
@@ -243,7 +248,7 @@ static void read_field(const bson_iter_t *iter, struct arena *arena, int64_t now
     else if (strcmp(name, "intent") == 0)
         read_intent(iter, arena, now_ms, out);
     else if (strcmp(name, "repair") == 0)
-        read_repair(iter, out);
+        read_repair(iter, arena, out);
 }
 
 void ledger_row_decode(const bson_t *doc, int64_t now_ms, struct arena *arena,

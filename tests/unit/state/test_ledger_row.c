@@ -55,6 +55,7 @@ static void a_row_is_read_as_it_was_written(void **state)
     assert_string_equal(row.meta_keys[1], "created_at");
     assert_string_equal(row.reason, "poison");
     assert_int_equal(row.repair_ms, 77);
+    assert_string_equal(row.repair_reason, "audit");
     assert_string_equal(row.intent.id, "0123456789abcdef0123456789abcdef");
     assert_int_equal(row.intent.wait_ms, 1000);
     assert_int_equal(row.intent.chunk_count, 1);
