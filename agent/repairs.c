@@ -2,11 +2,10 @@
 /* What is marked for repair is appended to the work log to be read again; what was set aside is marked
  * once in a while. The mark in the ledger is all that lasts: only the write that heals the
  * document takes it away, so what is remembered here may be lost at any time. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/steward_state.h"
+#include "agent/upkeep.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -14,7 +13,6 @@
 
 /* Marks that are under way at a time. */
 #define MOST_ASKED ((size_t)1000)
-#define LOOK_MS 2000
 /* A mark that stands for longer, though its lane has passed the record, is appended once more. */
 #define ASK_AGAIN_MS 60000
 /* Rows of one look at what is set aside, and the longest time between two rounds of looks. */
@@ -31,47 +29,19 @@ struct asked {
 };
 
 struct repairs {
-    struct repairs *next;
-    char build_id[64];
-    struct ledger *ledger;
     struct worklog_writer *writer;
     bool failed; /* a record was not delivered */
     struct asked *asked;
     size_t asked_count;
-    int64_t looked_ms; /* monotonic */
-    /* a round of retries */
-    int64_t round_ms; /* monotonic; when it began */
-    bool in_round;
-    int64_t after_ms;
-    char *after_key;
 };
 
-static struct repairs *repairs_of(struct steward *steward, const char *build_id)
+void repairs_free(struct repairs *repairs)
 {
-    struct repairs *repairs = steward->repairs;
-    while (repairs && strcmp(repairs->build_id, build_id) != 0)
-        repairs = repairs->next;
-    if (repairs)
-        return repairs;
-    repairs = calloc(1, sizeof *repairs);
-    snprintf(repairs->build_id, sizeof repairs->build_id, "%s", build_id);
-    repairs->asked = calloc(MOST_ASKED, sizeof *repairs->asked);
-    repairs->next = steward->repairs;
-    steward->repairs = repairs;
-    return repairs;
-}
-
-void repairs_free(struct steward *steward)
-{
-    while (steward->repairs) {
-        struct repairs *repairs = steward->repairs;
-        steward->repairs = repairs->next;
-        worklog_close_writer(repairs->writer);
-        ledger_close(repairs->ledger);
-        free(repairs->asked);
-        free(repairs->after_key);
-        free(repairs);
-    }
+    if (!repairs)
+        return;
+    worklog_close_writer(repairs->writer);
+    free(repairs->asked);
+    free(repairs);
 }
 
 /* --- appending what is marked ----------------------------------------------------------------- */
@@ -189,15 +159,18 @@ static bool append_marks(struct repairs *repairs, const char *topic, const struc
     return ok;
 }
 
-static bool ask_for_marked(struct steward *steward, const struct version *version,
-                           struct repairs *repairs, const struct feed_view *view, struct err *err)
+bool repairs_append(struct steward *steward, const struct version *version, struct upkeep *upkeep,
+                    const struct feed_view *view, struct err *err)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
     struct ledger_marked *items;
     struct marks marks = {0};
     int64_t appended = 0;
+    if (!upkeep->repairs)
+        upkeep->repairs = calloc(1, sizeof *upkeep->repairs);
+    struct repairs *repairs = upkeep->repairs;
     take_reports(repairs, view);
-    if (!ledger_repairs(repairs->ledger, MOST_ASKED, arena, &items, &marks.count, err))
+    if (!ledger_repairs(upkeep->ledger, MOST_ASKED, arena, &items, &marks.count, err))
         return false;
     marks.items = items;
     if (marks.count > 0 && !open_writer(steward, repairs, err))
@@ -216,20 +189,12 @@ static bool ask_for_marked(struct steward *steward, const struct version *versio
 
 /* --- what is set aside ------------------------------------------------------------------------ */
 
-static void end_round(struct repairs *repairs)
-{
-    repairs->in_round = false;
-    repairs->after_ms = 0;
-    free(repairs->after_key);
-    repairs->after_key = NULL;
-}
-
 /* Old enough, not given up, and not marked yet: *done tells that the rest is younger. */
 static size_t due_keys(const struct ledger_aged_page *page, int64_t every_ms, const char **keys,
                        bool *done)
 {
     size_t count = 0;
-    *done = page->count < page->limit;
+    *done = false;
     for (size_t i = 0; i < page->count; i++) {
         const struct ledger_row *row = &page->rows[i];
         if (page->now_ms - row->at_ms < every_ms) {
@@ -242,63 +207,26 @@ static size_t due_keys(const struct ledger_aged_page *page, int64_t every_ms, co
     return count;
 }
 
-/* One page of a round. */
-static bool retry_some(struct steward *steward, const struct version *version,
-                       struct repairs *repairs, struct err *err)
+bool repairs_retry(struct steward *steward, const struct version *version, struct upkeep *upkeep,
+                   struct err *err)
 {
     int64_t every_ms = steward->family->config->quarantine_retry_every_ms;
     int64_t pause_ms = every_ms / 4 < RETRY_ROUND_MS ? every_ms / 4 : RETRY_ROUND_MS;
-    if (!repairs->in_round) {
-        if (repairs->round_ms > 0 && clock_mono_ms() - repairs->round_ms < pause_ms)
-            return true;
-        repairs->in_round = true;
-        repairs->round_ms = clock_mono_ms();
-    }
+    struct ledger_aged_page page = {.state = LEDGER_QUARANTINED, .limit = RETRY_ROWS};
+    if (!upkeep_round_begin(&upkeep->retry, pause_ms, &page))
+        return true;
     CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
-    struct ledger_aged_page page = {.state = LEDGER_QUARANTINED,
-                                    .after_ms = repairs->after_ms,
-                                    .after_key = repairs->after_key ? repairs->after_key : "",
-                                    .limit = RETRY_ROWS,
-                                    .arena = arena};
-    if (!ledger_scan_aged(repairs->ledger, &page, err))
+    page.arena = arena;
+    if (!ledger_scan_aged(upkeep->ledger, &page, err))
         return false;
     bool done;
     const char **keys = arena_alloc_array(arena, page.count + 1, sizeof *keys);
     size_t count = due_keys(&page, every_ms, keys, &done);
-    if (!ledger_mark(repairs->ledger, keys, count, RETRY_REASON, err))
+    if (!ledger_mark(upkeep->ledger, keys, count, RETRY_REASON, err))
         return false;
+    upkeep_round_end_page(&upkeep->retry, &page, done);
     if (count > 0)
         log_info("quarantine.retried", LOG_STR("family", steward->family->name),
                  LOG_STR("version", version->label), LOG_INT("documents", (int64_t)count));
-    if (done) {
-        end_round(repairs);
-    } else {
-        repairs->after_ms = page.rows[page.count - 1].at_ms;
-        free(repairs->after_key);
-        repairs->after_key = strdup(page.rows[page.count - 1].key);
-    }
     return true;
-}
-
-/* A paused lane reads nothing; of a source that is gone nothing can be read. */
-static bool can_be_read(const struct version *version, const struct feed_view *view)
-{
-    return view->known && view->t0 && view->has_positions && !version->paused &&
-           (view->state == FAMILY_STREAMING || view->state == FAMILY_SNAPSHOT);
-}
-
-bool repairs_step(struct steward *steward, const struct version *version,
-                  const struct feed_view *view, struct err *err)
-{
-    struct repairs *repairs = repairs_of(steward, version->build_id);
-    int64_t now_ms = clock_mono_ms();
-    if (!can_be_read(version, view) ||
-        (repairs->looked_ms > 0 && now_ms - repairs->looked_ms < LOOK_MS))
-        return true;
-    repairs->looked_ms = now_ms;
-    if (!repairs->ledger && !steward_open_ledger(steward, version, &repairs->ledger, err))
-        return false;
-    return (retry_some(steward, version, repairs, err) &&
-            ask_for_marked(steward, version, repairs, view, err)) ||
-           err_prefix(err, "repairs of version %s", version->label);
 }

@@ -202,7 +202,7 @@ static bool lead_version(struct steward *steward, struct version *version, struc
     if (!gap && !steward->overtaken && !sweep_step(steward, version, view, &sweeps, err))
         return false;
     *busy = *busy || sweeps;
-    if (!gap && !steward->overtaken && !repairs_step(steward, version, view, err))
+    if (!gap && !steward->overtaken && !upkeep_step(steward, version, view, err))
         return false;
     if (!refresh_counts(steward, version, view, err))
         return false;
@@ -402,7 +402,7 @@ void steward_join(struct steward *steward)
 {
     pthread_join(steward->thread, NULL);
     sweeps_free(steward);
-    repairs_free(steward);
+    upkeeps_free(steward);
     registry_fini(&steward->registry);
     arena_free(steward->arena);
     free(steward->lanes);

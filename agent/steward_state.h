@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the steward share: steward.c (thread, lanes, statistics), steward_feed.c (how far
  * a version's feed has come), versions.c (the state machine), gaps.c (what is lost of the work log, and
- * wishes), sweep.c (missed deletes) and repairs.c (marked documents). The steward's own thread only. */
+ * wishes), sweep.c (missed deletes) and upkeep.c (the
+ * ledger). The steward's own thread only. */
 #pragma once
 
 #include <pthread.h>
@@ -30,7 +31,7 @@ struct steward {
     bool asks;      /* a sweep waits for a person */
     struct generation_asked asked; /* kafka: of the family's capture */
     struct sweep *sweeps;          /* one per version that was looked at */
-    struct repairs *repairs;       /* likewise */
+    struct upkeep *upkeeps;        /* likewise */
     struct arena *arena;
     int64_t counted_ms; /* monotonic */
     int64_t count_took_ms;
@@ -73,13 +74,19 @@ enum sweep_state sweep_look(const struct steward *steward, const char *build_id,
                             struct ledger_behind *counts);
 void sweeps_free(struct steward *steward);
 
-/* --- repairs.c --- */
+/* --- upkeep.c --- */
 
-/* Every few seconds: marks what was set aside long enough ago, and appends what is marked to the
- * work log, to be read again. */
-bool repairs_step(struct steward *steward, const struct version *version,
-                  const struct feed_view *view, struct err *err) MUST_USE;
-void repairs_free(struct steward *steward);
+/* Every few seconds: what is to be done in a version's ledger besides its feed. */
+bool upkeep_step(struct steward *steward, struct version *version, const struct feed_view *view,
+                 struct err *err) MUST_USE;
+void upkeeps_free(struct steward *steward);
+
+/* --- expiry.c, for its test --- */
+
+/* How old a tombstone gets at least; and whether nothing older can come to the lane any more. */
+int64_t expiry_age_ms(int64_t retention_ms);
+bool expiry_is_passed(const struct ledger_row *row, const struct version *version,
+                      const struct feed_view *view, bool memory);
 
 /* --- versions.c --- */
 
