@@ -57,6 +57,7 @@ static void make_version(int index, bool same_config)
                                      .collection_id = lane->collection,
                                      .store = config->stores[0].name,
                                      .embedder = config->embedders[index].name,
+                                     .state = index == 0 ? VERSION_ACTIVE : VERSION_READY,
                                      .embed = cJSON_PrintUnformatted(object),
                                      .config_fp = sim_strdup(fp)};
     cJSON_Delete(object);

@@ -165,11 +165,11 @@ static bool wrapped_mark(struct ledger *ledger, const char *const *keys, size_t 
 }
 
 static bool wrapped_repairs(struct ledger *ledger, size_t limit, struct arena *arena,
-                            const char **keys, size_t *count, struct err *err)
+                            struct ledger_marked *marks, size_t *count, struct err *err)
 {
     struct ledger *inner = inner_of(ledger);
     return begin_call("ledger repairs", err) &&
-           end_call(inner->ops->repairs(inner, limit, arena, keys, count, err), err);
+           end_call(inner->ops->repairs(inner, limit, arena, marks, count, err), err);
 }
 
 static bool wrapped_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,

@@ -37,6 +37,10 @@ int lane_number(const struct lane *lane)
 
 static void start_lanes(struct sim_process *process)
 {
+    struct version versions[SIM_LANES];
+    struct registry registry = {.versions = versions, .version_count = (size_t)world.lane_count};
+    for (int i = 0; i < world.lane_count; i++)
+        versions[i] = world.lanes[i].version;
     for (int i = 0; i < world.lane_count; i++) {
         struct err err;
         if (process->lanes[i] || !world.lanes[i].started)
@@ -44,7 +48,7 @@ static void start_lanes(struct sim_process *process)
         struct lane_options options = {.agent = &process->agent,
                                        .family = world.family,
                                        .version = &world.lanes[i].version,
-                                       .gate = process->gate,
+                                       .registry = &registry,
                                        .gen = capture_gen()};
         if (!lane_start(&options, &process->lanes[i], &err))
             sim_fail("a lane does not start: %s", err.text);
@@ -87,15 +91,17 @@ void process_start(struct sim_process *process)
     process->agent.config = world.config;
     process->agent.log = log_handle();
     snprintf(process->agent.holder, sizeof process->agent.holder, "p%d.%d", number, life);
-    process->gate = gate_new(1);
+    process->agent.limiters = limiters_new(world.config, NULL);
+    process->agent.vectors = vectors_new(64 * 1024);
     sched_spawn(&process->group, run_process, process);
     sim_trace("process %d.%d starts", number, life);
 }
 
 static void end_process(struct sim_process *process)
 {
-    gate_free(process->gate);
-    process->gate = NULL;
+    limiters_free(process->agent.limiters);
+    vectors_free(process->agent.vectors);
+    process->agent.limiters = NULL;
     process->restart_us = sched_now_us() + sched_between(0, world.healing ? 1000000 : 8000000);
 }
 
@@ -139,7 +145,7 @@ void processes_tick(void)
         struct sim_process *process = &world.processes[i];
         if (process->running)
             continue;
-        if (process->gate) { /* it has stopped in order: collects its threads */
+        if (process->agent.limiters) { /* it has stopped in order: collects its threads */
             if (!sched_bury(&process->group))
                 sim_fail("the threads of process %d do not end", process->number);
             end_process(process);

@@ -73,7 +73,6 @@ struct sim_process {
     bool stop;
     int64_t restart_us;
     struct agent agent;
-    struct gate *gate;
     struct lane *lanes[SIM_LANES];
 };
 
