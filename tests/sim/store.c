@@ -284,8 +284,7 @@ static bool simulated_fetch(struct sink *sink, const char *collection, const cha
 
 static bool simulated_connect(struct sink *sink, struct err *err)
 {
-    sink->limits = (struct sink_limits){
-        .max_records = 3, .max_body_size = 1000000, .max_ids = 3};
+    sink->limits = (struct sink_limits){.max_records = 3, .max_body_size = 1000000, .max_ids = 3};
     return sim_enter("store connect", err) &&
            (!sim_fault(world.faults.store_not_done) ||
             err_set(err, ERR_RETRY, ERR_CURL, CURLE_COULDNT_CONNECT, "no connection"));
