@@ -15,7 +15,7 @@
 #include "embed/embedder.h"
 
 /* Nobody signals that a thread is to stop. */
-#define LOOK_MS 100
+#define LOOK_MS INT64_C(100)
 #define CHARACTERS_PER_TOKEN 4
 /* Of the day's spend, taken at a time: few writes, and little is lost with a process that crashes. */
 #define SHARES_PER_DAY 100
@@ -99,7 +99,8 @@ struct look {
 
 static double tokens_of(int64_t characters)
 {
-    return (double)((characters + CHARACTERS_PER_TOKEN - 1) / CHARACTERS_PER_TOKEN);
+    int64_t tokens = (characters + CHARACTERS_PER_TOKEN - 1) / CHARACTERS_PER_TOKEN;
+    return (double)tokens;
 }
 
 static bool has_cap(const struct provider *provider)
@@ -397,7 +398,7 @@ void provider_leave(struct provider *provider, const struct provider_grant *gran
     int64_t now_us = clock_mono_us();
     histogram_add(&provider->seconds, now_us - grant->began_us, grant->requests);
     pthread_mutex_lock(&provider->lock);
-    assert(provider->in_flight >= grant->requests);
+    assert(grant->requests > 0 && provider->in_flight >= grant->requests);
     provider->in_flight -= grant->requests;
     count_ends(provider, grant, failed);
     if (!failed) {
