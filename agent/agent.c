@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/http.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mongo.h"
 #include "cdc/source.h"
@@ -106,6 +107,9 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
         !mongo_pool_open_patient(config->mongodb.uri, SOURCE_OPEN_MS, &agent->stream_pool, err))
         return false;
     agent->docs = docstore_mongo_new(agent->pool, config->mongodb.state_database);
+    agent->limiters = limiters_new(config, agent->docs);
+    agent->vectors = vectors_new(LIMIT_VECTOR_CACHE);
+    agent->timings = timings_new();
     return true;
 }
 
@@ -117,6 +121,9 @@ void agent_close(struct agent *agent)
         family_free(agent->families[i]);
     free(agent->families);
     worklog_close(agent->log);
+    limiters_free(agent->limiters);
+    vectors_free(agent->vectors);
+    timings_free(agent->timings);
     docstore_free(agent->docs);
     mongo_pool_close(agent->stream_pool);
     mongo_pool_close(agent->pool);

@@ -10,6 +10,7 @@
 #include "agent/family.h"
 #include "agent/health.h"
 #include "agent/limiters.h"
+#include "agent/timings.h"
 #include "agent/vectors.h"
 #include "cdc/worklog.h"
 #include "state/docstore.h"
@@ -25,10 +26,11 @@ struct agent {
     char *state_id;
     struct family **families; /* in the order of the configuration */
     size_t family_count;
-    struct limiters *limiters; /* while lanes run */
-    struct vectors *vectors;   /* bought lately, by any lane */
-    bool once;                 /* to end when everything is in step */
-    int64_t quiet_save_ms;     /* how often the token of a quiet stream is saved */
+    struct limiters *limiters;
+    struct timings *timings;
+    struct vectors *vectors; /* bought lately, by any lane */
+    bool once;               /* to end when everything is in step */
+    int64_t quiet_save_ms;   /* how often the token of a quiet stream is saved */
     _Atomic bool stopping;
 };
 

@@ -39,6 +39,12 @@ void limiters_free(struct limiters *limiters)
     free(limiters);
 }
 
+struct provider *const *limiters_providers(const struct limiters *limiters, size_t *count)
+{
+    *count = limiters->config->embedder_count;
+    return limiters->providers;
+}
+
 struct gate *limiters_gate(const struct limiters *limiters, const char *store)
 {
     for (size_t i = 0; i < limiters->config->store_count; i++) {

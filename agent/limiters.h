@@ -13,6 +13,8 @@ struct limiters;
 /* `config` and `docs` are borrowed. */
 struct limiters *limiters_new(const struct config *config, struct docstore *docs);
 void limiters_free(struct limiters *limiters); /* NULL is fine */
+/* All of them. */
+struct provider *const *limiters_providers(const struct limiters *limiters, size_t *count);
 /* NULL where the configuration has none of that name. */
 struct gate *limiters_gate(const struct limiters *limiters, const char *store);
 struct provider *limiters_provider(const struct limiters *limiters, const char *embedder);

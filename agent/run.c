@@ -15,7 +15,6 @@
 #include "agent/serve.h"
 #include "agent/steward.h"
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/log.h"
 
 /* With --once the end is reached when the token has passed the start: it is written sooner. */
@@ -84,8 +83,6 @@ static void start_databases(struct parts *parts)
 static void start_parts(struct parts *parts)
 {
     struct agent *agent = parts->agent;
-    agent->limiters = limiters_new(agent->config, agent->docs);
-    agent->vectors = vectors_new(LIMIT_VECTOR_CACHE);
     start_databases(parts);
     parts->stewards = calloc(agent->family_count + 1, sizeof *parts->stewards);
     for (size_t i = 0; i < agent->family_count; i++) {
@@ -111,8 +108,6 @@ static void stop_parts(struct parts *parts)
         free(parts->databases[i]);
     }
     serve_stop(parts->serve);
-    limiters_free(parts->agent->limiters);
-    vectors_free(parts->agent->vectors);
     free(parts->stewards);
     free(parts->captures);
     free(parts->guards);

@@ -104,7 +104,9 @@ static void answer_metrics(const struct serve_request *request, const struct par
     (void)!load_status(request, NULL, &status, NULL);
     reply->status = 200;
     reply->content_type = METRICS_CONTENT_TYPE;
-    metrics_write(status, NULL, &reply->body);
+    struct metrics_process process = {.timings = request->agent->timings};
+    process.providers = limiters_providers(request->agent->limiters, &process.provider_count);
+    metrics_write(status, &process, &reply->body);
 }
 
 static cJSON *status_or_problem(const struct serve_request *request, const char *family,

@@ -60,6 +60,7 @@ static bool open_embedder(struct worker *worker, struct err *err)
         return false;
     pthread_mutex_lock(&worker->lock);
     worker->embedder = embedder;
+    worker->model_is_known = false;
     pthread_mutex_unlock(&worker->lock);
     return true;
 }

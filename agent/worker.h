@@ -29,6 +29,7 @@ struct worker {
     bool reread_failed;
     struct sink *sink;
     struct embedder *embedder;
+    bool model_is_known; /* the embedder's model is the one that the version was built with */
     struct ledger *ledger;
     struct worker_donor *donors;
     size_t donor_count;

@@ -87,7 +87,9 @@ static void finish_task(struct worker *worker, struct task *task)
         atomic_fetch_add(&stats->quarantined, 1);
     if (record->time_ms > 0) {
         atomic_store(&stats->applied_ms, record->time_ms);
-        atomic_store(&stats->freshness_ms, clock_wall_ms() - record->time_ms);
+        int64_t fresh_ms = clock_wall_ms() - record->time_ms;
+        atomic_store(&stats->freshness_ms, fresh_ms);
+        histogram_add(&worker->lane->timing->freshness, fresh_ms > 0 ? fresh_ms * 1000 : 0, 1);
     }
 }
 
@@ -281,8 +283,10 @@ static bool store(struct worker *worker, const struct round_part *part, struct e
     int64_t entered_us = clock_mono_us();
     bool ok = worker_look(worker, part, err) && worker_store(worker, part, err) &&
               worker_erase(worker, part, err);
+    int64_t took_us = clock_mono_us() - entered_us;
+    histogram_add(&worker->lane->timing->store, took_us, 1);
     log_debug("lane.round.written", LOG_INT("documents", (int64_t)part->count),
-              LOG_INT("store_us", clock_mono_us() - entered_us),
+              LOG_INT("store_us", took_us),
               LOG_INT("freshness_ms", atomic_load(&worker->lane->stats.freshness_ms)));
     return ok;
 }

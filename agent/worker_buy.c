@@ -32,6 +32,11 @@ static void on_standing(void *context, const char *reason)
     worker_say(context, reason);
 }
 
+static bool is_code(const struct err *err, enum embed_refusal code)
+{
+    return err->domain == ERR_EMBED && err->code == (int64_t)code;
+}
+
 struct requests {
     struct provider_request items[MOST_REQUESTS];
     size_t ends[MOST_REQUESTS]; /* the text behind the last of each */
@@ -69,6 +74,26 @@ static size_t count_failed(const struct requests *requests, size_t sent, const b
     return failed;
 }
 
+/* The model behind a name may be another after its server was away: its vectors would not be
+ * comparable. */
+static bool check_model(struct worker *worker, struct err *err)
+{
+    char digest[128];
+    const struct lane *lane = worker->lane;
+    if (worker->model_is_known)
+        return true;
+    if (!embedder_digest(worker->embedder, digest, err))
+        return false;
+    if (lane->embed.digest[0] && strcmp(digest, lane->embed.digest) != 0)
+        return err_set(
+            err, ERR_FATAL, ERR_STATE, 0,
+            "model %s of embedder %s is another now: its digest is %.40s, version %s was "
+            "built with %.40s",
+            lane->embed.model, lane->embedder->name, digest, lane->label, lane->embed.digest);
+    worker->model_is_known = true;
+    return true;
+}
+
 /* Sends the first texts, as many as may be sent now; *sent says how many, *first those of the first
  * request. */
 static bool send_some(const struct purchase *purchase, size_t *sent, size_t *first, struct err *err)
@@ -89,11 +114,14 @@ static bool send_some(const struct purchase *purchase, size_t *sent, size_t *fir
     if (!provider_enter(provider, &ask, &grant, err))
         return false;
     *sent = requests.ends[grant.requests - 1];
-    bool ok = embedder_embed(worker->embedder, purchase->texts, *sent, purchase->vectors,
-                             purchase->done, err);
+    bool ok = check_model(worker, err) && embedder_embed(worker->embedder, purchase->texts, *sent,
+                                                         purchase->vectors, purchase->done, err);
+    worker->model_is_known =
+        worker->model_is_known && (ok || err->action == ERR_REJECT || is_code(err, EMBED_TOO_MANY));
     if (!ok)
         grant.failed = count_failed(&requests, grant.requests, purchase->done);
-    provider_leave(provider, &grant, ok ? NULL : err);
+    /* that the model is another says nothing against the provider: a new version may want just that */
+    provider_leave(provider, &grant, ok || err->domain == ERR_STATE ? NULL : err);
     return ok;
 }
 
@@ -197,11 +225,6 @@ static void set_aside(struct worker *worker, struct content *content, const stru
         log_warn("lane.document.quarantined", LOG_STR("family", lane->family->name),
                  LOG_STR("version", lane->label), LOG_STR("key", task->key), LOG_ERR(why));
     }
-}
-
-static bool is_code(const struct err *err, enum embed_refusal code)
-{
-    return err->domain == ERR_EMBED && err->code == (int64_t)code;
 }
 
 struct lot {

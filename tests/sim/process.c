@@ -93,6 +93,7 @@ void process_start(struct sim_process *process)
     snprintf(process->agent.holder, sizeof process->agent.holder, "p%d.%d", number, life);
     process->agent.limiters = limiters_new(world.config, NULL);
     process->agent.vectors = vectors_new(64 * 1024);
+    process->agent.timings = timings_new();
     sched_spawn(&process->group, run_process, process);
     sim_trace("process %d.%d starts", number, life);
 }
@@ -101,6 +102,7 @@ static void end_process(struct sim_process *process)
 {
     limiters_free(process->agent.limiters);
     vectors_free(process->agent.vectors);
+    timings_free(process->agent.timings);
     process->agent.limiters = NULL;
     process->restart_us = sched_now_us() + sched_between(0, world.healing ? 1000000 : 8000000);
 }

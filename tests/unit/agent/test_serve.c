@@ -23,6 +23,8 @@ static int set_up(void **state)
     agent->config = config;
     agent->docs = docstore_memory_new();
     agent->health = health_new();
+    agent->limiters = limiters_new(config, agent->docs);
+    agent->timings = timings_new();
     *state = agent;
     return 0;
 }
@@ -30,6 +32,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct agent *agent = *state;
+    limiters_free(agent->limiters);
+    timings_free(agent->timings);
     docstore_free(agent->docs);
     health_free(agent->health);
     config_free(config);
