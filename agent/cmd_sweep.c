@@ -7,6 +7,7 @@
 
 #include "agent/cmd.h"
 #include "agent/feed.h"
+#include "agent/stats.h"
 #include "agent/sweep.h"
 #include "base/arena.h"
 #include "base/json.h"
@@ -69,10 +70,36 @@ static bool add_counts(const struct look *look, const struct version *version, i
     return add_examples(ledger, gen, entry, err);
 }
 
+/* Deletes may have been missed without a gap: the ledger is compared with the source. */
+static bool is_comparison(const struct look *look, const struct version *version,
+                          const struct feed_view *view)
+{
+    return version->swept_gen >= view->gen &&
+           registry_find_wish(&look->registry, WISH_COMPARE, version->label, view->gen);
+}
+
+/* What the leader has counted: it takes a question to the source for every document. */
+static bool add_counted(const struct look *look, const struct version *version, cJSON *entry,
+                        struct err *err)
+{
+    struct version_stats stats;
+    bool found;
+    if (!stats_load(look->state->docs, look->config->name, version->build_id, &found, &stats, err))
+        return false;
+    struct ledger_behind counts = {.documents = stats.sweep_documents,
+                                   .behind = stats.sweep_candidates};
+    stats_fini(&stats);
+    json_add_int(entry, "candidates", counts.behind);
+    json_add_int(entry, "documents", counts.documents);
+    json_add_double(entry, "max_ratio", look->family->sweep_max_ratio);
+    json_add_int(entry, "limit", sweep_limit(&counts, look->family->sweep_max_ratio));
+    return true;
+}
+
 static const char *state_of(const struct look *look, const struct version *version,
                             const struct feed_view *view)
 {
-    if (!view->known || version->swept_gen >= view->gen)
+    if (!view->known || (version->swept_gen >= view->gen && !is_comparison(look, version, view)))
         return "none";
     if (registry_find_wish(&look->registry, WISH_SWEEP, version->label, view->gen))
         return "confirmed";
@@ -113,7 +140,10 @@ static bool look_at(struct look *look, const struct version *version, struct err
     json_add_int(entry, "generation", view.gen);
     json_add_int(entry, "swept_generation", version->swept_gen);
     json_add_bool(entry, "snapshot_done", view.snapshot_done);
-    if (strcmp(state, "none") != 0 && !add_counts(look, version, view.gen, entry, err))
+    bool compares = is_comparison(look, version, &view);
+    json_add_bool(entry, "comparison", compares);
+    if (compares ? !add_counted(look, version, entry, err)
+                 : strcmp(state, "none") != 0 && !add_counts(look, version, view.gen, entry, err))
         return false;
     json_append(look->versions, TAKE(entry));
     return true;
@@ -135,6 +165,13 @@ static void print_version(const cJSON *entry)
     if (strcmp(state, "none") == 0) {
         printf("nothing to sweep, it is whole in generation %" PRId64 "\n",
                int_of(entry, "swept_generation"));
+        return;
+    }
+    if (cJSON_IsTrue(json_get(entry, "comparison"))) {
+        printf(
+            "%s; it was away for longer than worklog.retention, and is compared with the source: "
+            "%" PRId64 " of %" PRId64 " documents are gone, %" PRId64 " may go without asking\n",
+            state, int_of(entry, "candidates"), int_of(entry, "documents"), int_of(entry, "limit"));
         return;
     }
     printf("%s; generation %" PRId64 " has not brought %" PRId64 " of %" PRId64

@@ -189,7 +189,10 @@ bool wishes_carry_out(struct steward *steward, struct err *err)
         const struct registry_wish *wish = &steward->registry.wishes[i];
         bool over = false;
         if (strcmp(wish->kind, WISH_SWEEP) == 0)
-            over = is_swept(steward, wish);
+            over = is_swept(steward, wish) &&
+                   !registry_find_wish(&steward->registry, WISH_COMPARE, wish->label, wish->gen);
+        else if (strcmp(wish->kind, WISH_COMPARE) == 0)
+            over = !version_of_wish(steward, wish);
         else if (strcmp(wish->kind, WISH_GAP) == 0 || strcmp(wish->kind, WISH_RESUME) == 0) {
             if (!carry_out(steward, wish, &over, err))
                 return false;

@@ -30,6 +30,8 @@ static const struct number gauges[] = {
     NUMBER(skipped),
 };
 
+static const struct number in_step = NUMBER(in_step_ms);
+
 static int64_t *number_of(struct version_stats *stats, const struct number *number)
 {
     return (int64_t *)(void *)((char *)stats + number->offset);
@@ -73,6 +75,7 @@ bool stats_load(struct docstore *docs, const char *name, const char *build_id, b
         return true;
     read_numbers(doc, sums, ARRAY_LEN(sums), out);
     read_numbers(doc, gauges, ARRAY_LEN(gauges), out);
+    read_numbers(doc, &in_step, 1, out);
     if (bson_iter_init_find(&iter, doc, "progress"))
         out->progress = bson_iter_as_double(&iter);
     if (bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter))
@@ -106,6 +109,8 @@ bool stats_set(struct docstore *docs, const char *name, const char *build_id,
     bson_t set = BSON_INITIALIZER;
     for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
         bson_append_int64(&set, gauges[i].name, -1, number_in(now, &gauges[i]));
+    if (now->in_step_ms > 0) /* else what stands there stays */
+        bson_append_int64(&set, "in_step_ms", -1, now->in_step_ms);
     bson_append_double(&set, "progress", -1, now->progress);
     bson_append_date_time(&set, "at", -1, clock_wall_ms());
     if (now->reason)

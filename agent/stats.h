@@ -38,7 +38,8 @@ struct version_stats {
     int64_t sweep_state; /* of enum sweep_state */
     int64_t sweep_candidates;
     int64_t sweep_documents;
-    char *reason; /* why its lane stands; NULL: it does not */
+    int64_t in_step_ms; /* wall time: when nothing of its log was last left to apply; 0: never */
+    char *reason;       /* why its lane stands; NULL: it does not */
 };
 
 /* found false: nothing is known yet. */

@@ -156,7 +156,15 @@ static void add_stats(cJSON *entry, const struct version_stats *stats, bool fres
 static enum sweep_state sweep_state_of(const struct version *version,
                                        const struct version_stats *stats, bool fresh)
 {
-    if (stats->generation == 0 || version->swept_gen >= stats->generation)
+    bool swept = stats->generation == 0 || version->swept_gen >= stats->generation;
+    bool compares =
+        fresh && (stats->sweep_state == SWEEP_RUNNING || stats->sweep_state == SWEEP_WAITING);
+    /* what is not a sweep is a comparison with the source */
+    if (swept && version->stopped_gen > 0 && version->stopped_gen == stats->generation)
+        return SWEEP_STOPPED;
+    if (swept && compares)
+        return (enum sweep_state)stats->sweep_state;
+    if (swept)
         return stats->sweep_state == SWEEP_DONE ? SWEEP_DONE : SWEEP_NONE;
     if (version->stopped_gen == stats->generation)
         return SWEEP_STOPPED;

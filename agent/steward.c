@@ -162,9 +162,13 @@ static void note_gauges(struct steward *steward, const struct version *version,
                                 .progress = progress_of(version, view, counts->documents),
                                 .eta_s = -1,
                                 .generation = view->gen,
+                                .in_step_ms = view->lag_items == 0 ? view->at_ms : 0,
                                 .reason = reason};
     struct ledger_behind behind;
-    now.sweep_state = (int64_t)sweep_look(steward, version->build_id, &behind);
+    enum sweep_state state = sweep_look(steward, version->build_id, &behind);
+    if (version->swept_gen >= view->gen)
+        (void)compare_look(steward, version->build_id, &state, &behind);
+    now.sweep_state = (int64_t)state;
     now.sweep_candidates = behind.behind;
     now.sweep_documents = behind.documents;
     int64_t elapsed_ms = clock_wall_ms() - version->state_ms;
@@ -189,6 +193,7 @@ static bool is_in_step(const struct steward *steward, const struct version *vers
     bool applied = view->lag_items == 0 || (memory && view->lag_items < 0);
     return version->state > VERSION_BACKFILLING && view->snapshot_done && applied &&
            version->swept_gen >= view->gen && steward->started_ms > 0 &&
+           !registry_find_wish(&steward->registry, WISH_COMPARE, version->label, view->gen) &&
            view->token_ms > steward->started_ms + 1000;
 }
 

@@ -6,6 +6,7 @@
 #include "agent/capture.h"
 #include "agent/gaps.h"
 #include "agent/steward_state.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "cdc/token.h"
 
@@ -83,6 +84,7 @@ static bool read_positions(struct steward *steward, const struct version *versio
     const struct config *config = steward->agent->config;
     char *topic = lane_topic(config, steward->family, version);
     char *group = lane_group(config, steward->family->name, version);
+    view->at_ms = clock_wall_ms();
     bool ok = worklog_positions(steward->agent->log, topic, group, view->positions,
                                 view->partitions, err);
     free(topic);

@@ -81,6 +81,12 @@ bool upkeep_step(struct steward *steward, struct version *version, const struct 
                  struct err *err) MUST_USE;
 void upkeeps_free(struct steward *steward);
 
+/* --- compare.c --- */
+
+/* A comparison of a version's ledger with the source is under way: how far it has come. */
+bool compare_look(const struct steward *steward, const char *build_id, enum sweep_state *state,
+                  struct ledger_behind *counts);
+
 /* --- expiry.c, for its test --- */
 
 /* How old a tombstone gets at least; and whether nothing older can come to the lane any more. */

@@ -55,6 +55,7 @@ void upkeeps_free(struct steward *steward)
         struct upkeep *upkeep = steward->upkeeps;
         steward->upkeeps = upkeep->next;
         repairs_free(upkeep->repairs);
+        compare_free(upkeep->compare);
         ledger_close(upkeep->ledger);
         free(upkeep->retry.after_key);
         free(upkeep->expiry.after_key);
@@ -81,6 +82,7 @@ bool upkeep_step(struct steward *steward, struct version *version, const struct 
         return false;
     bool ok = !can_be_read(version, view) || (repairs_retry(steward, version, upkeep, err) &&
                                               repairs_append(steward, version, upkeep, view, err));
-    return (ok && expiry_step(steward, version, upkeep, view, err)) ||
-           err_prefix(err, "ledger of version %s", version->label);
+    ok = ok && expiry_step(steward, version, upkeep, view, err) &&
+         (!can_be_read(version, view) || compare_step(steward, version, upkeep, view, err));
+    return ok || err_prefix(err, "ledger of version %s", version->label);
 }

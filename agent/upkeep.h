@@ -20,6 +20,7 @@ struct upkeep {
     struct ledger *ledger;
     int64_t looked_ms; /* monotonic */
     struct repairs *repairs;
+    struct compare *compare;
     struct upkeep_round retry;
     struct upkeep_round expiry;
 };
@@ -46,3 +47,10 @@ void repairs_free(struct repairs *repairs);
 /* Removes tombstones that nothing can come before any more. */
 bool expiry_step(struct steward *steward, const struct version *version, struct upkeep *upkeep,
                  const struct feed_view *view, struct err *err) MUST_USE;
+
+/* --- compare.c --- */
+
+/* One step of a comparison with the source, if there is a wish for one. */
+bool compare_step(struct steward *steward, struct version *version, struct upkeep *upkeep,
+                  const struct feed_view *view, struct err *err) MUST_USE;
+void compare_free(struct compare *compare);

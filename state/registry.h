@@ -71,6 +71,7 @@ struct registry_event { /* newest last; at most 100 are kept */
 #define WISH_GAP "gap"       /* a new generation: records or offsets that a lane needs are gone */
 #define WISH_RESUME "resume" /* a new generation: a person says that a stopped family is to go on */
 #define WISH_SWEEP "sweep"   /* the sweep of `gen` may erase more than the file allows */
+#define WISH_COMPARE "compare" /* a lane may have missed deletes: its ledger against the source */
 
 struct registry_wish {
     char *kind;  /* of the above; another, of a newer build, is kept and left alone */
