@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/compare.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -356,6 +357,7 @@ static bool read_some(struct lane_reader *reader, size_t size, struct err *err)
         return false;
     switch (outcome) {
     case READ_RECORDS:
+        absence_note(reader->lane, &batch);
         begin_flight(reader, &batch);
         return true;
     case READ_GAP:
