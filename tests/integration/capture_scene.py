@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 
+from scene import SEED, endure
 from support import Agent, TookTooLong, history, random_writes, recovery, topic, wait_until
 
 from localservers.process import free_port  # isort: skip  (support makes it findable)
 
-LONG = bool(os.environ.get("VECTAIL_TEST_LONG"))
-SEED = int(os.environ.get("VECTAIL_TEST_SEED", "4711"))
 FAMILIES = ("ducks", "geese")
 PARTITIONS = 3
 FAMILY = {
@@ -222,14 +219,7 @@ class CaptureScene:
 
     def endure(self, seconds: float) -> None:
         """A fault lasts for a while, and nobody ends because of it."""
-        until = time.monotonic() + seconds
-        running = [agent for agent in self.agents if agent.is_running()]
-
-        def over() -> bool:
-            assert all(agent.is_running() for agent in running), self.logs()
-            return time.monotonic() >= until
-
-        wait_until(over, seconds + 1, "the fault to end", 0.1)
+        endure(self.agents, seconds, self.logs)
 
     def compact(self, family: str) -> None:
         before, after = topic.compact(
@@ -238,10 +228,3 @@ class CaptureScene:
         print(f"{family}: compacted from {before} records to {after}")
         self.followers()
         self.wait_until_captured()
-
-
-@contextlib.contextmanager
-def timed(what: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    print(f"{what}: {time.monotonic() - began:.1f} s")

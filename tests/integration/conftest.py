@@ -10,6 +10,7 @@ import pytest
 from capture_scene import CaptureScene
 from scene import Scene, Servers
 from support import recovery, servers
+from worker_scene import WorkerScene
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +60,19 @@ def scene(request, tmp_path, mongo, chroma):
     with_kafka = "kafka" in request.fixturenames or _worklog_of(request) == "kafka"
     broker = request.getfixturevalue("kafka") if with_kafka else None
     with Scene(_name_of(request), tmp_path, Servers(mongo, chroma, broker)) as scene:
+        yield scene
+
+
+@pytest.fixture
+def workers(request, tmp_path, mongo, chroma, kafka):
+    with WorkerScene(_name_of(request), tmp_path, Servers(mongo, chroma, kafka)) as scene:
+        yield scene
+
+
+@pytest.fixture
+def workers3(request, tmp_path, mongo3, chroma, kafka):
+    """The same with a replica set of three members."""
+    with WorkerScene(_name_of(request), tmp_path, Servers(mongo3, chroma, kafka)) as scene:
         yield scene
 
 

@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pymongo import MongoClient
 
-from support import Agent, ChromaReader, Embedder, TookTooLong, oracle, wait_until
+from support import Agent, ChromaReader, Embedder, TookTooLong, oracle, vector_of, wait_until
+from support.hash_vector import hash_vector
 
 from localservers.process import free_port  # isort: skip  (support makes it findable)
 
+LONG = bool(os.environ.get("VECTAIL_TEST_LONG"))
+SEED = int(os.environ.get("VECTAIL_TEST_SEED", "4711"))
+# States of versions that are fed.
+LIVE = ("backfilling", "catching_up", "verifying", "ready", "active", "previous")
 PROBE = "vectail"  # the text that a new embedder is tried with
 DIMS = 32
 
@@ -119,38 +125,56 @@ class Scene:
         return self.client[database][collection].find_one({"_id": family})
 
     def target(self, agent: Agent, family: str = "docs", label: str | None = None):
+        """Of the version with this label, or else of the active one."""
         version = agent.version(family, label)
         assert version is not None, f"{family} has no version {label or 'that is active'}"
         embedder = agent.config["embedders"][version["embedder"]]
-        prefix = embedder.get("document_prefix", "")
+        prefix, dims = embedder.get("document_prefix", ""), embedder["dims"]
+        vector = hash_vector if embedder["driver"] == "hash" else vector_of
         return oracle.Target(
             collection=version["collection"],
             label=version["label"],
             config_fp=version["config_fp"],
-            embed=lambda text: self.embedder.vector(prefix + text),
+            embed=lambda text: vector(prefix + text, dims),
         )
 
-    def compare(self, agent: Agent, family: str = "docs") -> oracle.Report:
+    def compare(
+        self, agent: Agent, family: str = "docs", label: str | None = None
+    ) -> oracle.Report:
         settings = oracle.Family.of(family, self.families[family])
-        return oracle.compare(
-            self.source(family), settings, self.target(agent, family), self.reader
-        )
+        target = self.target(agent, family, label)
+        source = self.source(family)
+        return oracle.compare(source, settings, target, self.reader, self.set_aside())
+
+    def set_aside(self) -> Collection[str]:
+        """The source_ids of documents that no embedder takes."""
+        return ()
+
+    def labels(self, agent: Agent, family: str = "docs") -> list[str]:
+        """Of all versions that are live."""
+        versions = (agent.family(family) or {}).get("versions", [])
+        return [version["label"] for version in versions if version["state"] in LIVE]
 
     def wait_until_equal(
-        self, agent: Agent, family: str = "docs", deadline_s: float = 60
+        self,
+        agent: Agent,
+        family: str = "docs",
+        deadline_s: float = 60,
+        label: str | None = None,
     ) -> oracle.Report:
         """Until the agent says it is in step and the oracle finds no difference, both at once."""
         last = oracle.Report(differences=["never compared"])
 
         def equal() -> oracle.Report | None:
             nonlocal last
-            agent.wait_in_step(family, max(until - time.monotonic(), 0.1))
-            last = self.compare(agent, family)
+            agent.wait_in_step(family, max(until - time.monotonic(), 0.1), label=label)
+            last = self.compare(agent, family, label)
             return last if last.equal else None
 
         until = time.monotonic() + deadline_s
+        what = f"{family} {label or ''} to be equal to its source"
         try:
-            return wait_until(equal, deadline_s, f"{family} to be equal to its source", 0.2)
+            return wait_until(equal, deadline_s, what, 0.2)
         except TookTooLong as error:
             raise TookTooLong(f"{error}: {last}\n{agent.log_tail()}") from None
 
@@ -166,3 +190,15 @@ def timed(what: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     print(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+def endure(agents: Iterable[Agent], seconds: float, logs: Callable[[], str]) -> None:
+    """A fault lasts; of these agents nobody may end."""
+    until = time.monotonic() + seconds
+    running = [agent for agent in agents if agent.is_running()]
+
+    def over() -> bool:
+        assert all(agent.is_running() for agent in running), logs()
+        return time.monotonic() >= until
+
+    wait_until(over, seconds + 1, "the fault to end", 0.1)

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from capture_scene import FAMILIES, LONG, PARTITIONS
+from capture_scene import FAMILIES, PARTITIONS
+from scene import LONG
 from support import topic
 
 pytestmark = pytest.mark.timeout(900 if LONG else 250)

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from capture_scene import FAMILIES, LONG, SEED, timed
+from capture_scene import FAMILIES
+from scene import LONG, SEED, timed
 from support import wait_until
 
 pytestmark = pytest.mark.timeout(900 if LONG else 200)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from capture_scene import FAMILIES, LONG
+from capture_scene import FAMILIES
+from scene import LONG
 from support import recovery
 
 pytestmark = pytest.mark.timeout(900 if LONG else 200)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
-from capture_scene import FAMILIES, LONG, timed
-from support import servers, wait_until
+from capture_scene import FAMILIES
+from scene import LONG, timed
+from support import servers
 from waiting import wait_until_ready, wait_until_unready
 
 pytestmark = pytest.mark.timeout(1500 if LONG else 250)
@@ -64,35 +64,11 @@ def direct(capture, role: str) -> MongoClient:
     return MongoClient(capture.mongo.member_address(role), serverSelectionTimeoutMS=5000)
 
 
-def wait_until_whole(capture) -> None:
-    """All three members are primary or secondary again: the next one may fail."""
-
-    def whole() -> bool:
-        try:
-            members = capture.client.admin.command("replSetGetStatus")["members"]
-        except PyMongoError:
-            return False
-        return sorted(member["state"] for member in members) == [1, 2, 2]
-
-    wait_until(whole, 60, "three members that are well", 0.1)
-
-
-def step_down(capture, role: str) -> None:
-    """Asked again where no secondary had caught up in time."""
-
-    def stepped_down() -> bool:
-        with direct(capture, role) as client, contextlib.suppress(PyMongoError):
-            client.admin.command("replSetStepDown", 20, secondaryCatchUpPeriodSecs=10)
-        return servers.primary_role(capture.mongo) != role
-
-    wait_until(stepped_down, 60, "another primary")
-
-
 def test_elections_lose_nothing(capture, streaming):
     with timed(f"{ELECTIONS} elections"):
         for _ in range(ELECTIONS):
-            wait_until_whole(capture)
-            step_down(capture, servers.primary_role(capture.mongo))
+            servers.wait_until_whole(capture.mongo)
+            servers.step_down(capture.mongo)
             capture.recovered("replSetStepDown of the primary", DEADLINE_S)
     assert capture.family_state(FAMILIES[0])["gen"] == 1
 
@@ -100,7 +76,7 @@ def test_elections_lose_nothing(capture, streaming):
 def test_crashes_of_the_primary_lose_nothing(capture, streaming):
     with timed(f"{CRASHES} crashes"):
         for _ in range(CRASHES):
-            wait_until_whole(capture)
+            servers.wait_until_whole(capture.mongo)
             first = servers.primary_role(capture.mongo)
             capture.mongo.kill(first)
             try:
@@ -108,7 +84,7 @@ def test_crashes_of_the_primary_lose_nothing(capture, streaming):
                 capture.recovered("SIGKILL of the primary", DEADLINE_S)
             finally:
                 capture.mongo.restart()
-    wait_until_whole(capture)
+    servers.wait_until_whole(capture.mongo)
     assert capture.family_state(FAMILIES[0])["gen"] == 1
 
 
@@ -121,7 +97,7 @@ def test_an_absence_of_mongodb_is_waited_for(capture, streaming):
         capture.mongo.restart()
     servers.primary_role(capture.mongo)
     capture.recovered(f"MongoDB absent for {ABSENT_S} s", DEADLINE_S)
-    wait_until_whole(capture)
+    servers.wait_until_whole(capture.mongo)
     wait_until_ready(streaming.url)
     assert capture.family_state(FAMILIES[0])["gen"] == 1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from capture_scene import FAMILIES, LONG
+from capture_scene import FAMILIES
+from scene import LONG
 from support import wait_until
 from support.random_writes import id_of
 

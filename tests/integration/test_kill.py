@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import threading
 import time
 
 import pytest
 
-from scene import timed
+from scene import SEED, timed
 from support import TookTooLong, wait_until
 from workload import FAMILY, FILTER, Workload, real_documents
 
@@ -21,7 +20,6 @@ DOCUMENTS = 2500
 CHANGES_A_SECOND = 40
 KILLS = 10
 THREADS, BATCH = 2, 32
-SEED = int(os.environ.get("VECTAIL_TEST_SEED", "4711"))
 
 
 class Changes(threading.Thread):

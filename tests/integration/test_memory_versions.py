@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support import Embedder, Fault, oracle, wait_until
+from support import Embedder, Fault, wait_until
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -47,26 +47,18 @@ def change(scene, rng: random.Random) -> None:
         docs.replace_one({"_id": number}, {"text": text}, upsert=True)
 
 
-def differences(scene, agent, label: str, embedder) -> list[str]:
-    version = agent.version("docs", label)
-    target = oracle.Target(
-        collection=version["collection"],
-        label=label,
-        config_fp=version["config_fp"],
-        embed=embedder.vector,
-    )
-    family = oracle.Family.of("docs", scene.families["docs"])
-    return oracle.compare(scene.source(), family, target, scene.reader).differences
+def differences(scene, agent, label: str) -> list[str]:
+    return scene.compare(agent, label=label).differences
 
 
-def wait_until_equal(scene, agent, label: str, embedder, deadline_s: float = 90) -> None:
+def wait_until_equal(scene, agent, label: str, deadline_s: float = 90) -> None:
     last: list = ["never compared"]
 
     def equal() -> bool:
         nonlocal last
         version = agent.version("docs", label)
         if version and version["state"] in ("active", "catching_up") and not version["pending"]:
-            last = differences(scene, agent, label, embedder)
+            last = differences(scene, agent, label)
         return not last
 
     wait_until(equal, deadline_s, f"{label} to be equal; {last[:3]}", 0.3)
@@ -79,7 +71,7 @@ def add_second(agent) -> None:
 def test_both_follow_the_source_through_kills(scene, second):
     fill(scene)
     agent = scene.agent(configure(scene, second)).start()
-    wait_until_equal(scene, agent, "v1", scene.embedder)
+    wait_until_equal(scene, agent, "v1")
     agent.stop()
     add_second(agent)
     agent.start()
@@ -90,8 +82,8 @@ def test_both_follow_the_source_through_kills(scene, second):
             change(scene, rng)
         wait_until(lambda: second.answered_count > bought + 50, 60, "the fill to go on")  # noqa: B023
         agent.restart()
-    wait_until_equal(scene, agent, "v1", scene.embedder)
-    wait_until_equal(scene, agent, "v2", second)
+    wait_until_equal(scene, agent, "v1")
+    wait_until_equal(scene, agent, "v2")
     tokens = {
         row["_id"].rsplit("/", 1)[1]: row["checkpoint"]["token"]
         for row in scene.state.captures.find({"checkpoint.token": {"$type": "string"}})
@@ -103,7 +95,7 @@ def test_both_follow_the_source_through_kills(scene, second):
 def test_a_version_that_cannot_go_on_holds_the_other_back_in_nothing(scene, second):
     fill(scene)
     agent = scene.agent(configure(scene, second)).start()
-    wait_until_equal(scene, agent, "v1", scene.embedder)
+    wait_until_equal(scene, agent, "v1")
     agent.stop()
     add_second(agent)
     agent.start()
@@ -113,11 +105,11 @@ def test_a_version_that_cannot_go_on_holds_the_other_back_in_nothing(scene, seco
     began = time.monotonic()
     for _ in range(CHANGES):
         change(scene, rng)
-    wait_until_equal(scene, agent, "v1", scene.embedder)
+    wait_until_equal(scene, agent, "v1")
     print(f"{CHANGES} changes while the other version stands: {time.monotonic() - began:.1f} s")
-    assert differences(scene, agent, "v2", second), "the other one does stand"
+    assert differences(scene, agent, "v2"), "the other one does stand"
     # what it has not applied is not forgotten: its token has not passed it
     agent.kill()
     second.behave()
     agent.start()
-    wait_until_equal(scene, agent, "v2", second)
+    wait_until_equal(scene, agent, "v2")

@@ -105,6 +105,11 @@ class ChromaReader:
     def ids(self, name: str) -> list[str]:
         return sorted(record.id for record in self.records(name, include=()))
 
+    def existing(self, name: str, ids: Sequence[str]) -> list[str]:
+        """Which of these are there."""
+        body = {"ids": list(ids), "include": [], "limit": len(ids)}
+        return self.call("POST", f"{self._of(name)}/get", body)["ids"]
+
     def query(
         self,
         name: str,

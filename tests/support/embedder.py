@@ -17,15 +17,14 @@ import collections
 import contextlib
 import hashlib
 import json
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy
+
+from .double import DoubleHandler, DoubleServer, Orders
 
 
 def vector_of(text: str, dims: int) -> numpy.ndarray:
@@ -65,13 +64,6 @@ class RequestSeen:
     body_bytes: int
 
 
-@dataclass
-class _Order:
-    fault: Fault
-    times: int | None
-    when: Callable[[Sequence[str]], bool] | None
-
-
 class Embedder:
     """Serves on a free port of 127.0.0.1 from its construction to `stop`."""
 
@@ -79,18 +71,14 @@ class Embedder:
         self.dims = dims
         self.base_delay_s = 0.0  # of every answer, may be set at any time
         self._lock = threading.Lock()
-        self._orders: list[_Order] = []
+        self._orders: Orders[Fault, Sequence[str]] = Orders(Fault())
         self._requests: list[RequestSeen] = []
         self._texts: collections.Counter[str] = collections.Counter()
         self._answered: collections.Counter[str] = collections.Counter()
         self._in_flight = 0
         self._max_in_flight = 0
         self._stopped = threading.Event()
-        self._server = _Server(("127.0.0.1", port), self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
+        self._server = DoubleServer(_Handler, self, port)
 
     def __enter__(self) -> Embedder:
         return self
@@ -102,9 +90,7 @@ class Embedder:
         """Refuses connections from now on; open ones are closed."""
         if not self._stopped.is_set():
             self._stopped.set()
-            self._server.shutdown()
-            self._server.server_close()
-            self._server.close_connections()
+            self._server.end()
 
     @property
     def port(self) -> int:
@@ -158,6 +144,12 @@ class Embedder:
             return collections.Counter(self._answered)
 
     @property
+    def in_flight(self) -> int:
+        """Requests that wait for their answer."""
+        with self._lock:
+            return self._in_flight
+
+    @property
     def max_in_flight(self) -> int:
         with self._lock:
             return self._max_in_flight
@@ -183,12 +175,10 @@ class Embedder:
     ) -> None:
         """From the next request on: `times` requests (None: until `behave`), of those that `when`
         accepts by their texts. Earlier orders go first."""
-        with self._lock:
-            self._orders.append(_Order(fault, times, when))
+        self._orders.give(fault, times, when)
 
     def behave(self) -> None:
-        with self._lock:
-            self._orders.clear()
+        self._orders.clear()
 
     # Called by the handler's threads
 
@@ -197,7 +187,7 @@ class Embedder:
             self._in_flight += 1
             self._max_in_flight = max(self._max_in_flight, self._in_flight)
             self._texts.update(texts)
-            fault = self._take_fault(texts)
+        fault = self._orders.take(texts)
         delay_s = self.base_delay_s + fault.delay_s
         if delay_s:
             self._stopped.wait(delay_s)
@@ -210,59 +200,18 @@ class Embedder:
             if seen.status == 200:
                 self._answered.update(seen.texts)
 
-    def _take_fault(self, texts: Sequence[str]) -> Fault:
-        for order in self._orders:
-            if order.when is not None and not order.when(texts):
-                continue
-            if order.times is not None:
-                order.times -= 1
-                if order.times == 0:
-                    self._orders.remove(order)
-            return order.fault
-        return Fault()
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], embedder: Embedder):
-        super().__init__(address, _Handler)
-        self.embedder = embedder
-        self._open: set[socket.socket] = set()
-
-    def process_request(self, request, client_address):
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request):
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def close_connections(self) -> None:
-        for connection in list(self._open):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request, client_address):
-        """Clients that are killed in the middle of an answer are part of the tests."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
+class _Handler(DoubleHandler):
     def do_POST(self) -> None:
         arrived = time.monotonic()
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.read_body()
         answer = {"/v1/embeddings": _openai_answer, "/api/embed": _ollama_answer}.get(self.path)
         question = _parse(body)
         if answer is None or question is None:
-            self._send(404 if answer is None else 400, b'{"error": {"message": "no such call"}}')
+            self.send(404 if answer is None else 400, b'{"error": {"message": "no such call"}}')
             return
-        texts, dims = question.texts, question.dims or self.server.embedder.dims
-        fault = self.server.embedder.begin(texts)
+        texts, dims = question.texts, question.dims or self.server.double.dims
+        fault = self.server.double.begin(texts)
         answered: bytes | None = None
         if not fault.status and fault.cut != "request":
             vectors = answer(question, fault, fault.dims or dims)
@@ -271,47 +220,22 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         seen = RequestSeen(arrived, self.path, tuple(texts), status, headers, len(body))
         # Counted before the first byte goes out: who has an answer finds it counted.
-        self.server.embedder.end(seen)
+        self.server.double.end(seen)
         self._answer(fault, answered)
 
     def _answer(self, fault: Fault, body: bytes | None) -> None:
         headers = dict(fault.headers)
         if fault.cut == "request":
-            self._cut()
+            self.cut()
         elif body is None:
             if fault.retry_after is not None:
                 headers["Retry-After"] = fault.retry_after
-            self._send(fault.status, fault.body.encode(), headers)
+            self.send(fault.status, fault.body.encode(), headers)
         elif fault.cut == "body":
-            self._send(200, body, headers, only_bytes=len(body) // 2)
-            self._cut()
+            self.send(200, body, headers, only_bytes=len(body) // 2)
+            self.cut()
         else:
-            self._send(200, body, headers)
-
-    def _send(
-        self,
-        status: int,
-        body: bytes,
-        headers: Mapping[str, str] | None = None,
-        only_bytes: int | None = None,
-    ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body[:only_bytes])
-        self.wfile.flush()
-
-    def _cut(self) -> None:
-        """Closes with a reset instead of a polite end."""
-        linger = struct.pack("ii", 1, 0)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self.close_connection = True
-
-    def log_message(self, *_) -> None:
-        """The tests read counts, not access logs."""
+            self.send(200, body, headers)
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,9 @@ class RandomWrites:
     def close(self) -> None:
         self._client.close()
 
-    def step(self) -> None:
-        kinds: dict[Callable[[], str], int] = {
+    def kinds(self) -> dict[Callable[[], str], int]:
+        """The kinds of writes, and how often each is made."""
+        return {
             self._insert: 30,
             self._update: 30,
             self._replace: 12,
@@ -134,6 +135,9 @@ class RandomWrites:
             self._transaction: 6,
             self._many: 3,
         }
+
+    def step(self) -> None:
+        kinds = self.kinds()
         kind = self.random.choices(list(kinds), list(kinds.values()))[0]
         self.counts[kind()] += 1
 
@@ -286,7 +290,7 @@ class RandomWrites:
         """Over several documents and all collections; one in six is aborted."""
         changes: dict[tuple[str, bytes], dict] = {}
         for name in [*self.model, *self.model]:
-            identity = id_of(self.random.randrange(self._ids))
+            identity = self._identity()
             stored = self.model[name].get(key_of(identity))
             document = self._document(stored["_id"] if stored else identity)
             changes[name, key_of(identity)] = document
@@ -324,6 +328,9 @@ class RandomWrites:
         return "update of many"
 
     # How they are made
+
+    def _identity(self) -> object:
+        return id_of(self.random.randrange(self._ids))
 
     def _document(self, identity: object) -> dict:
         self._serial += 1
@@ -365,7 +372,7 @@ class RandomWrites:
     def _absent(self) -> tuple[str, object]:
         name = self.random.choice(list(self.model))
         for _ in range(100):
-            identity = id_of(self.random.randrange(self._ids))
+            identity = self._identity()
             if key_of(identity) not in self.model[name]:
                 return name, identity
         return name, ObjectId(f"{self._serial:023x}f")
@@ -376,7 +383,7 @@ class RandomWrites:
         if not documents:
             return None
         for _ in range(100):
-            document = documents.get(key_of(id_of(self.random.randrange(self._ids))))
+            document = documents.get(key_of(self._identity()))
             if document is not None:
                 return name, document
         return name, next(iter(documents.values()))
@@ -397,10 +404,14 @@ class RandomWrites:
             self.unknown += 1
             outcome = self._read_back(touched)
         for (name, key), document in outcome.items():
+            self._note(self.model[name].get(key), document)
             if document is None:
                 self.model[name].pop(key, None)
             else:
                 self.model[name][key] = document
+
+    def _note(self, before: dict | None, after: dict | None) -> None:
+        """Called with each state that comes to stand."""
 
     def _read_back(
         self, touched: list[tuple[str, object]]

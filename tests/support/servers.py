@@ -164,6 +164,38 @@ def primary_role(server: Mongodb, deadline_s: float = 30) -> str:
     return wait_until(find, deadline_s, "a primary")
 
 
+def wait_until_whole(server: Mongodb, deadline_s: float = 60) -> None:
+    """All members are primary or secondary again: the next one may fail."""
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    def whole() -> bool:
+        try:
+            members = client.admin.command("replSetGetStatus")["members"]
+        except PyMongoError:
+            return False
+        return sorted(member["state"] for member in members) == [1] + [2] * (len(members) - 1)
+
+    with MongoClient(server.address, serverSelectionTimeoutMS=5000) as client:
+        wait_until(whole, deadline_s, "members that are all well", 0.1)
+
+
+def step_down(server: Mongodb, deadline_s: float = 60) -> None:
+    """The primary steps down; asked again where no secondary had caught up in time."""
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    def stepped_down() -> bool:
+        address = server.member_address(role)
+        with MongoClient(address, serverSelectionTimeoutMS=5000) as client:
+            with contextlib.suppress(PyMongoError):
+                client.admin.command("replSetStepDown", 20, secondaryCatchUpPeriodSecs=10)
+        return primary_role(server) != role
+
+    role = primary_role(server)
+    wait_until(stepped_down, deadline_s, "another primary")
+
+
 def _is_primary(server: Mongodb, role: str) -> bool:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError

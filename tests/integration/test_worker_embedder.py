@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An embedder that refuses, stalls, is away or wants money: nothing is lost, and only a text that it
+will never take is set aside."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from scene import DIMS, LONG
+from support import Embedder, Fault, wait_until
+from waiting import readiness, wait_until_ready
+from worker_scene import A_SECOND, DOCS, DOCUMENTS
+
+pytestmark = pytest.mark.timeout(900 if LONG else 200)
+
+TIMES = 20 if LONG else 4
+AWAY_S = 300 if LONG else 12
+POISON = 0.05 if LONG else 0.03
+DEADLINE_S = 90
+QUOTA = '{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
+STORM = {
+    "embedder answered 429 with Retry-After": Fault(status=429, retry_after="1"),
+    "embedder answered 500": Fault(status=500),
+    "embedder answered after the time-out": Fault(delay_s=2.5),
+    "embedder closed the connection": Fault(cut="request"),
+    "embedder closed in the middle of an answer": Fault(cut="body"),
+}
+
+
+@pytest.fixture
+def pair(workers):
+    workers.start_capture("v1")
+    workers.writes.fill(DOCS, DOCUMENTS)
+    return [workers.worker(name).start() for name in ("one", "two")]
+
+
+def test_storms_pass_and_set_nothing_aside(workers, pair):
+    with workers.writes.running(A_SECOND):
+        workers.catch_up()
+        for name, fault in STORM.items():
+            seen = workers.embedder.request_count
+            workers.embedder.misbehave(fault, times=TIMES)
+            wait_until(lambda goal=seen + TIMES: workers.embedder.request_count >= goal, 60, name)
+            workers.recovered(name, DEADLINE_S)
+        for _ in range(TIMES):
+            for fault in STORM.values():
+                workers.embedder.misbehave(fault, times=1)
+        workers.recovered("embedder failed in all ways at once", DEADLINE_S)
+    workers.check()
+    assert not any(agent.events_named("lane.document.quarantined") for agent in pair)
+
+
+def test_a_poison_text_is_set_aside_alone_and_heals_when_it_is_edited(workers, pair):
+    writes = workers.writes
+
+    def poison(texts) -> bool:
+        return any(writes.POISON in text for text in texts)
+
+    workers.embedder.misbehave(Fault(status=400), when=poison)
+    writes.poison = POISON
+    with writes.running(A_SECOND):
+        workers.endure(8)
+        workers.catch_up()
+    workers.check()
+    ill = writes.poisoned(DOCS)
+    version = workers.capturing.version(DOCS, "v1")
+    assert len(ill) > 1, "the seed gives poison texts"
+    assert version["quarantined"] == len(ill)
+    print(f"{len(ill)} of {len(writes.model[DOCS])} documents set aside")
+    writes.poison = 0
+    began = time.monotonic()
+    writes.heal(DOCS)
+    workers.check()
+    print(f"healed {time.monotonic() - began:.1f} s after their texts were edited")
+    assert workers.capturing.version(DOCS, "v1")["quarantined"] == 0
+
+
+def test_an_outage_loses_nothing_and_the_backlog_goes_at_full_speed(workers, pair):
+    before = rate(workers, "before")
+    port = workers.embedder.port
+    workers.embedder.stop()
+    began = time.monotonic()
+    workers.rewrite("during")
+    workers.endure(AWAY_S)
+    workers.embedder = Embedder(DIMS, port)
+    back = time.monotonic()
+    wait_until(lambda: workers.embedder.answered_count > 0, 40, "it to be noticed", 0.02)
+    noticed = time.monotonic()
+    workers.wait_until_stored(DEADLINE_S)
+    after = DOCUMENTS / (time.monotonic() - noticed)
+    print(
+        f"embedder away for {back - began:.0f} s, noticed after {noticed - back:.1f} s:"
+        f" {after:.0f} documents/s after it, {before:.0f} before"
+    )
+    workers.recovered(f"embedder away for {AWAY_S} s", DEADLINE_S)
+    workers.check()
+    assert not any(agent.events_named("lane.document.quarantined") for agent in pair)
+    assert after > before / 3, "the machine's own pace differs, but not as much"
+
+
+def rate(workers, what: str) -> float:
+    """Documents a second, of a backlog that is written at once."""
+    workers.catch_up()
+    began = time.monotonic()
+    workers.rewrite(what)
+    workers.wait_until_stored(DEADLINE_S)
+    return DOCUMENTS / (time.monotonic() - began)
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        (Fault(status=429, body=QUOTA), "quota"),
+        (Fault(status=401, body='{"error": {"message": "Incorrect API key"}}'), "key"),
+    ],
+    ids=["quota exhausted", "bad key"],
+)
+def test_without_money_or_key_a_lane_says_so_and_goes_on_by_itself(fault, word, workers):
+    config = workers.config("capture", "work")
+    url = workers.serving(config)
+    agent = workers.capturing = workers.agent(config).start()
+    agent.wait_for_version(DOCS, lambda version: version["state"] == "active", 60)
+    workers.writes.fill(DOCS, DOCUMENTS)
+    workers.catch_up()
+    workers.embedder.misbehave(fault)
+    workers.rewrite("without money")
+    said = agent.wait_for_version(DOCS, lambda version: version["reason"], 30)
+    print(f"said: {said['reason']}")
+    assert word in said["reason"]
+    assert readiness(url)[0] == 200, "other lanes go on"
+    asked = workers.embedder.request_count
+    workers.endure(6)
+    tries = workers.embedder.request_count - asked
+    assert tries <= 8, f"{tries} requests within 6 s"
+    workers.embedder.behave()
+    workers.recovered(f"embedder refused ({word}), and does no more", DEADLINE_S)
+    workers.check()
+    wait_until(lambda: agent.version(DOCS)["reason"] is None, 20, "the reason to go", 0.2)
+    wait_until_ready(url)
+    assert not agent.events_named("lane.document.quarantined")
+    assert agent.stop() == 0
