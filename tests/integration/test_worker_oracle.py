@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from scene import DIMS
-from support import vector_of
+from support import vector_of, wait_until
 from support.hash_vector import hash_vector
 from support.text_writes import chunks_of
 from worker_scene import DOCS
@@ -104,9 +104,23 @@ def check_the_rest(workers) -> None:
     assert {one[:4] for one in workers.differences()} == {"v1: ", "v2: "}
     assert workers.writes.differences()
     workers.writes.adopt(DOCS)
-    workers.writes.model[DOCS].popitem()[1]["body"] = workers.writes.POISON
+    next(iter(workers.writes.model[DOCS].values()))["body"] = workers.writes.POISON
     found = workers.differences()
-    assert any("are set aside" in one for one in found)
+    assert any("0 are set aside" in one for one in found)
+    assert any("has no text but" in one for one in found), "nothing of it may be in the store"
+
+
+def test_a_ledger_row_that_falls_is_found(workers):
+    rows = workers.state[f"{workers.name}.ledger.b"]
+    watch = workers.ledgers
+    states = [(1, "b"), (1, "c"), (2, "a"), (2, "b")]
+    for gen, ver in states:
+        rows.replace_one({"_id": "k"}, {"gen": gen, "ver": ver}, upsert=True)
+        looks = watch.looks
+        wait_until(lambda seen=looks: watch.looks > seen + 1, 20, "a look", 0.05)
+    assert not watch.falls
+    rows.replace_one({"_id": "k"}, {"gen": 1, "ver": "z"})
+    wait_until(lambda: watch.falls, 20, "the fall to be seen", 0.05)
 
 
 def test_the_two_ways_to_a_vector_tell_texts_apart():

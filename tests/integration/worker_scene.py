@@ -12,6 +12,7 @@ from scene import SEED, Scene, endure
 from support import Agent, ChromaError, TookTooLong, oracle, recovery, wait_until
 from support.compare import source_id
 from support.failing_store import FailingStore
+from support.ledger_watch import LedgerWatch
 from support.text_writes import CHUNK, TextWrites
 
 DOCUMENTS = 120
@@ -35,6 +36,7 @@ class WorkerScene(Scene):
         self.writes = TextWrites(
             self.servers.mongo.address, self.database.name, [DOCS], SEED
         )
+        self.ledgers = LedgerWatch(self.servers.mongo.address, self.state.name, self.name)
         self._marked = self._rewritten = 0
         self._marker_texts: list[str] = []
         self.family(
@@ -45,8 +47,13 @@ class WorkerScene(Scene):
             allow_test_embedder=True,
         )
 
+    def __enter__(self) -> WorkerScene:
+        self.ledgers.start()
+        return self
+
     def __exit__(self, *_) -> None:
         super().__exit__()
+        self.ledgers.__exit__()
         self.writes.close()
         if self.store is not None:
             self.store.stop()
@@ -183,6 +190,8 @@ class WorkerScene(Scene):
         assert not wrong, wrong[:5]
         lost = self.writes.differences()
         assert not lost, lost[:5]
+        assert not self.ledgers.falls, self.ledgers.falls[:5]
+        print(f"{self.ledgers.looks} looks at the ledgers")
         print(f"{dict(self.writes.counts)}, {self.writes.unknown} of unknown outcome")
         return reports
 

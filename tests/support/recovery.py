@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long it took, after a fault had ended, until all that was written during it was in the topic.
+"""How long it took, after a fault had ended, until all that was written during it was in the topic;
+of a fault of workers, until what was written at its end was in the store.
 
 Every test run adds its own to `recovery.json` below the build folder. `scripts/recovery-table`
 makes the table of docs/operations.md from those of full size.
