@@ -81,25 +81,6 @@ static void check_store(struct checks *checks, const struct config_store *store)
         check_note(checks, false, what, "%s", err.text);
 }
 
-static void check_embedder(struct checks *checks, const struct config_embedder *config)
-{
-    struct err err;
-    char what[512], digest[128] = "";
-    CLEANUP(embedder_closep) struct embedder *embedder = NULL;
-    struct embed_text probe = {.text = "vectail", .size = 7};
-    float *vector = calloc((size_t)config->dims, sizeof *vector);
-    snprintf(what, sizeof what, "embedder %s", config->name);
-    if (lane_open_embedder(config, &embedder, &err) &&
-        embedder_embed(embedder, &probe, 1, vector, NULL, &err) &&
-        embedder_digest(embedder, digest, &err))
-        check_note(checks, true, what, "%s returns %zu dims, %lld are configured%s%s",
-                   embedder->ops->name, embedder->dims, (long long)config->dims,
-                   *digest ? "; digest " : "", digest);
-    else
-        check_note(checks, false, what, "%s", err.text);
-    free(vector);
-}
-
 static int finish(struct checks *checks, bool json, int code)
 {
     if (json)
@@ -127,7 +108,7 @@ static int try_all(struct checks *checks, const struct config *config, bool json
     for (size_t i = 0; i < config->store_count; i++)
         check_store(checks, &config->stores[i]);
     for (size_t i = 0; i < config->embedder_count; i++)
-        check_embedder(checks, &config->embedders[i]);
+        check_embedder(checks, config, &config->embedders[i]);
     return finish(checks, json, checks->failed ? CLI_FAILED : CLI_DONE);
 }
 

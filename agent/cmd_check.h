@@ -33,3 +33,15 @@ void check_mongo(struct checks *checks, const struct config *config);
 
 /* The brokers, and each permission by using it; nothing is left in a topic. */
 void check_worklog(struct checks *checks, const struct config *config);
+
+/* --- cmd_check_embed.c --- */
+
+/* The embedder by embedding: its dimensions, its digest, and whether it cuts what is too long. */
+void check_embedder(struct checks *checks, const struct config *config,
+                    const struct config_embedder *embedder);
+
+/* --- cmd_check_sample.c --- */
+
+/* The text fields of some of the family's documents: whether what they hold is text. */
+void check_sample(struct checks *checks, const struct config *config,
+                  const struct config_family *family, mongoc_client_t *client);

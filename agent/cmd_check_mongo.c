@@ -246,6 +246,7 @@ static void check_families(struct probe *probe, const struct config *config)
         if (is_new_source(config, i))
             check_stream(probe, config->families[i].source.database);
         check_find(probe, &config->families[i]);
+        check_sample(probe->checks, config, &config->families[i], probe->client);
         if (is_new_alias(config, i))
             check_alias(probe, &config->families[i]);
     }

@@ -404,6 +404,8 @@ static void append_part(struct buf *out, const char *text, size_t size, const ch
     buf_append(out, text, size);
 }
 
+static const char binary_data[] = "binary data";
+
 /* How far into a data URL its media type and parameters may reach. */
 #define DATA_URL_HEAD 256
 
@@ -459,7 +461,7 @@ static const char *append_scalar(const bson_iter_t *iter, struct buf *out, const
     case BSON_TYPE_UNDEFINED:
         return NULL;
     case BSON_TYPE_BINARY:
-        return "binary data";
+        return binary_data;
     case BSON_TYPE_INT32:
     case BSON_TYPE_INT64:
         snprintf(text, sizeof text, "%" PRId64, bson_iter_as_int64(iter));
@@ -504,6 +506,35 @@ static const char *append_list(const bson_iter_t *list, struct buf *out)
             return problem;
         if (out->size > before)
             separator = "\n";
+    }
+    return NULL;
+}
+
+static const char *foreign_value(const bson_iter_t *value)
+{
+    uint32_t size;
+    if (BSON_ITER_HOLDS_BINARY(value))
+        return binary_data;
+    if (!BSON_ITER_HOLDS_UTF8(value))
+        return NULL;
+    const char *text = bson_iter_utf8(value, &size);
+    return document_text_problem(text, size);
+}
+
+const char *document_foreign_field(const bson_t *doc, const char *const *fields, size_t count,
+                                   const char **problem)
+{
+    for (size_t i = 0; i < count; i++) {
+        bson_iter_t value, element;
+        if (!path_find(doc, fields[i], &value))
+            continue;
+        *problem = foreign_value(&value);
+        if (BSON_ITER_HOLDS_ARRAY(&value) && bson_iter_recurse(&value, &element)) {
+            while (!*problem && bson_iter_next(&element))
+                *problem = foreign_value(&element);
+        }
+        if (*problem)
+            return fields[i];
     }
     return NULL;
 }

@@ -72,6 +72,11 @@ bool document_text(const bson_t *doc, const char *const *fields, size_t count, s
  * reference to an image ("img:...") or a file as a data URL; NULL when it is text. */
 const char *document_text_problem(const char *text, size_t size);
 
+/* The first of the fields that holds binary data or a string with a problem, alone or in a list, and
+ * what it holds; NULL when there is none. */
+const char *document_foreign_field(const bson_t *doc, const char *const *fields, size_t count,
+                                   const char **problem);
+
 /* A fingerprint of metadata alone. */
 struct sha256 document_meta_fp(const struct field *metadata, size_t count);
 /* A fingerprint of everything a record is made from. */

@@ -20,7 +20,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy
 
@@ -70,6 +70,7 @@ class Embedder:
     def __init__(self, dims: int = 64, port: int = 0):
         self.dims = dims
         self.base_delay_s = 0.0  # of every answer, may be set at any time
+        self.cut_chars: int | None = None  # what is behind so many of a text decides nothing
         self._lock = threading.Lock()
         self._orders: Orders[Fault, Sequence[str]] = Orders(Fault())
         self._requests: list[RequestSeen] = []
@@ -214,7 +215,8 @@ class _Handler(DoubleHandler):
         fault = self.server.double.begin(texts)
         answered: bytes | None = None
         if not fault.status and fault.cut != "request":
-            vectors = answer(question, fault, fault.dims or dims)
+            cut = [text[: self.server.double.cut_chars] for text in texts]
+            vectors = answer(replace(question, texts=cut), fault, fault.dims or dims)
             answered = b"<html>not JSON</html>" if fault.not_json else json.dumps(vectors).encode()
         status = 0 if fault.cut else fault.status or 200
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -176,6 +176,33 @@ static void a_field_that_holds_no_text_is_named_with_what_it_holds(void **state)
     }
 }
 
+static void the_first_field_that_is_foreign_to_text_is_found(void **state)
+{
+    (void)state;
+    static const char *const docs[][3] = {
+        {"{\"title\":\"ok\",\"body\":{\"text\":\"img:1\"}}", "body.text", "a reference"},
+        {"{\"title\":[1,\"a\",\"img:1\"]}", "title", "a reference"},
+        {"{\"title\":{\"$binary\":{\"base64\":\"AA==\",\"subType\":\"00\"}}}", "title", "binary"},
+        {"{\"title\":[{\"$binary\":{\"base64\":\"AA==\",\"subType\":\"00\"}},\"a\"]}", "title",
+         "binary"},
+        {"{\"title\":{\"a\":1},\"body\":{\"text\":[\"x\",5,null]},\"other\":\"img:\"}", NULL, NULL},
+        {"{}", NULL, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(docs); i++) {
+        const char *problem = NULL;
+        bson_t *doc = parse(docs[i][0]);
+        const char *field = document_foreign_field(doc, text_fields, 2, &problem);
+        if (!docs[i][1]) {
+            assert_null(field);
+        } else {
+            assert_non_null(field);
+            assert_string_equal(field, docs[i][1]);
+            assert_non_null(strstr(problem, docs[i][2]));
+        }
+        bson_destroy(doc);
+    }
+}
+
 static void a_text_larger_than_its_buffer_is_refused(void **state)
 {
     (void)state;
@@ -501,6 +528,7 @@ int main(void)
         cmocka_unit_test(what_nobody_wrote_is_refused),
         cmocka_unit_test(what_stands_for_an_image_or_a_file_is_no_text),
         cmocka_unit_test(a_field_that_holds_no_text_is_named_with_what_it_holds),
+        cmocka_unit_test(the_first_field_that_is_foreign_to_text_is_found),
         cmocka_unit_test(a_text_larger_than_its_buffer_is_refused),
         cmocka_unit_test(metadata_is_sorted_by_name_and_nothing_is_left_out_silently),
         cmocka_unit_test(the_first_path_with_a_value_counts),
