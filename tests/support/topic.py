@@ -387,6 +387,13 @@ def _alter(brokers: str, kind, name: str, settings: Mapping[str, str | None]) ->
     admin.incremental_alter_configs([resource])[resource].result(CALL_S)
 
 
+def clean_eagerly(brokers: str, topic: str) -> None:
+    """From now on the broker compacts the topic as soon as a segment is full, which it soon is."""
+    for broker in AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=CALL_S).brokers:
+        _alter(brokers, ResourceType.BROKER, str(broker), CLEANER)
+    alter(brokers, topic, COMPACT_NOW)
+
+
 def compact(
     brokers: str, topic: str, append: Callable[[], None], deadline_s: float = 60
 ) -> tuple[int, int]:
@@ -398,9 +405,7 @@ def compact(
     with Replay(brokers, topic) as replay:
         before = replay.read().records
         keys = len(list(replay.keys()))
-    for broker in AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=CALL_S).brokers:
-        _alter(brokers, ResourceType.BROKER, str(broker), CLEANER)
-    alter(brokers, topic, COMPACT_NOW)
+    clean_eagerly(brokers, topic)
 
     def fallen() -> int | None:
         append()
