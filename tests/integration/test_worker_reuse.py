@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A second version whose vectors are of the same embedding part buys nothing that the first one has."""
+
+from __future__ import annotations
+
+import pytest
+
+from support import wait_until
+
+pytestmark = pytest.mark.timeout(150)
+
+DOCUMENTS = 120
+
+
+def text_of(n: int) -> str:
+    return "\n\n".join(f"paragraph {part} of document {n} is its own." for part in range(n % 3 + 1))
+
+
+@pytest.fixture
+def filled(scene, kafka):
+    """A version that is served, with documents of one to three chunks, and its stopped agent."""
+    scene.family(
+        text=["text"], metadata={"n": "n"}, chunk={"max_chars": 60, "overlap_chars": 0}
+    )
+    scene.database.docs.insert_many(
+        {"_id": f"d{n}", "n": n, "text": text_of(n)} for n in range(DOCUMENTS)
+    )
+    agent = scene.agent(scene.config()).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    scene.wait_until_equal(agent)
+    assert agent.stop() == 0
+    scene.embedder.reset_counts()
+    return agent
+
+
+def with_shadow(scene, agent, **family):
+    scene.families["docs"] |= {"version": {"label": "v2", "embedder": "double"}} | family
+    agent.start()
+    agent.wait_for_version("docs", bool, 30, "v2")
+    scene.wait_until_equal(agent, label="v2", deadline_s=60)
+    return agent.version("docs", "v2")
+
+
+def test_other_ids_buy_nothing(scene, filled):
+    version = with_shadow(scene, filled, id_scheme="content")
+    print(f"{version['chunks']} chunks: {version['reused']} reused, {version['embedded']} bought")
+    assert scene.bought().total() == 0 and version["embedded"] == 0
+    assert version["reused"] == version["chunks"] > DOCUMENTS
+    scene.database.docs.update_one({"_id": "d7"}, {"$set": {"text": "another text"}})
+    scene.wait_until_equal(filled, label="v2")
+    first = filled.version("docs", "v1")["collection"]
+    wait_until(lambda: scene.reader.by_id(first)["d7:0"].document == "another text", 30, "v1")
+    assert scene.bought() == {"another text": 1}, "by both versions together"
+
+
+def test_a_record_that_does_not_hold_its_content_is_not_copied(scene, filled):
+    """The ledger says that it is there, the store has lost it, or has another."""
+    collection = filled.version("docs", "v1")["collection"]
+    records = scene.reader.by_id(collection)
+    lost, other = "d3:0", "d4:0"
+    scene.reader.delete(collection, [lost])
+    broken = records[other]
+    broken.metadata["content_fp"] = "sha256:" + 64 * "0"
+    scene.reader.upsert(collection, [broken])
+    with_shadow(scene, filled, id_scheme="content")
+    assert scene.bought() == {text_of(3).split("\n\n")[0]: 1, text_of(4).split("\n\n")[0] + "\n\n": 1}
+
+
+def test_another_prefix_is_another_embedding(scene, filled):
+    filled.config["embedders"]["prefixed"] = scene.embedder_config(document_prefix="passage: ")
+    scene.families["docs"]["version"] = {"label": "v2", "embedder": "prefixed"}
+    filled.start()
+    version = filled.wait_for_version(
+        "docs", lambda found: found["documents"] == DOCUMENTS, 60, "v2"
+    )
+    wait_until(lambda: scene.bought().total() >= version["chunks"], 30, "all to be bought")
+    assert filled.version("docs", "v2")["reused"] == 0
