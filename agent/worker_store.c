@@ -61,10 +61,11 @@ static void note_keys(struct arena *arena, const struct sink_record *record, str
     }
 }
 
-/* Is it written over what an interrupted write may have left? */
+/* Is it written over what nobody has written down: what an interrupted write may have left, or what a
+ * repair was asked for? */
 static bool is_rewritten(const struct task *task)
 {
-    return task->row.has_intent && !task->clearing;
+    return (task->row.has_intent || task->row.repair) && !task->clearing;
 }
 
 /* Of ids: what makes one request. */
