@@ -40,23 +40,26 @@ void config_prepare(void)
     world.config = config;
 }
 
-static void make_version(int index, bool same_config)
+/* How the second version differs from the first. */
+enum likeness { SAME_CONFIG, SAME_EMBEDDER, ANOTHER };
+
+static void make_version(int index, enum likeness likeness)
 {
     struct sim_lane *lane = &world.lanes[index];
     struct config_family *family = &config->families[0];
-    family->chunk.max_chars = index == 0 || same_config ? 40 : 70;
+    lane->embedder = index > 0 && likeness == ANOTHER ? index : 0;
+    family->chunk.max_chars = index == 0 || likeness == SAME_CONFIG ? 40 : 70;
     family->chunk.overlap_chars = 0;
-    memcpy(config->embedders[index].document_prefix, index == 0 || same_config ? "one" : "two", 3);
     lane->label[0] = 'v', lane->build_id[0] = 'b', lane->collection[0] = 'c';
     lane->label[1] = lane->build_id[1] = lane->collection[1] = (char)('1' + index);
-    cJSON *object = family_embed_json(family, &config->embedders[index], "");
+    cJSON *object = family_embed_json(family, &config->embedders[lane->embedder], "");
     char fp[SHA256_TEXT_SIZE];
     config_fp(object, fp);
     lane->version = (struct version){.label = lane->label,
                                      .build_id = lane->build_id,
                                      .collection_id = lane->collection,
                                      .store = config->stores[0].name,
-                                     .embedder = config->embedders[index].name,
+                                     .embedder = config->embedders[lane->embedder].name,
                                      .state = index == 0 ? VERSION_ACTIVE : VERSION_READY,
                                      .embed = cJSON_PrintUnformatted(object),
                                      .config_fp = sim_strdup(fp)};
@@ -69,9 +72,10 @@ void config_vary(void)
     config->work.batch_documents = 1 + (int64_t)sched_below(8);
     config->stores[0].timeout_ms = 2000 + (int64_t)sched_below(3) * 4000;
     config->families[0].id_scheme = sched_chance(0.3) ? ID_CONTENT : ID_POSITION;
-    bool same_config = sched_chance(0.3);
+    world.store_records = 1 + sched_below(3);
+    enum likeness likeness = (enum likeness)sched_below(3);
     for (int i = 0; i < world.lane_count; i++)
-        make_version(i, same_config);
+        make_version(i, likeness);
 }
 
 void config_forget(void)

@@ -35,6 +35,7 @@ struct reader {
     int64_t next_commit_ms;
     bool told_rebalance;
     bool told_lost;
+    int64_t deaf_until_ms;
     bool revoked; /* by log_keep(): still to be said */
     bool owns[SIM_PARTITIONS];
     int64_t position[SIM_PARTITIONS];
@@ -198,7 +199,8 @@ static bool commit(struct reader *reader)
 static void tick_reader(struct reader *reader)
 {
     int64_t now_ms = sched_now_ms();
-    bool stands = sched_now_us() < reader->process->group.paused_until_us;
+    bool stands =
+        sched_now_us() < reader->process->group.paused_until_us || now_ms < reader->deaf_until_ms;
     if (!stands && now_ms >= reader->next_beat_ms) {
         reader->next_beat_ms = now_ms + sched_between(HEARTBEAT_MS / 2, HEARTBEAT_MS);
         if (reader->is_member) {
@@ -243,8 +245,12 @@ void groups_rebalance(void)
 void groups_expire_one(void)
 {
     struct reader *reader = readers[sched_below(MAX_READERS)];
-    if (reader && reader->is_member)
-        put_out(reader);
+    if (!reader || !reader->is_member)
+        return;
+    put_out(reader);
+    if (sim_fault(
+            world.faults.deaf)) /* its heartbeats go to a broker that is not the coordinator */
+        reader->deaf_until_ms = sched_now_ms() + sched_between(0, SESSION_MS);
 }
 
 /* --- the reader's part ------------------------------------------------------------------------ */

@@ -117,7 +117,7 @@ static bool may_go(int partition, int64_t offset)
 void log_compact(void)
 {
     int p = (int)sched_below((uint64_t)world.partitions);
-    int64_t clean = sched_between(0, topic.high[p]);
+    int64_t clean = sched_chance(0.5) ? topic.high[p] : sched_between(0, topic.high[p]);
     for (int64_t offset = 0; offset < clean; offset++) {
         struct sim_entry *entry = &topic.entries[p][offset];
         if (entry->gone || !may_go(p, offset))

@@ -10,6 +10,7 @@
 #include "sim/sim.h"
 
 #define HISTORY_STEPS 60000
+#define QUIET_STEPS 20
 #define HEALING_MS 900000 /* of virtual time: by then all is in step */
 #define HEALING_STEPS 400000
 
@@ -140,7 +141,7 @@ static void pick_faults(void)
         .ledger_unanswered = pick(0.15),
         .store_not_done = pick(0.15),
         .store_unanswered = pick(0.2),
-        .store_late = pick(0.4),
+        .store_late = pick(0.5),
         .store_in_part = pick(0.2),
         .embed = pick(0.2),
         .source = pick(0.2),
@@ -149,8 +150,10 @@ static void pick_faults(void)
         .replay = pick(0.05),
         .late_record = pick(0.1),
         .generation = pick(0.03),
-        .repair = pick(0.05),
+        .repair = pick(0.1),
+        .deaf = pick(1),
     };
+    world.late_lane = sched_chance(0.3);
 }
 
 static struct sim_process *any_process(void)
@@ -196,13 +199,23 @@ static int64_t committed(int lane, int partition)
     return group_committed(group, partition);
 }
 
+/* Nothing is left to be read below `end`: where the last records have been compacted away, no offset
+ * behind them is ever stored. */
+static bool is_read_to(int lane, int partition, int64_t end)
+{
+    int64_t offset = committed(lane, partition);
+    while (offset < end && log_entry(partition, offset)->gone)
+        offset++;
+    return offset >= end;
+}
+
 /* As the leader does once a lane has what the generation's snapshot appended. */
 static void sweep(int lane)
 {
     const int64_t *ends = capture_end_offsets();
     bool due = ends && world.lanes[lane].started && world.lanes[lane].swept_gen < capture_gen();
     for (int p = 0; due && p < world.partitions; p++)
-        due = committed(lane, p) >= ends[p];
+        due = is_read_to(lane, p, ends[p]);
     if (!due)
         return;
     struct arena *arena = arena_new(MIB);
@@ -217,18 +230,24 @@ static void sweep(int lane)
 static void repair_something(void)
 {
     int lane = (int)sched_below((uint64_t)world.lane_count);
-    const char *key = source_key((int)sched_below(SIM_DOCS));
+    int doc = (int)sched_below(SIM_DOCS);
+    const char *key = source_key(doc);
     if (!world.lanes[lane].started)
         return;
     ledger_repair(lane, key);
+    if (sched_chance(0.7))
+        store_damage(lane, source_id(doc));
     capture_reread(lane, key);
 }
 
 static void write_something(void)
 {
     source_write();
-    if (--world.operations == 0)
-        return;
+    world.operations--;
+}
+
+static void disturb_log(void)
+{
     if (sim_fault(world.faults.replay))
         capture_replay();
     if (sim_fault(world.faults.late_record))
@@ -248,8 +267,9 @@ static void act(void)
         capture_go_on();
     else if (choice < 95)
         log_compact();
-    else
-        start_lane((int)sched_below((uint64_t)world.lane_count));
+    else if (!world.late_lane)
+        start_lane(1);
+    disturb_log();
     for (int lane = 0; lane < world.lane_count; lane++)
         sweep(lane);
 }
@@ -282,21 +302,13 @@ static void step(void)
 
 /* --- peace ------------------------------------------------------------------------------------ */
 
-/* Nothing is left to be read: where the last records have been compacted away, no offset behind them
- * is ever stored. */
-static bool is_drained(int lane, int partition)
-{
-    int64_t offset = committed(lane, partition);
-    while (offset < log_high(partition) && log_entry(partition, offset)->gone)
-        offset++;
-    return offset == log_high(partition);
-}
-
 static bool lane_is_drained(int lane)
 {
-    bool drained = world.lanes[lane].started && world.lanes[lane].swept_gen == capture_gen();
+    if (!world.lanes[lane].started)
+        return true;
+    bool drained = world.lanes[lane].swept_gen == capture_gen();
     for (int p = 0; drained && p < world.partitions; p++)
-        drained = is_drained(lane, p);
+        drained = is_read_to(lane, p, log_high(p));
     return drained;
 }
 
@@ -304,6 +316,8 @@ static bool lane_is_drained(int lane)
 static bool repairs_are_done(int lane)
 {
     bool done = true;
+    if (!world.lanes[lane].started)
+        return true;
     struct arena *arena = arena_new(MIB);
     for (int i = 0; i < SIM_DOCS; i++) {
         struct ledger_row row;
@@ -338,23 +352,34 @@ static void say_why(void)
     }
 }
 
-static void heal(void)
+static void settle(void)
 {
-    world.healing = true;
-    act_us = 200000;
-    for (int i = 0; i < world.process_count; i++)
-        world.processes[i].group.paused_until_us = 0;
-    for (int i = 0; i < world.lane_count; i++)
-        start_lane(i);
     int64_t until_ms = sched_now_ms() + HEALING_MS;
     uint64_t until_steps = world.steps + HEALING_STEPS;
-    while (!is_quiet()) {
+    for (uint64_t quiet = 0; quiet < QUIET_STEPS; quiet = is_quiet() ? quiet + 1 : 0) {
         step();
         if (sched_now_ms() <= until_ms && world.steps <= until_steps)
             continue;
         say_why();
         sim_fail("I10: not in step so long after the last fault");
     }
+}
+
+static void heal(void)
+{
+    world.healing = true;
+    act_us = 200000;
+    for (int i = 0; i < world.process_count; i++)
+        world.processes[i].group.paused_until_us = 0;
+    if (!world.late_lane)
+        start_lane(1);
+    settle();
+    if (!world.late_lane)
+        return;
+    for (int i = 0; i < 10; i++)
+        log_compact();
+    start_lane(1);
+    settle();
 }
 
 static void begin_world(uint64_t seed)

@@ -62,6 +62,7 @@ struct sim_faults {
     double late_record;
     double generation;
     double repair;
+    double deaf; /* a reader that is put out does not hear of it for a while */
 };
 
 struct sim_process {
@@ -83,8 +84,8 @@ struct sim_lane {
     char label[3];
     char collection[3];
     struct version version;
+    int embedder;
     int64_t swept_gen;
-    size_t bought; /* texts that the embedder has sold it */
 };
 
 struct sim_world {
@@ -95,6 +96,8 @@ struct sim_world {
     bool calm;    /* there never were any */
     struct sim_faults faults;
     int fault_count;
+    bool late_lane; /* the second version is made when all is over, from what the log still holds */
+    size_t store_records; /* of one request */
     const struct config *config;
     struct family *family;
     int partitions;
@@ -264,6 +267,8 @@ void stores_end(void);
 void stores_tick(void); /* carries out requests that are due */
 int64_t stores_next_us(void);
 const struct record_table *store_table(int lane);
+/* What the store holds of a document gets lost or becomes another's; a repair has been asked for. */
+void store_damage(int lane, const char *source_id);
 
 /* --- embed.c ---------------------------------------------------------------------------------- */
 
@@ -276,8 +281,9 @@ void oracle_note_row(int lane, const char *key);
 /* A group has committed: all below is applied. */
 void oracle_note_commit(const char *group, int partition, int64_t from, int64_t to);
 void oracle_begin(void);
-/* How much may be bought for what was written to the source. */
+/* How much may be bought follows from what is written to the source. */
 void oracle_note_write(int doc);
+void oracle_note_bought(int embedder, const char *text, size_t size);
 void oracle_check(void);
 
 /* --- run.c ------------------------------------------------------------------------------------ */

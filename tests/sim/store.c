@@ -120,6 +120,32 @@ int64_t stores_next_us(void)
     return request ? request->due_us : INT64_MAX;
 }
 
+void store_damage(int lane, const char *source_id)
+{
+    struct record_table *table = &store.tables[lane];
+    size_t size = strlen(source_id);
+    for (size_t i = 0; i < table->count; i++) {
+        struct held_record *held = &table->records[i],
+                           *other = &table->records[table->count - 1 - i];
+        if (strncmp(held->id, source_id, size) != 0 || held->id[size] != ':' || sched_chance(0.5))
+            continue;
+        sim_trace("store of lane %d: %s is damaged", lane, held->id);
+        char *id = sim_strdup(held->id);
+        struct sink_record stale = {.id = id,
+                                    .vector = other->vector,
+                                    .dims = other->dims,
+                                    .text = other->text,
+                                    .metadata = other->fields,
+                                    .metadata_count = other->field_count};
+        if (other != held && sched_chance(0.5))
+            record_table_put(table, &stale, true);
+        else
+            record_table_erase(table, (const char *const *)&id, 1);
+        free(id);
+        return;
+    }
+}
+
 static void add_request(enum request_kind kind, int lane, int64_t due_us,
                         const struct sink_record *record)
 {
@@ -284,7 +310,8 @@ static bool simulated_fetch(struct sink *sink, const char *collection, const cha
 
 static bool simulated_connect(struct sink *sink, struct err *err)
 {
-    sink->limits = (struct sink_limits){.max_records = 3, .max_body_size = 1000000, .max_ids = 3};
+    sink->limits = (struct sink_limits){
+        .max_records = world.store_records, .max_body_size = 1000000, .max_ids = 3};
     return sim_enter("store connect", err) &&
            (!sim_fault(world.faults.store_not_done) ||
             err_set(err, ERR_RETRY, ERR_CURL, CURLE_COULDNT_CONNECT, "no connection"));
