@@ -140,6 +140,7 @@ void capture_replay(void)
     stream.at = stream.at - back > stream.first ? stream.at - back : stream.first;
     if (stream.scanned > 0 && stream.scanned < SIM_DOCS && sched_chance(0.5))
         stream.scanned--;
+    oracle_note_again(back);
     sim_trace("another leader begins %d events back", back);
 }
 
@@ -151,6 +152,7 @@ void capture_late_record(void)
         return;
     int64_t offset = (int64_t)sched_below((uint64_t)log_high(p));
     struct record record = log_entry(p, offset)->record;
+    oracle_note_again(1);
     sim_trace("late: what stood at %d@%lld", p, (long long)offset);
     log_append(p, &record);
 }

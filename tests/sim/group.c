@@ -119,6 +119,7 @@ int64_t groups_highest(int partition)
 
 static void begin_rebalance(struct group *group)
 {
+    oracle_note_loss();
     if (!group->rebalancing)
         group->join_by_ms = sched_now_ms() + JOIN_MS;
     group->rebalancing = true;

@@ -110,6 +110,8 @@ static void end_process(struct sim_process *process)
 void process_crash(struct sim_process *process)
 {
     sim_trace("process %d.%d crashes", process->number, process->life);
+    oracle_note_loss();
+    process->in_hand = 0;
     process->group.dead = true;
     atomic_store(&process->agent.stopping, true);
     for (int i = 0; i < world.lane_count; i++) {
@@ -127,6 +129,7 @@ void process_crash(struct sim_process *process)
 void process_stop(struct sim_process *process)
 {
     sim_trace("process %d.%d stops", process->number, process->life);
+    oracle_note_loss();
     process->stop = true;
 }
 

@@ -31,6 +31,7 @@ static bool is_dead(struct err *err)
 
 static void pause_process(struct sim_process *process)
 {
+    oracle_note_loss();
     int64_t ms = sched_between(0, sched_chance(0.5) ? 3000 : 30000);
     process->group.paused_until_us = sched_now_us() + ms * 1000;
     sim_trace("process %d stands still for %lld ms", process->number, (long long)ms);
@@ -235,6 +236,7 @@ static void repair_something(void)
     if (!world.lanes[lane].started)
         return;
     ledger_repair(lane, key);
+    oracle_note_again(1);
     if (sched_chance(0.7))
         store_damage(lane, source_id(doc));
     capture_reread(lane, key);

@@ -23,6 +23,7 @@
 #define SIM_PROCESSES 3
 #define SIM_LANES 2
 #define SIM_DIMS 4
+#define MOST_SENTENCES 5 /* of a document */
 #define SIM_VER_SIZE 24
 
 /* The protocol broken on purpose, at its interfaces. */
@@ -74,6 +75,7 @@ struct sim_process {
     bool stop;
     int64_t restart_us;
     struct agent agent;
+    size_t in_hand; /* vectors that were bought and have not come into a store */
     struct lane *lanes[SIM_LANES];
 };
 
@@ -284,6 +286,11 @@ void oracle_begin(void);
 /* How much may be bought follows from what is written to the source. */
 void oracle_note_write(int doc);
 void oracle_note_bought(int embedder, const char *text, size_t size);
+void oracle_note_stored(int process);
+/* What processes have in hand may have to be bought again. */
+void oracle_note_loss(void);
+/* A document may be brought back to an earlier state, or be written anew. */
+void oracle_note_again(int documents);
 void oracle_check(void);
 
 /* --- run.c ------------------------------------------------------------------------------------ */

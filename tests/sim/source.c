@@ -8,7 +8,6 @@
 #include "cdc/key.h"
 #include "sim/sim.h"
 
-#define MOST_SENTENCES 5
 #define KINDS 8 /* the last one is poison */
 
 static struct sim_doc docs[SIM_DOCS];

@@ -83,12 +83,14 @@ static void carry_out(struct request *request)
                                  .metadata_count = request->record.field_count};
     sim_trace("store of lane %d: %s %s, sent by process %d.%d", request->lane, names[request->kind],
               id, request->process, request->life);
-    if (request->kind == UPSERT)
+    if (request->kind == UPSERT) {
         record_table_put(table, &record, true);
-    else if (request->kind == UPDATE)
+        oracle_note_stored(request->process);
+    } else if (request->kind == UPDATE) {
         record_table_update(table, &record);
-    else
+    } else {
         record_table_erase(table, &id, 1);
+    }
     release(request);
 }
 
