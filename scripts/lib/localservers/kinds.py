@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import uuid
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from . import install
 from .common import LIBRARY, Problem, locked, tail, wait_until, write_atomically
@@ -394,6 +395,75 @@ def chroma_answers(url: str) -> bool:
         return False
 
 
+# What Ollama makes a model of.
+MINILM_FILES = (
+    "config.json",
+    "model.safetensors",
+    "modules.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "1_Pooling/config.json",
+)
+
+
+class Ollama(Server):
+    """With one model, all-minilm, which is imported at the first start."""
+
+    name = "ollama"
+    components = ("python", "ollama", "minilm")
+    roles = ("ollama",)
+
+    def address_of(self, ports: dict[str, int]) -> str:
+        return f"http://127.0.0.1:{ports['ollama']}"
+
+    def command(self, role: str) -> tuple[list[str], dict[str, str]]:
+        env = {
+            "OLLAMA_HOST": f"127.0.0.1:{self.ports[role]}",
+            "OLLAMA_MODELS": str(self.directory / "models"),
+            "HOME": str(self.directory),  # where it keeps its key
+            "GGML_NO_BACKTRACE": "1",  # a crash of the model is a case to test: no debugger for it
+        }
+        return [install.ollama(), "serve"], env
+
+    def finish(self) -> None:
+        def answering() -> bool:
+            self._check_alive()
+            return ollama_models(self.address) is not None
+
+        wait_until(answering, START_DEADLINE_S, "an answer")
+        if not any(name.startswith("all-minilm") for name in ollama_models(self.address) or ()):
+            self._import_model()
+
+    def _import_model(self) -> None:
+        """By the API: `ollama create` forgets the folders of files."""
+        digests = {}
+        for name in MINILM_FILES:
+            data = (install.minilm() / name).read_bytes()
+            digests[name] = f"sha256:{hashlib.sha256(data).hexdigest()}"
+            self._post(f"/api/blobs/{digests[name]}", data)
+        wish = {"model": "all-minilm", "files": digests, "stream": False}
+        answer = self._post("/api/create", json.dumps(wish).encode())
+        if b"success" not in answer:
+            raise Problem(f"Ollama did not take the model: {answer[:300]!r}")
+
+    def _post(self, path: str, data: bytes) -> bytes:
+        try:
+            with urlopen(Request(self.address + path, data=data), timeout=120) as reply:
+                return reply.read()
+        except OSError as error:
+            raise Problem(f"Ollama refused {path}: {error}") from None
+
+
+def ollama_models(url: str) -> list[str] | None:
+    """None when there is no answer."""
+    try:
+        with urlopen(f"{url}/api/tags", timeout=2) as reply:
+            return [model["name"] for model in json.load(reply)["models"] or ()]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def run_probe(kind: str, *arguments: str) -> None:
     """Asks the server with its own client library, which only the tests' Python has."""
     probe = str(LIBRARY / "localservers" / "probe.py")
@@ -404,13 +474,14 @@ def run_probe(kind: str, *arguments: str) -> None:
         raise Problem((done.stderr.strip() or done.stdout.strip()).splitlines()[-1])
 
 
-KINDS: dict[str, type[Server]] = {kind.name: kind for kind in (Mongodb, Mongodb3, Kafka, Chroma)}
+KINDS: dict[str, type[Server]] = {kind.name: kind for kind in (Mongodb, Mongodb3, Kafka, Chroma, Ollama)}
 
 # A server that somebody else runs is used by its address instead of being started.
 GIVEN = {
     "mongodb": "VECTAIL_MONGODB_URI",
     "kafka": "VECTAIL_KAFKA_BROKERS",
     "chroma": "VECTAIL_CHROMA_URL",
+    "ollama": "VECTAIL_OLLAMA_URL",
 }
 
 
@@ -422,6 +493,8 @@ def check_given(name: str, address: str) -> None:
     try:
         if name == "chroma":
             wait_until(lambda: chroma_answers(address), 10, "the heartbeat")
+        elif name == "ollama":
+            wait_until(lambda: ollama_models(address) is not None, 10, "an answer")
         else:
             run_probe(name, address)
     except Problem as problem:

@@ -15,6 +15,7 @@ from .common import SERVERS, Problem, locked, say
 PROGRAMS = {
     "mvn": "maven",
     "java": "default-jre-headless",
+    "g++": "g++",
     "openssl": "openssl",
     "setpriv": "util-linux",
 }
