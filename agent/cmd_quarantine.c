@@ -417,32 +417,35 @@ static bool each_version(struct errand *errand, look_at *look, struct err *err)
     return ok;
 }
 
-static void print_end(struct errand *errand, const struct action *action)
+static void print_json_end(struct errand *errand, const struct action *action)
 {
-    const char *family = errand->family->name;
-    if (errand->args->json && action->look == list_version) {
+    if (action->look == list_version) {
         printf("%s]}\n", errand->rows > 0 ? "\n" : "");
-    } else if (errand->args->json) {
-        CLEANUP(cJSON_Deletep) cJSON *reply = json_object();
-        json_add_string(reply, "family", family);
-        if (action->done)
-            json_add_int(reply, action->done, errand->rows);
-        else
-            json_add(reply, "versions", cJSON_Duplicate(errand->shown, true));
-        cmd_print_json(reply);
-    } else if (action->look == list_version && errand->rows == 0) {
-        printf("family %s has set nothing aside\n", family);
-    } else if (action->look == show_version) {
-        const cJSON *entry;
-        cJSON_ArrayForEach(entry, errand->shown) print_fields(entry, 0);
-    } else if (action->look == retry_version) {
-        printf("%" PRId64 " %s read again by the agent that leads\n", errand->rows,
-               errand->rows == 1 ? "document is" : "documents are");
-    } else if (action->look == skip_version) {
-        printf("%" PRId64 " %s set aside, and count%s no more\n", errand->rows,
-               errand->rows == 1 ? "document stays" : "documents stay",
-               errand->rows == 1 ? "s" : "");
+        return;
     }
+    CLEANUP(cJSON_Deletep) cJSON *reply = json_object();
+    json_add_string(reply, "family", errand->family->name);
+    if (action->done)
+        json_add_int(reply, action->done, errand->rows);
+    else
+        json_add(reply, "versions", cJSON_Duplicate(errand->shown, true));
+    cmd_print_json(reply);
+}
+
+static void print_text_end(struct errand *errand, const struct action *action)
+{
+    bool one = errand->rows == 1;
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, errand->shown) print_fields(entry, 0);
+    if (action->look == list_version && errand->rows == 0)
+        printf("family %s has set nothing aside\n", errand->family->name);
+    else if (action->look == retry_version)
+        printf("%" PRId64 " %s read again by the agent that leads\n", errand->rows,
+               one ? "document is" : "documents are");
+    else if (action->look == skip_version)
+        printf("%" PRId64 " %s no more\n", errand->rows,
+               one ? "document stays set aside, and counts"
+                   : "documents stay set aside, and count");
 }
 
 static int run(struct errand *errand, const struct action *action)
@@ -463,7 +466,10 @@ static int run(struct errand *errand, const struct action *action)
                 action->look == show_version ? "" : " that is set aside");
         return CLI_FAILED;
     }
-    print_end(errand, action);
+    if (errand->args->json)
+        print_json_end(errand, action);
+    else
+        print_text_end(errand, action);
     return CLI_DONE;
 }
 
