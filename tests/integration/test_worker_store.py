@@ -78,3 +78,33 @@ def test_requests_that_fail_are_made_again_whatever_the_store_did(workers, load)
     fail(workers, load, "store failed in all ways at once", FAULTS.values(), is_write)
     if LONG:
         fail(workers, load, "store failed in all ways at once, reads too", FAULTS.values())
+
+
+def test_what_the_store_does_late_or_in_silence_does_not_outlive_what_came_after(workers):
+    store, writes = workers.failing_store(), workers.writes
+    workers.start_capture("v1")
+    writes.fill(DOCS, DOCUMENTS)
+    agent = workers.worker("one").start()
+    workers.catch_up()
+
+    # Old states are written when newer ones have long been in hand.
+    store.misbehave(StoreFault(delay_s=STORE_TIMEOUT_S + 2), times=2, when=is_write)
+    workers.rewrite("old and late")
+    wait_until(lambda: store.failed >= 1, 30, "a write that comes late", 0.02)
+    workers.rewrite("newer")
+    workers.recovered("store wrote old states after the time-out", DEADLINE_S)
+    workers.check()
+
+    # A document is what it was, but the store has had something else in between, and nobody knows.
+    before = writes.bodies(DOCS)
+    seen = store.failed
+    store.misbehave(StoreFault(cut="answer"), when=is_write)
+    workers.rewrite("for a moment")
+    wait_until(lambda: store.failed > seen, 30, "a write without an answer", 0.02)
+    agent.kill()
+    store.behave()
+    writes.put_back(DOCS, before)
+    agent.start()
+    workers.recovered("SIGKILL after a write without an answer", DEADLINE_S)
+    workers.check()
+    assert agent.stop() == 0

@@ -93,6 +93,14 @@ class TextWrites(RandomWrites):
             texts = [f"{what}, part {part} of {number}. {'mill ' * 22}".strip() for part in parts]
             self._set(name, document, body="\n\n".join(texts))
 
+    def bodies(self, name: str) -> dict[bytes, str]:
+        return {key: document["body"] for key, document in self.model[name].items()}
+
+    def put_back(self, name: str, bodies: dict[bytes, str]) -> None:
+        """These documents get the texts that they had."""
+        for key, body in bodies.items():
+            self._set(name, self.model[name][key], body=body)
+
     # Kinds of writes
 
     def _append(self) -> str:
