@@ -60,6 +60,14 @@ bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop)
     return placed;
 }
 
+size_t gate_wanting(struct gate *gate, int rank)
+{
+    pthread_mutex_lock(&gate->lock);
+    size_t wanting = gate->wanting[rank];
+    pthread_mutex_unlock(&gate->lock);
+    return wanting;
+}
+
 bool gate_enter(struct gate *gate, const _Atomic bool *stop)
 {
     pthread_mutex_lock(&gate->lock);

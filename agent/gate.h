@@ -19,6 +19,8 @@ void gate_free(struct gate *gate);
  * wants it; false when `*stop` is set. */
 #define GATE_RANKS 3
 bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop);
+/* How many of a rank want it. */
+size_t gate_wanting(struct gate *gate, int rank);
 /* Goes from there through the gate. Blocks while there is no room; false, and out of the line, when
  * `*stop` is set. */
 bool gate_enter(struct gate *gate, const _Atomic bool *stop);
