@@ -12,7 +12,8 @@
 #include "support/httpd.h"
 #include "support/test.h"
 
-/* A server that notes requests and answers one-dimensional vectors, in OpenAI's form. */
+/* A server that notes requests and answers one-dimensional vectors, in the
+ * forms of OpenAI and Ollama. */
 struct recorder {
     struct httpd *httpd;
     pthread_mutex_t lock;
@@ -50,6 +51,9 @@ static void record(struct httpd_connection *connection, const struct httpd_reque
     buf_puts(&reply, "{\"data\":[");
     for (size_t i = 0; i < inputs; i++)
         buf_printf(&reply, "%s{\"index\":%zu,\"embedding\":[1]}", i > 0 ? "," : "", i);
+    buf_puts(&reply, "],\"embeddings\":[");
+    for (size_t i = 0; i < inputs; i++)
+        buf_puts(&reply, i > 0 ? ",[1]" : "[1]");
     buf_puts(&reply, "]}");
     httpd_reply(connection, 200, NULL, buf_str(&reply));
 }
@@ -128,6 +132,20 @@ static void asks_for_base64_and_names_the_model(void **state)
     free(text);
     assert_non_null(strstr(recorder->headers, "Authorization: Bearer sk-1\r\n"));
     assert_non_null(strstr(recorder->headers, "Content-Type: application/json\r\n"));
+}
+
+static void ollama_is_asked_to_refuse_rather_than_to_cut(void **state)
+{
+    struct recorder *recorder = *state;
+    struct embedder_options options = options_of(recorder);
+    options.driver = "ollama";
+    CLEANUP(embedder_closep) struct embedder *embedder = opened(&options);
+    embed_count(embedder, "a", 2);
+    CLEANUP(cJSON_Deletep) cJSON *body = body_of(recorder, 0);
+    char *text = json_canonical(body);
+    assert_string_equal(text, "{\"input\":[\"a\",\"a\"],\"keep_alive\":\"30m\",\"model\":\"m\","
+                              "\"truncate\":false}");
+    free(text);
 }
 
 static void sends_no_authorization_without_a_key(void **state)
@@ -257,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(asks_for_base64_and_names_the_model, start, stop),
+        cmocka_unit_test_setup_teardown(ollama_is_asked_to_refuse_rather_than_to_cut, start, stop),
         cmocka_unit_test_setup_teardown(sends_no_authorization_without_a_key, start, stop),
         cmocka_unit_test_setup_teardown(extra_members_replace_add_and_take_away, start, stop),
         cmocka_unit_test_setup_teardown(what_is_configured_wrongly_is_said_when_opening, start,
