@@ -230,7 +230,8 @@ static bool look_at_versions(struct steward *steward, bool leads, bool *busy, st
             return false;
         if (leads && !lead_version(steward, version, &view, busy, err))
             return false;
-        in_step = in_step && is_in_step(steward, version, &view);
+        in_step = in_step && is_in_step(steward, version, &view) &&
+                  (!leads || version->paused || steward->counts.repairs == 0);
         steward->asks = steward->asks || (view.gen > 0 && version->stopped_gen == view.gen);
     }
     atomic_store(&steward->in_step, in_step && !steward->overtaken);

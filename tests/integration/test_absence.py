@@ -112,6 +112,19 @@ def test_forgotten_deletes_are_found_and_carried_out(scene, kafka, by_pause):
     assert registry["events"][-1]["what"] == "compared"
 
 
+def test_a_run_to_the_end_carries_them_out_before_it_ends(scene, kafka):
+    agent = run(scene)
+    assert agent.stop() == 0
+    capture = scene.agent(agent.config | {"roles": ["capture"]}, "capture").start()
+    left = time.monotonic()
+    forget_deletes(scene, range(30))
+    assert capture.stop() == 0
+    wait_until(lambda: time.monotonic() - left > RETENTION_S, RETENTION_S + 5, "the retention", 0.2)
+    assert agent.start("--once").wait(90) == 0
+    report = scene.compare(agent)
+    assert report.equal and report.documents == DOCUMENTS - 30, report
+
+
 def test_too_many_of_them_are_asked_about_first(scene, kafka):
     agent = run(scene)
     collection = agent.version("docs")["collection"]
