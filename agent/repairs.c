@@ -31,6 +31,7 @@ struct asked {
 struct repairs {
     struct worklog_writer *writer;
     bool failed; /* a record was not delivered */
+    int64_t gen; /* that the ends of the log belong to: the next one may have another log */
     struct asked *asked;
     size_t asked_count;
 };
@@ -61,11 +62,12 @@ static void take_reports(struct repairs *repairs, const struct feed_view *view)
         log_debug("repair.append.failed", LOG_ERR(&err));
         repairs->failed = true;
     }
-    if (repairs->failed) {
+    if (repairs->failed || repairs->gen != view->gen) {
         worklog_close_writer(repairs->writer);
         repairs->writer = NULL;
         repairs->asked_count = 0;
         repairs->failed = false;
+        repairs->gen = view->gen;
     }
     for (size_t i = 0; i < repairs->asked_count; i++) {
         struct asked *asked = &repairs->asked[i];
