@@ -9,56 +9,11 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "cdc/worklog_kafka_record.h"
+#include "cdc/worklog_kafka_reader.h"
 
-/* Shorter than a session: a broker that does not answer must not hold a rebalance for longer. */
-#define COMMIT_TIMEOUT_MS 5000
 #define CLOSE_TIMEOUT_MS 8000
 /* How often a partition that stands is told of while others are read. */
 #define GAP_EVERY_MS 1000
-
-/* Of one partition, since it was last assigned. Each is a next offset; 0: none yet. */
-struct kafka_progress {
-    int64_t delivered; /* after the last record given to the caller */
-    int64_t skipped;   /* after the unreadable records that follow it */
-    int64_t stored;    /* as given to librdkafka */
-    bool gap;          /* it stands: its next offset is gone */
-    int64_t gap_offset;
-    bool sent; /* by kafka_seek(), to `sent_to`, and nothing has come from there yet */
-    int64_t sent_to;
-};
-
-struct kafka_reader {
-    struct worklog_reader base;
-    rd_kafka_t *client;
-    char *topic;
-    rd_kafka_message_t **messages; /* of the last batch: its records point into them */
-    struct worklog_record *records;
-    size_t count;
-    size_t capacity;
-    struct kafka_progress progress[WORKLOG_MAX_PARTITIONS];
-    void (*revoking)(void *context, bool lost);
-    void *context;
-
-    bool revoked; /* by the rebalance callback: what was collected is void */
-    bool stale;   /* records are thrown away until then: they belong to an assignment given up */
-    bool paused;  /* by kafka_keep(), until the next read */
-    struct worklog_gap gap; /* the one that was told last */
-    int64_t gap_told_ms;
-    /* An event found behind records of the same batch waits here for the next call. */
-    bool noticed;
-    bool notice_failed;
-    enum worklog_read notice;
-    struct err notice_err;
-
-    bool left; /* the group, in good order */
-    int64_t session_timeout_ms;
-    /* When the request was sent to which the group's coordinator last answered; 0: never. */
-    _Atomic int64_t heard_ms;
-    /* There was a silence as long as a session: whatever came after, the partitions may be
-     * another's, until there is a new assignment. */
-    _Atomic bool expired;
-};
 
 static const struct kafka_setting READER_DEFAULTS[] = {
     {"session.timeout.ms", "10000"},
@@ -122,22 +77,10 @@ static void kafka_on_reader_problem(rd_kafka_t *client, int code, const char *re
               LOG_STR("reason", reason));
 }
 
-/* Commits a list of offsets, or NULL: what is stored; and waits for the answer no longer than
- * COMMIT_TIMEOUT_MS. */
-static rd_kafka_resp_err_t kafka_commit_now(rd_kafka_t *client,
-                                            const rd_kafka_topic_partition_list_t *list)
+static void kafka_on_revoke(struct kafka_reader *reader, rd_kafka_t *client,
+                            rd_kafka_topic_partition_list_t *list)
 {
-    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-    rd_kafka_resp_err_t code = rd_kafka_commit_queue(client, list, queue, NULL, NULL);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return code;
-    CLEANUP(rd_kafka_event_destroyp)
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, COMMIT_TIMEOUT_MS);
-    return event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
-}
-
-static void kafka_on_revoke(struct kafka_reader *reader, rd_kafka_t *client, int partitions)
-{
+    int partitions = list ? list->cnt : 0;
     if (partitions > 0 && reader->revoking)
         reader->revoking(reader->context, rd_kafka_assignment_lost(client) != 0);
     if (partitions > 0 && !rd_kafka_assignment_lost(client)) {
@@ -145,6 +88,9 @@ static void kafka_on_revoke(struct kafka_reader *reader, rd_kafka_t *client, int
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET)
             log_debug("kafka.reader.revoke", LOG_STR("code", rd_kafka_err2name(code)));
     }
+    if (partitions > 0) /* a pause would outlast the assignment, and hold in the next one */
+        rd_kafka_resume_partitions(client, list);
+    reader->paused = false;
     rd_kafka_assign(client, NULL);
     reader->revoked = reader->revoked || partitions > 0;
     reader->stale = false;
@@ -156,7 +102,7 @@ static void kafka_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
 {
     struct kafka_reader *reader = opaque;
     if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        kafka_on_revoke(reader, client, partitions ? partitions->cnt : 0);
+        kafka_on_revoke(reader, client, partitions);
         return;
     }
     memset(reader->progress, 0, sizeof(reader->progress));
@@ -246,32 +192,6 @@ static void kafka_make_room(struct kafka_reader *reader)
     reader->messages = messages;
     reader->records = records;
     reader->capacity = capacity;
-}
-
-static bool kafka_store_offset(const struct kafka_reader *reader, int partition, int64_t next,
-                               struct err *err)
-{
-    CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, reader->topic, partition)->offset = next;
-    rd_kafka_resp_err_t code = rd_kafka_offsets_store(reader->client, list);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        code = list->elems[0].err;
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_err(err, code, "kafka store");
-    return true;
-}
-
-/* When all that was delivered is applied, unreadable records behind it are passed over too. */
-static bool kafka_store_skipped(struct kafka_reader *reader, int partition, struct err *err)
-{
-    struct kafka_progress *progress = &reader->progress[partition];
-    if (progress->skipped <= progress->stored || progress->stored < progress->delivered)
-        return true;
-    if (!kafka_store_offset(reader, partition, progress->skipped, err))
-        return false;
-    progress->stored = progress->skipped;
-    return true;
 }
 
 static void kafka_skip(struct kafka_reader *reader, const rd_kafka_message_t *message,
@@ -479,73 +399,6 @@ bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size
     if (*outcome == READ_IDLE || *outcome == READ_GAP)
         *outcome = kafka_find_gap(reader, &batch->gap) ? READ_GAP : READ_IDLE;
     return true;
-}
-
-bool kafka_store(struct worklog_reader *base, int partition, int64_t next_offset, struct err *err)
-{
-    struct kafka_reader *reader = (struct kafka_reader *)base;
-    struct kafka_progress *progress = &reader->progress[partition];
-    /* librdkafka goes on taking offsets for a while after it was fenced. */
-    if (!kafka_is_usable(reader->client, err))
-        return false;
-    if (next_offset < progress->stored && next_offset < progress->delivered)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0,
-                       "kafka store: offset %" PRId64 " of partition %d is below %" PRId64,
-                       next_offset, partition, progress->stored);
-    if (next_offset > progress->stored) {
-        if (!kafka_store_offset(reader, partition, next_offset, err))
-            return false;
-        progress->stored = next_offset;
-    }
-    return kafka_store_skipped(reader, partition, err);
-}
-
-/* Reads begin anew from what is committed, for all that is assigned; from `offset` for one. */
-static bool kafka_assign_anew(struct kafka_reader *reader, int partition, int64_t offset,
-                              struct err *err)
-{
-    CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_assignment(reader->client, &list);
-    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
-        struct kafka_progress *progress = &reader->progress[list->elems[i].partition];
-        bool sent = list->elems[i].partition == partition;
-        *progress = (struct kafka_progress){.sent = sent || progress->sent,
-                                            .sent_to = sent ? offset : progress->sent_to};
-        list->elems[i].offset = sent ? offset : RD_KAFKA_OFFSET_INVALID;
-    }
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        code = rd_kafka_assign(reader->client, list);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_err(err, code, "kafka seek");
-}
-
-/* rd_kafka_seek_partitions() refuses a partition that stands after an error. An assignment that is
- * replaced commits what is stored last, so that is set back too; and only a list makes a group go
- * back. */
-bool kafka_seek(struct worklog_reader *base, int partition, int64_t offset, struct err *err)
-{
-    struct kafka_reader *reader = (struct kafka_reader *)base;
-    if (kafka_is_lost(base))
-        return err_set(err, ERR_RETRY, ERR_KAFKA, 0, "kafka seek: partition %d is another's",
-                       partition);
-    if (!kafka_commit(base, err) || !kafka_store_offset(reader, partition, offset, err))
-        return false;
-    CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, reader->topic, partition)->offset = offset;
-    rd_kafka_resp_err_t code = kafka_commit_now(reader->client, list);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_err(err, code, "kafka seek");
-    return kafka_assign_anew(reader, partition, offset, err);
-}
-
-bool kafka_commit(struct worklog_reader *base, struct err *err)
-{
-    struct kafka_reader *reader = (struct kafka_reader *)base;
-    rd_kafka_resp_err_t code = kafka_commit_now(reader->client, NULL);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR__NO_OFFSET)
-        return true; /* maybe there was nothing to commit */
-    return kafka_is_usable(reader->client, err) && kafka_err(err, code, "kafka commit");
 }
 
 bool kafka_is_lost(const struct worklog_reader *base)
