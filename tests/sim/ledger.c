@@ -134,6 +134,27 @@ static void note_writes(const struct ledger *ledger, const char *what,
     }
 }
 
+/* What is forgotten is no fall of a row's place in time. */
+static void forget_tombstones(const struct ledger *ledger, const struct ledger_write *writes,
+                              size_t count)
+{
+    struct ledger *rows = plain[((const struct wrapped *)ledger)->lane];
+    struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
+    for (size_t i = 0; world.mutant == MUTANT_TOMBSTONES_FORGOTTEN && i < count; i++) {
+        struct ledger_row *row = arena_alloc(arena, sizeof *row);
+        int64_t removed;
+        const char *key = writes[i].row.key;
+        if (!ledger_read(rows, &key, 1, arena, row, NULL))
+            abort();
+        if (row->state != LEDGER_DELETED || row->has_intent || row->repair)
+            continue;
+        if (!ledger_expire(rows, row, 1, &removed, NULL))
+            abort();
+        oracle_forget_row(((const struct wrapped *)ledger)->lane, key);
+    }
+    arena_free(arena);
+}
+
 static bool wrapped_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err)
 {
     if (!begin_call("ledger begin", err))
@@ -154,6 +175,7 @@ static bool wrapped_finish(struct ledger *ledger, struct ledger_write *writes, s
     bool ok = is_mutant() ? finish_mutated(inner, writes, count, err)
                           : ledger_finish(inner, writes, count, err);
     note_writes(ledger, "finish", writes, count);
+    forget_tombstones(ledger, writes, count);
     return end_call(ok, err);
 }
 
@@ -257,6 +279,8 @@ void ledger_peek_counts(int lane, struct ledger_counts *out)
 void ledger_repair(int lane, const char *key)
 {
     sim_trace("repair of %s asked for in lane %d", key, lane);
+    if (world.mutant == MUTANT_MARKS_FORGOTTEN)
+        return;
     if (!ledger_mark(plain[lane], &key, 1, "asked for", NULL))
         abort();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim [--seeds N] [--from S] [--jobs J] [--mutant NAME]: runs seeds S .. S + N - 1; a mutant has to be
- * found by one of them. sim --seed S --trace: one, and its steps. */
+ * found by one of them. sim --seed S --trace: one, and its steps. sim --long: many, on all cores. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +13,15 @@
 #include "sim/sim.h"
 
 #define MAX_JOBS 64
+/* Of the tests of one day, no seed is one of another day's. */
+#define SEEDS_PER_DAY 10000000
+#define LONG_SEEDS 1000000
+#define SHORT_SEEDS 20000 /* of --long, where VECTAIL_TEST_LONG is not set */
 
 static const char *const mutants[MUTANT_COUNT] = {
-    "none",    "ledger-unconditional", "offsets-early", "no-intents",    "guard-says-yes",
-    "no-wait", "rereads-swallowed",    "never-lost",    "late-for-ever",
+    "none",         "ledger-unconditional", "offsets-early",   "no-intents",    "guard-says-yes",
+    "no-wait",      "rereads-swallowed",    "never-lost",      "late-for-ever", "never-revoked",
+    "reads-behind", "tombstones-forgotten", "marks-forgotten",
 };
 
 struct job {
@@ -95,21 +100,28 @@ static bool run_all(const struct options *options)
 }
 
 static const struct option long_options[] = {
-    {"seeds", required_argument, NULL, 'n'},
-    {"from", required_argument, NULL, 'f'},
-    {"seed", required_argument, NULL, 's'},
-    {"jobs", required_argument, NULL, 'j'},
-    {"trace", no_argument, NULL, 't'},
-    {"mutant", required_argument, NULL, 'm'},
-    {NULL, 0, NULL, 0},
+    {"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
+    {"seed", required_argument, NULL, 's'},  {"jobs", required_argument, NULL, 'j'},
+    {"trace", no_argument, NULL, 't'},       {"mutant", required_argument, NULL, 'm'},
+    {"long", no_argument, NULL, 'l'},        {NULL, 0, NULL, 0},
 };
+
+/* Behind those that are run without it. */
+static void be_long(struct options *options)
+{
+    const char *at_full_size = getenv("VECTAIL_TEST_LONG");
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    options->jobs = cores > MAX_JOBS ? MAX_JOBS : (uint64_t)cores;
+    options->from += LONG_SEEDS;
+    options->seeds = at_full_size && *at_full_size ? LONG_SEEDS : SHORT_SEEDS;
+}
 
 int main(int argc, char **argv)
 {
     struct options options = {.from = 1, .seeds = 1000, .jobs = 1};
-    const char *from = getenv("VECTAIL_TEST_SEED");
-    if (from && *from)
-        options.from = number_of(from);
+    const char *day = getenv("VECTAIL_TEST_SEED");
+    if (day && *day)
+        options.from = number_of(day) * SEEDS_PER_DAY;
     for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         if (option == 'n')
             options.seeds = number_of(optarg);
@@ -119,6 +131,8 @@ int main(int argc, char **argv)
             options.from = number_of(optarg), options.seeds = 1;
         else if (option == 'j')
             options.jobs = number_of(optarg);
+        else if (option == 'l')
+            be_long(&options);
         else if (option == 't')
             world.trace = true;
         else if (option == 'm')

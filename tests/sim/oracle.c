@@ -165,6 +165,13 @@ void oracle_note_row(int lane, const char *key)
     arena_free(arena);
 }
 
+void oracle_forget_row(int lane, const char *key)
+{
+    int index = doc_of_key(key);
+    oracle.rows[lane][index].gen = 0;
+    oracle.rows[lane][index].ver[0] = '\0';
+}
+
 void oracle_note_commit(const char *group, int partition, int64_t from, int64_t to)
 {
     struct arena *arena = arena_new(MIB);
@@ -176,6 +183,8 @@ void oracle_note_commit(const char *group, int partition, int64_t from, int64_t 
             continue;
         struct ledger_row row;
         ledger_peek(lane, record->key, arena, &row);
+        if (!row.exists && record->op != ITEM_UPSERT)
+            continue; /* there is nothing that could be deleted */
         if (ledger_compare(row.gen, row.ver, record->gen, record->ver) < 0)
             sim_fail(
                 "I7: lane %d commits %d@%lld, and the row of %s is at gen %lld ver '%s', not gen "

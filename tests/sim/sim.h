@@ -37,6 +37,10 @@ enum sim_mutant {
     MUTANT_REREADS_SWALLOWED,    /* re-reads are delivered to nowhere */
     MUTANT_NEVER_LOST,           /* a reader never says that it has lost its partitions */
     MUTANT_LATE_FOR_EVER,        /* the store carries out requests after their time-out */
+    MUTANT_NEVER_REVOKED,        /* a reader is not told to hand over, nor that it has lost */
+    MUTANT_READS_BEHIND,         /* re-reads see what was before the last write */
+    MUTANT_TOMBSTONES_FORGOTTEN, /* the row of a document that is gone goes, too */
+    MUTANT_MARKS_FORGOTTEN,      /* a repair that is asked for is not */
     MUTANT_COUNT,
 };
 
@@ -280,6 +284,7 @@ void embed_vector(const char *text, size_t size, float *out);
 
 /* A row was written: its place in time never falls. */
 void oracle_note_row(int lane, const char *key);
+void oracle_forget_row(int lane, const char *key);
 /* A group has committed: all below is applied. */
 void oracle_note_commit(const char *group, int partition, int64_t from, int64_t to);
 void oracle_begin(void);

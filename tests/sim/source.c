@@ -11,6 +11,7 @@
 #define KINDS 8 /* the last one is poison */
 
 static struct sim_doc docs[SIM_DOCS];
+static struct sim_doc before[SIM_DOCS]; /* each one's last write */
 static char keys[SIM_DOCS][64];
 static char ids[SIM_DOCS][64];
 static int64_t last_ver;
@@ -175,6 +176,7 @@ void source_write(void)
 {
     int index = (int)sched_below(SIM_DOCS);
     struct sim_doc *doc = &docs[index];
+    before[index] = *doc;
     bool deleted = doc->exists && sched_chance(0.15);
     bool own_image = !doc->exists || sched_chance(0.2);
     if (deleted)
@@ -194,6 +196,7 @@ void source_write(void)
 void source_begin(void)
 {
     memset(docs, 0, sizeof docs);
+    memset(before, 0, sizeof before);
     last_ver = 100;
     int there = (int)sched_below(SIM_DOCS);
     for (int i = 0; i < SIM_DOCS; i++) {
@@ -219,14 +222,15 @@ static bool sim_fetch(const struct lane *lane, const struct lane_ask *ask, struc
         return false;
     if (sim_fault(world.faults.source))
         return away(err);
+    const struct sim_doc *seen = world.mutant == MUTANT_READS_BEHIND ? before : docs;
     for (size_t i = 0; i < ask->count; i++) {
         for (int d = 0; d < SIM_DOCS; d++) {
-            bson_t *bson = source_bson(d, &docs[d]);
+            bson_t *bson = source_bson(d, &seen[d]);
             bson_iter_t iter;
             CLEANUP(buf_fini) struct buf key = BUF_INIT(KIB);
             if (bson_iter_init_find(&iter, ask->ids[i], "_id"))
                 key_encode(&iter, &key);
-            if (docs[d].exists && strcmp(buf_str(&key), keys[d]) == 0)
+            if (seen[d].exists && strcmp(buf_str(&key), keys[d]) == 0)
                 ask->found(ask->context, bson);
             bson_destroy(bson);
         }
