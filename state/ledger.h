@@ -66,7 +66,7 @@ struct ledger_row { /* all pointers in the arena of the read */
 };
 
 /* What is to be written. `row` holds the new state; `was` is the row as read: the write happens only
- * if the stored row still has was's (gen, ver) and intent id. */
+ * if the stored row still has was's (gen, ver), state, document fingerprint and intent id. */
 struct ledger_write {
     const struct ledger_row *was;
     struct ledger_row row;

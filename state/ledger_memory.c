@@ -118,11 +118,28 @@ static bson_t *row_without(const bson_t *stored, const char *key, const char *na
     return doc;
 }
 
+static bool path_is_digest(const bson_t *doc, const char *path, const struct sha256 *digest)
+{
+    bson_iter_t iter;
+    bson_subtype_t subtype;
+    uint32_t size = 0;
+    const uint8_t *data = NULL;
+    if (find_path(doc, path, &iter) && BSON_ITER_HOLDS_BINARY(&iter))
+        bson_iter_binary(&iter, &subtype, &size, &data);
+    return data && size == SHA256_SIZE && memcmp(data, digest->bytes, SHA256_SIZE) == 0;
+}
+
+static bool holds_content(const bson_t *stored, const struct ledger_row *was)
+{
+    return path_is_text(stored, "state", ledger_state_text(was->state)) &&
+           (ledger_digest_is_zero(&was->doc_fp) || path_is_digest(stored, "doc_fp", &was->doc_fp));
+}
+
 static bool holds(const bson_t *stored, const struct ledger_row *was)
 {
     if (was && was->state != LEDGER_NONE) {
         if (!has(stored, "gen") || doc_counter(stored, "gen") != was->gen ||
-            !path_is_text(stored, "ver", was->ver))
+            !path_is_text(stored, "ver", was->ver) || !holds_content(stored, was))
             return false;
     } else if (has(stored, "gen")) {
         return false;

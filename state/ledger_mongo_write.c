@@ -136,17 +136,27 @@ static void put_equal_text(bson_t *query, const char *name, const char *text)
     BCON_APPEND(query, name, "{", "$gte", BCON_UTF8(text), "$lte", BCON_UTF8(text), "}");
 }
 
+static void put_equal_digest(bson_t *query, const char *name, const struct sha256 *digest)
+{
+    BCON_APPEND(query, name, "{", "$gte", BCON_BIN(BSON_SUBTYPE_BINARY, digest->bytes, SHA256_SIZE),
+                "$lte", BCON_BIN(BSON_SUBTYPE_BINARY, digest->bytes, SHA256_SIZE), "}");
+}
+
 static void put_missing(bson_t *query, const char *name)
 {
     BCON_APPEND(query, name, "{", "$exists", BCON_BOOL(false), "}");
 }
 
-/* The stored row still has the (gen, ver) and the intent of `was`. */
+/* The stored row still has the state and the intent of `was`. (gen, ver) is not enough: a document may be
+ * read again at the same one, with another content. */
 static void put_condition(bson_t *query, const struct ledger_row *was)
 {
     if (was && was->state != LEDGER_NONE) {
         put_equal_int(query, "gen", was->gen);
         put_equal_text(query, "ver", was->ver);
+        put_equal_text(query, "state", ledger_state_text(was->state));
+        if (!ledger_digest_is_zero(&was->doc_fp))
+            put_equal_digest(query, "doc_fp", &was->doc_fp);
     } else {
         put_missing(query, "gen");
     }

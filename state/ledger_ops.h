@@ -51,6 +51,9 @@ bool ledger_mongo_open(const struct ledger_options *options, struct ledger **out
     MUST_USE;
 struct ledger *ledger_memory_open(const struct ledger_options *options);
 
+/* None is known, or was written down. */
+bool ledger_digest_is_zero(const struct sha256 *digest);
+
 /* Appends the fields of a finished row, all but `_id`, `intent`, `repair`, `at`, `since` and
  * `skipped`. */
 void ledger_row_encode(const struct ledger_row *row, bson_t *out);

@@ -21,7 +21,7 @@ static void put_digest(bson_t *doc, const char *name, const struct sha256 *diges
     BSON_APPEND_BINARY(doc, name, BSON_SUBTYPE_BINARY, digest->bytes, SHA256_SIZE);
 }
 
-static bool is_zero(const struct sha256 *digest)
+bool ledger_digest_is_zero(const struct sha256 *digest)
 {
     static const struct sha256 zero;
     return memcmp(digest, &zero, sizeof(zero)) == 0;
@@ -65,9 +65,9 @@ void ledger_row_encode(const struct ledger_row *row, bson_t *out)
     doc_put_text(out, "state", ledger_state_text(row->state));
     if (row->source_id)
         doc_put_text(out, "sid", row->source_id);
-    if (!is_zero(&row->doc_fp))
+    if (!ledger_digest_is_zero(&row->doc_fp))
         put_digest(out, "doc_fp", &row->doc_fp);
-    if (!is_zero(&row->meta_fp))
+    if (!ledger_digest_is_zero(&row->meta_fp))
         put_digest(out, "meta_fp", &row->meta_fp);
     put_chunks(out, row->chunks, row->chunk_count);
     put_meta_keys(out, row->meta_keys, row->meta_key_count);

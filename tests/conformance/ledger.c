@@ -107,6 +107,26 @@ static void another_generation_of_the_same_version_is_another_state(void **state
     assert_false(begin_one(fixture->ledger, &write));
 }
 
+/* A re-read has the (gen, ver) of what it follows, and brings what the source holds now. */
+static void another_content_of_the_same_version_is_another_state(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ledger_row row = row_of(fixture, "\"a\"", 1, "82AA", 1);
+    apply(fixture, &row);
+    struct ledger_row was = read_one(fixture, "\"a\"");
+    struct ledger_write write = {.was = &was, .row = row_of(fixture, "\"a\"", 1, "82BB", 1)};
+    row.doc_fp.bytes[0] ^= 1;
+    for (int i = 0; i < 2; i++) { /* another content, then none */
+        apply(fixture, &row);
+        assert_false(begin_one(fixture->ledger, &write));
+        assert_false(raise_one(fixture->ledger, &write));
+        row = (struct ledger_row){.key = row.key, .state = LEDGER_DELETED, .gen = 1, .ver = "82AA"};
+        memset(row.intent.id, 'd', sizeof row.intent.id - 1);
+        was = i == 0 ? read_one(fixture, "\"a\"") : was;
+    }
+    assert_int_equal(read_one(fixture, "\"a\"").state, LEDGER_DELETED);
+}
+
 static void of_two_owners_intents_the_later_takes_over_and_the_first_cannot_finish(void **state)
 {
     struct fixture *fixture = *state;
@@ -532,6 +552,7 @@ int main(void)
         BOTH(a_key_asked_twice_is_answered_twice),
         BOTH(a_writer_that_read_an_older_state_loses),
         BOTH(another_generation_of_the_same_version_is_another_state),
+        BOTH(another_content_of_the_same_version_is_another_state),
         BOTH(of_two_owners_intents_the_later_takes_over_and_the_first_cannot_finish),
         BOTH(a_batch_tells_which_of_its_writes_lost),
         BOTH(a_finish_never_makes_a_row_anew),
