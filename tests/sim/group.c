@@ -340,8 +340,7 @@ bool log_open_reader(struct worklog *log, const struct worklog_reader_options *o
 /* Its partitions are about to be another's: what is stored until this returns is committed. */
 static void hand_over(struct reader *reader)
 {
-    if (world.mutant != MUTANT_NEVER_REVOKED && reader->generation >= 0 && reader->revoking &&
-        !reader->process->group.dead)
+    if (reader->generation >= 0 && reader->revoking && !reader->process->group.dead)
         reader->revoking(reader->context, !reader->is_member);
     if (!reader->process->group.dead)
         commit(reader);
@@ -378,7 +377,7 @@ static void give_back(struct reader *reader)
         reader->generation = -1;
         reader->told_rebalance = false;
     }
-    reader->revoked = reader->revoked || (has && world.mutant != MUTANT_NEVER_REVOKED);
+    reader->revoked = reader->revoked || has;
 }
 
 static void take_assignment(struct reader *reader)

@@ -19,9 +19,18 @@
 #define SHORT_SEEDS 20000 /* of --long, where VECTAIL_TEST_LONG is not set */
 
 static const char *const mutants[MUTANT_COUNT] = {
-    "none",         "ledger-unconditional", "offsets-early",   "no-intents",    "guard-says-yes",
-    "no-wait",      "rereads-swallowed",    "never-lost",      "late-for-ever", "never-revoked",
-    "reads-behind", "tombstones-forgotten", "marks-forgotten",
+    "none",
+    "ledger-unconditional",
+    "offsets-early",
+    "no-intents",
+    "guard-says-yes",
+    "no-wait",
+    "rereads-swallowed",
+    "never-lost",
+    "late-for-ever",
+    "reads-behind",
+    "tombstones-forgotten",
+    "marks-forgotten",
 };
 
 struct job {

@@ -37,7 +37,6 @@ enum sim_mutant {
     MUTANT_REREADS_SWALLOWED,    /* re-reads are delivered to nowhere */
     MUTANT_NEVER_LOST,           /* a reader never says that it has lost its partitions */
     MUTANT_LATE_FOR_EVER,        /* the store carries out requests after their time-out */
-    MUTANT_NEVER_REVOKED,        /* a reader is not told to hand over, nor that it has lost */
     MUTANT_READS_BEHIND,         /* re-reads see what was before the last write */
     MUTANT_TOMBSTONES_FORGOTTEN, /* the row of a document that is gone goes, too */
     MUTANT_MARKS_FORGOTTEN,      /* a repair that is asked for is not */
