@@ -11,7 +11,7 @@ from pathlib import Path
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
 
-from scene import SEED, endure
+from scene import SEED, endure, expire_leases, forget
 from support import Agent, TookTooLong, history, random_writes, recovery, topic, wait_until
 
 from localservers.process import free_port  # isort: skip  (support makes it findable)
@@ -67,6 +67,8 @@ class CaptureScene:
         for follower in self._followers.values():
             follower.replay.close()
         self.writes.close()
+        with contextlib.suppress(Exception):  # the servers are for the next tests too
+            forget(self.client, self.kafka, self.name)
         self.client.close()
 
     # Configuration
@@ -138,7 +140,7 @@ class CaptureScene:
 
     def expire_lease(self) -> None:
         """Of a leader that was killed: the tests need not wait for as long as it may still live."""
-        self.state.captures.update_one({"_id": self.capture_id}, [{"$set": {"until": "$$NOW"}}])
+        expire_leases(self.state)
 
     def logs(self) -> str:
         return "\n".join(f"-- {agent.directory.name}\n{agent.log_tail()}" for agent in self.agents)

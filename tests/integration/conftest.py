@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One set of real servers for all tests of a file; a scene of its own for each test."""
+"""One set of real servers for all tests; a scene of its own for each."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from worker_scene import WorkerScene
 
 @pytest.fixture(scope="session")
 def mongo():
-    with servers.mongodb() as server:
+    with servers.common("mongodb") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def chroma():
-    with servers.chroma() as server:
+    with servers.common("chroma") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def kafka():
-    with servers.kafka() as server:
+    with servers.common("kafka") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mongo3():
-    with servers.mongodb3() as server:
+    with servers.common("mongodb3") as server:
         yield server
 
 

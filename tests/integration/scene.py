@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
 
 from support import Agent, ChromaReader, Embedder, TookTooLong, oracle, vector_of, wait_until
@@ -56,6 +57,8 @@ class Scene:
             with contextlib.suppress(TookTooLong):
                 agent.kill()
         self.embedder.stop()
+        with contextlib.suppress(Exception):  # the servers are for the next tests too
+            forget(self.client, self.servers.kafka, self.name)
         self.client.close()
 
     # Configuration
@@ -190,6 +193,24 @@ def timed(what: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     print(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+def forget(client: MongoClient, kafka, name: str) -> None:
+    """Databases and topics of a scene."""
+    for database in client.list_database_names():
+        if database.startswith(name):
+            client.drop_database(database)
+    if kafka is not None:
+        admin = AdminClient({"bootstrap.servers": kafka.address})
+        topics = admin.list_topics(timeout=5).topics
+        ours = [topic for topic in topics if topic.startswith(f"vectail.{name}.")]
+        for deleted in admin.delete_topics(ours).values() if ours else ():
+            deleted.result(10)
+
+
+def expire_leases(state) -> None:
+    """Of a leader that was killed: the tests need not wait for as long as it may still live."""
+    state.captures.update_many({}, [{"$set": {"until": "$$NOW"}}])
 
 
 def endure(agents: Iterable[Agent], seconds: float, logs: Callable[[], str]) -> None:

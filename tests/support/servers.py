@@ -20,7 +20,7 @@ from localservers.common import wait_until
 from localservers.kinds import KINDS, Kafka, Mongodb, Mongodb3, Server
 from localservers.secure import SECURE_KINDS, SecureKafka, SecureMongodb
 
-from . import BUILD
+from . import BUILD, shared
 
 
 def new_directory(name: str) -> Path:
@@ -94,6 +94,12 @@ def running(name: str, directory: Path | None = None, keep: bool = False) -> Ite
             with contextlib.suppress(OSError):
                 (server.directory.parent / f".{server.directory.name}.lock").unlink()
                 server.directory.parent.rmdir()
+
+
+def common(name: str) -> contextlib.AbstractContextManager[Server]:
+    """One for all tests of a ctest run, or else one for this test run."""
+    place = shared.directory()
+    return shared.running(name, place) if place else running(name)
 
 
 def mongodb(directory: Path | None = None) -> contextlib.AbstractContextManager[Mongodb]:
