@@ -136,15 +136,23 @@ static struct memory_collection *by_name(const struct memory_store *store, const
     return collection;
 }
 
+/* Where nothing is kept, a collection of another process or an earlier life of this one is as good as
+ * one of ours. */
 static struct memory_collection *by_id(const struct memory_sink *self, const char *id,
                                        struct err *err)
 {
-    struct memory_collection *collection = self->store->collections;
-    while (collection && strcmp(collection->id, id) != 0)
-        collection = collection->next;
-    if (!collection)
+    struct memory_collection **at = &self->store->collections;
+    while (*at && strcmp((*at)->id, id) != 0)
+        at = &(*at)->next;
+    if (!*at && self->discard) {
+        *at = zeroed(sizeof **at);
+        (*at)->name = copy(id);
+        (*at)->distance = copy("");
+        snprintf((*at)->id, sizeof(*at)->id, "%s", id);
+    }
+    if (!*at)
         err_set(err, ERR_FATAL, ERR_HTTP, 404, "the collection is gone: %.100s", id);
-    return collection;
+    return *at;
 }
 
 static struct field *fields_in(struct arena *arena, const struct field *fields, size_t count)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store `null`, for measuring everything else: it keeps collections and counts the records
  * written, but holds none. So an upsert of a known id counts again, an erase takes nothing away,
- * and scans, fetches and queries find nothing. */
+ * and scans, fetches and queries find nothing. A collection that it was never told of counts from 0:
+ * after a restart, and in the other processes of a deployment, there are none but those. */
 #include "sinks/drivers.h"
 #include "sinks/memory.h"
 

@@ -182,6 +182,23 @@ static void the_registry_knows_its_stores(void **state)
     sink_close(NULL);
 }
 
+static void the_null_store_takes_records_of_collections_that_another_process_made(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    CLEANUP(sink_closep) struct sink *sink = NULL;
+    const struct sink_options options = {.driver = "null", .name = "elsewhere"};
+    assert_true(sink_open(&options, &sink, &err));
+    struct sink_record *records = records_of(5, NULL);
+    const char *const id = "id";
+    int64_t count = 0;
+    assert_true(sink_upsert(sink, "memory-77", records, 5, &err));
+    assert_true(sink_erase(sink, "memory-77", &id, 1, &err));
+    assert_true(sink_count(sink, "memory-77", &count, &err));
+    assert_int_equal(count, 5);
+    free(records);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +208,7 @@ int main(void)
         cmocka_unit_test(erases_are_split_by_number),
         cmocka_unit_test(ensure_looks_again_when_creating_failed),
         cmocka_unit_test(the_registry_knows_its_stores),
+        cmocka_unit_test(the_null_store_takes_records_of_collections_that_another_process_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
