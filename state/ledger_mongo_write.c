@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The conditional writes of the mongo ledger: raw `update` commands, one entry per row.
  *
- * An entry whose row must still be as it was read is an upsert: when the row has changed, the
- * filter matches nothing, the insert meets the row's _id, and the reply names that entry with a
- * duplicate key. That tells which entries lost without reading again. Times are the server's own, so
- * the updates are pipelines, and every value in them stands under $literal.
+ * A filter of the _id alone is found without planning a query, which costs the server more than the
+ * write itself. So that the row must still be as it was read is not asked by the filter but by the
+ * update, a pipeline that otherwise leaves the row as it is. The reply says how many rows have
+ * changed: where those are fewer than were sent, the rows are read again and tell which entries lost.
+ * Times are the server's own; every value in a pipeline stands under $literal.
  */
 #include <assert.h>
 #include <string.h>
@@ -27,7 +28,7 @@ struct batch {
     uint32_t count;
     size_t bytes;
     bool *lost[COMMAND_ENTRIES]; /* where each entry's fate is told */
-    int64_t applied;             /* of all commands sent */
+    int64_t changed;             /* rows, by all commands sent */
 };
 
 static void batch_open(struct batch *batch)
@@ -68,7 +69,9 @@ static bool batch_reply(struct batch *batch, const bson_t *reply, struct err *er
     struct doc_reader reader = doc_reader_of(reply, "update");
     bson_iter_t iter;
     size_t count;
-    batch->applied += doc_int(&reader, "n", 0);
+    batch->changed += doc_int(&reader, "nModified", 0);
+    if (doc_elements(&reader, "upserted", &iter, &count))
+        batch->changed += (int64_t)count;
     if (!doc_elements(&reader, "writeErrors", &iter, &count))
         return true;
     while (bson_iter_next(&iter))
@@ -125,70 +128,87 @@ static bool batch_close(struct batch *batch, bool ok, struct err *err)
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
-/* {$gte: x, $lte: x}: as {$eq: x}, but an upsert copies nothing of it into a new row. */
-static void put_equal_int(bson_t *query, const char *name, int64_t number)
+static bson_t *entry_new(const char *key)
 {
-    BCON_APPEND(query, name, "{", "$gte", BCON_INT64(number), "$lte", BCON_INT64(number), "}");
+    bson_t *entry = bson_new();
+    BCON_APPEND(entry, "q", "{", "_id", BCON_UTF8(key), "}");
+    return entry;
 }
 
-static void put_equal_text(bson_t *query, const char *name, const char *text)
+/* {$eq: [{$type: path}, "missing"]} */
+static bson_t *is_missing(const char *path)
 {
-    BCON_APPEND(query, name, "{", "$gte", BCON_UTF8(text), "$lte", BCON_UTF8(text), "}");
+    return BCON_NEW("$eq", "[", "{", "$type", BCON_UTF8(path), "}", BCON_UTF8("missing"), "]");
 }
 
-static void put_equal_digest(bson_t *query, const char *name, const struct sha256 *digest)
+static bson_t *is_text(const char *path, const char *text)
 {
-    BCON_APPEND(query, name, "{", "$gte", BCON_BIN(BSON_SUBTYPE_BINARY, digest->bytes, SHA256_SIZE),
-                "$lte", BCON_BIN(BSON_SUBTYPE_BINARY, digest->bytes, SHA256_SIZE), "}");
+    return BCON_NEW("$eq", "[", BCON_UTF8(path), "{", "$literal", BCON_UTF8(text), "}", "]");
 }
 
-static void put_missing(bson_t *query, const char *name)
+static bson_t *is_digest(const char *path, const struct sha256 *digest)
 {
-    BCON_APPEND(query, name, "{", "$exists", BCON_BOOL(false), "}");
+    return BCON_NEW("$eq", "[", BCON_UTF8(path),
+                    BCON_BIN(BSON_SUBTYPE_BINARY, digest->bytes, SHA256_SIZE), "]");
+}
+
+static void put_and(bson_t *all, uint32_t *count, bson_t *condition)
+{
+    char text[16];
+    const char *key;
+    bson_uint32_to_string((*count)++, &key, text, sizeof text);
+    BSON_APPEND_DOCUMENT(all, key, condition);
+    bson_destroy(condition);
 }
 
 /* The stored row still has the state and the intent of `was`. (gen, ver) is not enough: a document may be
  * read again at the same one, with another content. */
-static void put_condition(bson_t *query, const struct ledger_row *was)
+static bson_t *is_as_read(const struct ledger_row *was)
 {
+    CLEANUP(bson_destroyp) bson_t *all = bson_new();
+    uint32_t count = 0;
     if (was && was->state != LEDGER_NONE) {
-        put_equal_int(query, "gen", was->gen);
-        put_equal_text(query, "ver", was->ver);
-        put_equal_text(query, "state", ledger_state_text(was->state));
+        put_and(all, &count, BCON_NEW("$eq", "[", BCON_UTF8("$gen"), BCON_INT64(was->gen), "]"));
+        put_and(all, &count, is_text("$ver", was->ver));
+        put_and(all, &count, is_text("$state", ledger_state_text(was->state)));
         if (!ledger_digest_is_zero(&was->doc_fp))
-            put_equal_digest(query, "doc_fp", &was->doc_fp);
+            put_and(all, &count, is_digest("$doc_fp", &was->doc_fp));
     } else {
-        put_missing(query, "gen");
+        put_and(all, &count, is_missing("$gen"));
     }
-    if (was && was->has_intent)
-        put_equal_text(query, "intent.id", was->intent.id);
-    else
-        put_missing(query, "intent");
+    put_and(all, &count,
+            was && was->has_intent ? is_text("$intent.id", was->intent.id) : is_missing("$intent"));
+    return BCON_NEW("$and", BCON_ARRAY(all));
 }
 
-static bson_t *entry_new(const char *key, bson_t *query)
+/* u: [{$replaceWith: {$cond: [condition, changed, "$$ROOT"]}}]. Consumes both. */
+static void put_update(bson_t *entry, bson_t *condition, bson_t *changed)
 {
-    bson_t *entry = bson_new();
-    BSON_APPEND_DOCUMENT_BEGIN(entry, "q", query);
-    BSON_APPEND_UTF8(query, "_id", key);
-    return entry;
+    BCON_APPEND(entry, "u", "[", "{", "$replaceWith", "{", "$cond", "[", BCON_DOCUMENT(condition),
+                BCON_DOCUMENT(changed), BCON_UTF8("$$ROOT"), "]", "}", "}", "]");
+    bson_destroy(condition);
+    bson_destroy(changed);
 }
 
-/* u: [{$set: {intent: {$mergeObjects: [{$literal: intent}, {at, until}]}}}] */
+/* A row that is gone meanwhile is as good as one that has changed. */
+static void put_upsert(bson_t *entry, const struct ledger_row *was)
+{
+    BSON_APPEND_BOOL(entry, "upsert", !was || !was->exists);
+}
+
+/* {$mergeObjects: [row, {intent: {$mergeObjects: [intent, {at, until}]}}]} */
 static bson_t *entry_of_intent(const struct ledger_mongo *self, const struct ledger_write *write,
                                int64_t valid_ms)
 {
-    bson_t query;
     bson_t intent = BSON_INITIALIZER;
-    bson_t *entry = entry_new(write->row.key, &query);
-    put_condition(&query, write->was);
-    bson_append_document_end(entry, &query);
+    bson_t *entry = entry_new(write->row.key);
     ledger_intent_encode(&write->row.intent, self->base.owner, &intent);
-    BCON_APPEND(entry, "u", "[", "{", "$set", "{", "intent", "{", "$mergeObjects", "[", "{",
-                "$literal", BCON_DOCUMENT(&intent), "}", "{", "at", BCON_UTF8("$$NOW"), "until",
-                "{", "$add", "[", BCON_UTF8("$$NOW"), BCON_INT64(valid_ms), "]", "}", "}", "]", "}",
-                "}", "}", "]");
-    BSON_APPEND_BOOL(entry, "upsert", true);
+    put_update(entry, is_as_read(write->was),
+               BCON_NEW("$mergeObjects", "[", BCON_UTF8("$$ROOT"), "{", "intent", "{",
+                        "$mergeObjects", "[", "{", "$literal", BCON_DOCUMENT(&intent), "}", "{",
+                        "at", BCON_UTF8("$$NOW"), "until", "{", "$add", "[", BCON_UTF8("$$NOW"),
+                        BCON_INT64(valid_ms), "]", "}", "}", "]", "}", "}", "]"));
+    put_upsert(entry, write->was);
     bson_destroy(&intent);
     return entry;
 }
@@ -224,43 +244,38 @@ static bson_t *aside_of(const struct ledger_row *row)
     return aside;
 }
 
-/* u: [{$replaceWith: {$mergeObjects: [row, {at}, kept, aside]}}] */
-static void put_replacement(bson_t *entry, const struct ledger_row *row, const bson_t *kept)
+/* {$mergeObjects: [row, {at}, kept, aside]} */
+static bson_t *replacement_of(const struct ledger_row *row, const bson_t *kept)
 {
     bson_t *literal = literal_of(row);
     bson_t *aside = aside_of(row);
-    BCON_APPEND(entry, "u", "[", "{", "$replaceWith", "{", "$mergeObjects", "[",
-                BCON_DOCUMENT(literal), "{", "at", BCON_UTF8("$$NOW"), "}", BCON_DOCUMENT(kept),
-                BCON_DOCUMENT(aside), "]", "}", "}", "]");
+    bson_t *merged =
+        BCON_NEW("$mergeObjects", "[", BCON_DOCUMENT(literal), "{", "at", BCON_UTF8("$$NOW"), "}",
+                 BCON_DOCUMENT(kept), BCON_DOCUMENT(aside), "]");
     bson_destroy(literal);
     bson_destroy(aside);
+    return merged;
 }
 
-/* u: {$set: {gen, ver, off}, $currentDate: {at: true}} */
-static void put_place(bson_t *entry, const struct ledger_row *row)
+/* {$mergeObjects: [row, {gen, ver, off, at}]} */
+static bson_t *place_of(const struct ledger_row *row)
 {
-    BCON_APPEND(entry, "u", "{", "$set", "{", "gen", BCON_INT64(row->gen), "ver",
-                BCON_UTF8(row->ver), "off", BCON_INT64(row->offset), "}", "$currentDate", "{", "at",
-                BCON_BOOL(true), "}", "}");
+    return BCON_NEW("$mergeObjects", "[", BCON_UTF8("$$ROOT"), "{", "gen", BCON_INT64(row->gen),
+                    "ver", "{", "$literal", BCON_UTF8(row->ver), "}", "off",
+                    BCON_INT64(row->offset), "at", BCON_UTF8("$$NOW"), "}", "]");
 }
 
 static bson_t *entry_of_raise(const struct ledger_write *write)
 {
-    bson_t query;
-    bson_t *entry = entry_new(write->row.key, &query);
+    bson_t *entry = entry_new(write->row.key);
     if (write->same) {
-        put_condition(&query, write->was);
-        bson_append_document_end(entry, &query);
-        put_place(entry, &write->row);
-        BSON_APPEND_BOOL(entry, "upsert", true); /* the row is there: see above */
+        put_update(entry, is_as_read(write->was), place_of(&write->row));
         return entry;
     }
     /* a path to nothing adds no field */
     bson_t *kept = BCON_NEW("intent", BCON_UTF8("$intent"), "repair", BCON_UTF8("$repair"));
-    put_condition(&query, write->was);
-    bson_append_document_end(entry, &query);
-    put_replacement(entry, &write->row, kept);
-    BSON_APPEND_BOOL(entry, "upsert", true);
+    put_update(entry, is_as_read(write->was), replacement_of(&write->row, kept));
+    put_upsert(entry, write->was);
     bson_destroy(kept);
     return entry;
 }
@@ -280,12 +295,10 @@ static bson_t *kept_by_finish(const struct ledger_row *was)
 /* Not an upsert: a row whose intent is gone must not be made anew. */
 static bson_t *entry_of_finish(const struct ledger_write *write)
 {
-    bson_t query;
-    bson_t *entry = entry_new(write->row.key, &query);
+    bson_t *entry = entry_new(write->row.key);
     bson_t *kept = kept_by_finish(write->was);
-    BSON_APPEND_UTF8(&query, "intent.id", write->row.intent.id);
-    bson_append_document_end(entry, &query);
-    put_replacement(entry, &write->row, kept);
+    put_update(entry, is_text("$intent.id", write->row.intent.id),
+               replacement_of(&write->row, kept));
     bson_destroy(kept);
     return entry;
 }
@@ -293,9 +306,7 @@ static bson_t *entry_of_finish(const struct ledger_write *write)
 /* Each mark is later than the one before it, so that clearing one never clears the next. */
 static bson_t *entry_of_mark(const char *key, const char *reason)
 {
-    bson_t query;
-    bson_t *entry = entry_new(key, &query);
-    bson_append_document_end(entry, &query);
+    bson_t *entry = entry_new(key);
     BCON_APPEND(entry, "u", "[", "{", "$set", "{", "repair", "{", "$mergeObjects", "[", "{",
                 "$literal", "{", "reason", BCON_UTF8(reason), "}", "}", "{", "at", "{", "$max", "[",
                 BCON_UTF8("$$NOW"), "{", "$add", "[", BCON_UTF8("$" REPAIR_FIELD), BCON_INT32(1),
@@ -313,9 +324,45 @@ static bool batch_take(struct batch *batch, bson_t *entry, bool *lost, struct er
     return ok;
 }
 
-bool ledger_mongo_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err)
+static bool is_at(const struct ledger_row *stored, const struct ledger_row *row)
 {
-    struct ledger_mongo *self = ledger_mongo_of(ledger);
+    return stored->exists && stored->state == row->state && stored->offset == row->offset &&
+           memcmp(&stored->doc_fp, &row->doc_fp, sizeof row->doc_fp) == 0 &&
+           ledger_compare(stored->gen, stored->ver, row->gen, row->ver) == 0;
+}
+
+static bool has_begun(const struct ledger_row *stored, const struct ledger_row *row)
+{
+    return stored->has_intent && strcmp(stored->intent.id, row->intent.id) == 0;
+}
+
+static bool is_finished(const struct ledger_row *stored, const struct ledger_row *row)
+{
+    return is_at(stored, row) && !stored->has_intent;
+}
+
+/* Fewer rows were changed than were sent: which ones, only the rows can tell. */
+static bool find_lost(struct ledger *ledger, struct ledger_write *writes, size_t count,
+                      bool (*is_won)(const struct ledger_row *, const struct ledger_row *),
+                      struct err *err)
+{
+    if (count == 0)
+        return true;
+    CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
+    const char **keys = arena_alloc_array(arena, count, sizeof(*keys));
+    struct ledger_row *rows = arena_alloc_array(arena, count, sizeof(*rows));
+    for (size_t i = 0; i < count; i++)
+        keys[i] = writes[i].row.key;
+    if (!ledger_read(ledger, keys, count, arena, rows, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        writes[i].lost = !is_won(&rows[i], &writes[i].row);
+    return true;
+}
+
+static bool begin_all(struct ledger_mongo *self, struct ledger_begin *begin, int64_t *changed,
+                      struct err *err)
+{
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
     struct batch batch = {.ledger = self, .client = c.client};
     bool ok = true;
@@ -328,30 +375,19 @@ bool ledger_mongo_begin(struct ledger *ledger, struct ledger_begin *begin, struc
         struct ledger_write *write = &begin->raises[i];
         ok = batch_take(&batch, entry_of_raise(write), &write->lost, err);
     }
-    return batch_close(&batch, ok, err);
+    ok = batch_close(&batch, ok, err);
+    *changed = batch.changed;
+    return ok;
 }
 
-static bool is_finished_as(const struct ledger_row *stored, const struct ledger_row *row)
+bool ledger_mongo_begin(struct ledger *ledger, struct ledger_begin *begin, struct err *err)
 {
-    return stored->exists && !stored->has_intent && stored->state == row->state &&
-           stored->offset == row->offset &&
-           ledger_compare(stored->gen, stored->ver, row->gen, row->ver) == 0;
-}
-
-/* Fewer rows were written than were sent: which ones, only the rows can tell. */
-static bool ledger_mongo_find_lost(struct ledger *ledger, struct ledger_write *writes, size_t count,
-                                   struct err *err)
-{
-    CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
-    const char **keys = arena_alloc_array(arena, count, sizeof(*keys));
-    struct ledger_row *rows = arena_alloc_array(arena, count, sizeof(*rows));
-    for (size_t i = 0; i < count; i++)
-        keys[i] = writes[i].row.key;
-    if (!ledger_read(ledger, keys, count, arena, rows, err))
+    int64_t changed = 0;
+    if (!begin_all(ledger_mongo_of(ledger), begin, &changed, err))
         return false;
-    for (size_t i = 0; i < count; i++)
-        writes[i].lost = !is_finished_as(&rows[i], &writes[i].row);
-    return true;
+    return changed == (int64_t)(begin->intent_count + begin->raise_count) ||
+           (find_lost(ledger, begin->intents, begin->intent_count, has_begun, err) &&
+            find_lost(ledger, begin->raises, begin->raise_count, is_at, err));
 }
 
 bool ledger_mongo_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
@@ -369,7 +405,7 @@ bool ledger_mongo_finish(struct ledger *ledger, struct ledger_write *writes, siz
         if (!batch_close(&batch, ok, err))
             return false;
     }
-    return batch.applied == (int64_t)count || ledger_mongo_find_lost(ledger, writes, count, err);
+    return batch.changed == (int64_t)count || find_lost(ledger, writes, count, is_finished, err);
 }
 
 static bool mark_once(struct ledger_mongo *self, const char *const *keys, size_t count,
