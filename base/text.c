@@ -63,6 +63,10 @@ static size_t decode(const char *text, size_t size, uint32_t *code_point, bool *
 size_t text_decode(const char *text, size_t size, uint32_t *code_point)
 {
     bool valid = false;
+    if (size > 0 && (uint8_t)text[0] < 0x80) {
+        *code_point = (uint8_t)text[0];
+        return 1;
+    }
     return decode(text, size, code_point, &valid);
 }
 
@@ -77,6 +81,13 @@ static size_t ascii_length(const char *text, size_t size)
             break;
     }
     return at;
+}
+
+/* Most of most texts: at least one byte where the first one is ASCII. */
+static size_t ascii_run(const char *text, size_t size)
+{
+    size_t length = ascii_length(text, size);
+    return length > 0 ? length : size > 0 && (uint8_t)text[0] < 0x80;
 }
 
 bool text_is_utf8(const char *text, size_t size)
@@ -101,8 +112,10 @@ void text_append_valid(struct buf *out, const char *text, size_t size)
     size_t copied = 0;
     for (size_t at = 0; at < size;) {
         uint32_t code_point = 0;
-        bool valid = false;
-        size_t length = decode(text + at, size - at, &code_point, &valid);
+        bool valid = true;
+        size_t length = ascii_run(text + at, size - at);
+        if (length == 0)
+            length = decode(text + at, size - at, &code_point, &valid);
         if (!valid) {
             buf_append(out, text + copied, at - copied);
             append_code_point(out, REPLACEMENT);
@@ -116,7 +129,7 @@ void text_append_valid(struct buf *out, const char *text, size_t size)
 
 static bool is_ascii(const char *text, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = ascii_length(text, size); i < size; i++) {
         if ((uint8_t)text[i] >= 0x80)
             return false;
     }
@@ -174,10 +187,22 @@ void text_append_form(struct buf *out, const char *text, size_t size, enum text_
     }
 }
 
+static void append_lower_ascii(struct buf *out, const char *text, size_t size)
+{
+    char *lower = buf_extend(out, size);
+    for (size_t i = 0; lower && i < size; i++)
+        lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
+}
+
 void text_append_lower(struct buf *out, const char *text, size_t size)
 {
-    for (size_t at = 0; at < size;) {
+    for (size_t at = 0, run; at < size;) {
         uint32_t code_point = 0;
+        if ((run = ascii_run(text + at, size - at)) > 0) {
+            append_lower_ascii(out, text + at, run);
+            at += run;
+            continue;
+        }
         at += text_decode(text + at, size - at, &code_point);
         append_code_point(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code_point));
     }
@@ -205,9 +230,11 @@ size_t text_grapheme(const char *text, size_t size)
 size_t text_length(const char *text, size_t size)
 {
     size_t count = 0;
-    for (size_t at = 0; at < size; count++) {
+    for (size_t at = 0, run; at < size;) {
         uint32_t code_point = 0;
-        at += text_decode(text + at, size - at, &code_point);
+        run = ascii_run(text + at, size - at);
+        count += run > 0 ? run : 1;
+        at += run > 0 ? run : text_decode(text + at, size - at, &code_point);
     }
     return count;
 }
@@ -234,8 +261,15 @@ bool text_is_space(uint32_t code_point)
     }
 }
 
+static bool is_ascii_word(uint32_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
 bool text_is_word(uint32_t code_point)
 {
+    if (code_point < 0x80)
+        return is_ascii_word(code_point);
     switch (utf8proc_category((utf8proc_int32_t)code_point)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:

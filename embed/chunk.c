@@ -2,6 +2,7 @@
 #include "embed/chunk.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -254,13 +255,16 @@ static void cut_text(const struct chunk_options *options, struct reader *reader,
     struct window window = {.capacity = options->max_chars + 2};
     if (window.capacity > reader->size + 2)
         window.capacity = reader->size + 2;
-    window.units = arena_alloc_array(writer->arena, window.capacity, sizeof *window.units);
+    window.units = calloc(window.capacity, sizeof *window.units); /* not to last as long as spans */
+    if (!window.units)
+        abort();
     size_t old = 0;
     for (;;) {
         size_t cut = next_cut(&window, &old, reader, options);
         size_t start = window.units[0].offset;
         if (window.ended && cut == window.count) {
             span_add(writer, start, reader->size);
+            free(window.units);
             return;
         }
         if (cut == window.count) { /* whether the text ends right here is not known yet */
@@ -275,6 +279,13 @@ static void cut_text(const struct chunk_options *options, struct reader *reader,
     }
 }
 
+/* No code point is longer than 4 bytes. */
+static bool fits(const struct chunk_options *options, const char *text, size_t size)
+{
+    return size <= options->max_chars ||
+           (size / 4 <= options->max_chars && text_length(text, size) <= options->max_chars);
+}
+
 void chunk_text(const struct chunk_options *options, const char *text, size_t size,
                 struct arena *arena, struct chunk_list *out)
 {
@@ -285,7 +296,7 @@ void chunk_text(const struct chunk_options *options, const char *text, size_t si
     if (reader.at >= size)
         return;
     struct span_writer writer = {.arena = arena, .list = out};
-    if (options->strategy == CHUNKER_NONE)
+    if (options->strategy == CHUNKER_NONE || fits(options, text, size))
         span_add(&writer, 0, size);
     else
         cut_text(options, &reader, &writer);

@@ -109,9 +109,34 @@ static void hash_add(struct hash_embedder *self, uint64_t fnv_hash, double weigh
     self->slots[slot] = (uint32_t)self->feature_count;
 }
 
+/* The 3-grams of " word ", each code point being one byte. */
+static void hash_add_ascii_grams(struct hash_embedder *self, const char *word, size_t size)
+{
+    uint64_t start = fnv(self->seed, "c", 1);
+    char gram[3] = {0, ' ', word[0]};
+    for (size_t i = 1; i <= size; i++) {
+        gram[0] = gram[1];
+        gram[1] = gram[2];
+        gram[2] = i < size ? word[i] : ' ';
+        hash_add(self, fnv(start, gram, sizeof gram), 0.25);
+    }
+}
+
+static bool is_ascii(const char *text, size_t size)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < size; i++)
+        all |= (unsigned char)text[i];
+    return all < 0x80;
+}
+
 /* The 3-grams of " word ". */
 static void hash_add_grams(struct hash_embedder *self, const char *word, size_t size)
 {
+    if (is_ascii(word, size)) {
+        hash_add_ascii_grams(self, word, size);
+        return;
+    }
     struct buf *padded = &self->padded;
     buf_clear(padded);
     buf_putc(padded, ' ');

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -268,6 +269,29 @@ static void names_the_unicode_version(void **state)
     assert_in_range(major, 15, 99);
 }
 
+/* Runs of ASCII are taken by words of the machine: wherever another letter stands among them. */
+static void runs_of_ascii_end_where_they_end(void **state)
+{
+    (void)state;
+    for (int before = 0; before < 20; before++) {
+        char text[128], lowered[128], mended[128];
+        snprintf(text, sizeof text, "%.*s\xC3\x89%s", before, "ABCDEFGHIJ[@`{KLMNOPQ",
+                 "Zz9_ Yy8-Xx7");
+        snprintf(lowered, sizeof lowered, "%.*s\xC3\xA9%s", before, "abcdefghij[@`{klmnopq",
+                 "zz9_ yy8-xx7");
+        CLEANUP(buf_fini) struct buf out = BUF_INIT(1000);
+        text_append_lower(&out, text, strlen(text));
+        assert_string_equal(buf_str(&out), lowered);
+        assert_int_equal(text_length(text, strlen(text)), strlen(text) - 1);
+        text[before + 1] = 'Q'; /* the lead byte stands alone */
+        snprintf(mended, sizeof mended, "%.*s\xEF\xBF\xBDQ%s", before, "ABCDEFGHIJ[@`{KLMNOPQ",
+                 "Zz9_ Yy8-Xx7");
+        buf_clear(&out);
+        text_append_valid(&out, text, strlen(text));
+        assert_string_equal(buf_str(&out), mended);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +311,7 @@ int main(void)
         cmocka_unit_test(counts_code_points),
         cmocka_unit_test(knows_white_space),
         cmocka_unit_test(knows_word_characters),
+        cmocka_unit_test(runs_of_ascii_end_where_they_end),
         cmocka_unit_test(names_the_unicode_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
