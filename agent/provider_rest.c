@@ -9,7 +9,7 @@
 #include "embed/embedder.h"
 
 #define BACKOFF_MS 500
-#define BACKOFF_MAX_MS 60000
+#define BACKOFF_MAX_MS 10000
 /* A provider that stands until somebody does something is asked as often. */
 #define FATAL_PROBE_MS 30000
 /* What it asks for is kept, but it is asked again after an hour. */

@@ -19,6 +19,7 @@ struct task_chunk {
     size_t size;
     enum chunk_plan plan;
     const float *vector; /* WRITE: once known */
+    float *room;         /* for it, over attempts */
     const char *id;
     bool too_long; /* its model does not take it: to be cut in two */
 };
@@ -47,6 +48,8 @@ struct task {
     size_t metadata_count;
     struct sha256 meta_fp;
     struct sha256 doc_fp;
+    size_t written; /* chunks of a long document that are written under the intent `held` */
+    char held[33];
     bool chunked; /* the text is cut: not before it is known to have changed */
     struct task_chunk *chunks;
     size_t chunk_count;

@@ -50,8 +50,10 @@ void task_split(const struct lane *lane, struct arena *arena, struct task *task)
         left.size = cut;
         right.text += cut;
         right.size -= cut;
-        if (cut > 0)
+        if (cut > 0) {
+            left.room = right.room = NULL;
             task->chunks[at++] = left;
+        }
         task->chunks[at++] = right;
     }
     task->chunk_count = at;

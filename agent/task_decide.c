@@ -127,9 +127,12 @@ static bool plan_chunks(struct task *task)
     bool trusted = task_is_trusted(task);
     bool relabel = !trusted || !same(&row->meta_fp, &task->meta_fp);
     bool any = false;
+    size_t written = row->has_intent && strcmp(row->intent.id, task->held) == 0 ? task->written : 0;
     for (size_t i = 0; i < task->chunk_count; i++) {
         struct task_chunk *chunk = &task->chunks[i];
-        if (!trusted || i >= row->chunk_count || !same(&row->chunks[i], &chunk->fp))
+        if (i < written)
+            chunk->plan = CHUNK_KEEP;
+        else if (!trusted || i >= row->chunk_count || !same(&row->chunks[i], &chunk->fp))
             chunk->plan = CHUNK_WRITE;
         else
             chunk->plan = relabel ? CHUNK_LABEL : CHUNK_KEEP;

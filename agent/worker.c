@@ -237,6 +237,7 @@ struct worker *worker_new(struct lane *lane, size_t index)
     worker->batch = arena_new(LIMIT_ARENA_SIZE);
     worker->vectors = arena_new(LIMIT_ARENA_SIZE);
     worker->arena = arena_new(LIMIT_ARENA_SIZE);
+    worker->piece = arena_new(LIMIT_ARENA_SIZE);
     worker->scratch = arena_new(LIMIT_ARENA_SIZE);
     return worker;
 }
@@ -247,6 +248,7 @@ void worker_free(struct worker *worker)
     arena_free(worker->batch);
     arena_free(worker->vectors);
     arena_free(worker->arena);
+    arena_free(worker->piece);
     arena_free(worker->scratch);
     free(worker);
 }

@@ -24,6 +24,7 @@ struct worker {
     struct arena *batch;   /* of one batch: its tasks */
     struct arena *vectors; /* of one round, or of those after it while its documents are not done */
     struct arena *arena;   /* of one round */
+    struct arena *piece;   /* of one piece of a long document */
     struct arena *scratch; /* of one answer of a store */
     struct worklog_writer *writer; /* for re-reads; opened when first needed */
     bool reread_failed;

@@ -7,6 +7,7 @@
 
 #include "agent/worker.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 /* Chunks of one round: one request to the store, so that it ends well within the intent's time. A
@@ -82,9 +83,11 @@ static void finish_task(struct worker *worker, struct task *task)
         break;
     }
     bool same = task->step == TASK_RAISE && task->op == ITEM_UPSERT && !task->reject;
-    atomic_fetch_add(same ? &stats->unchanged : &stats->applied, 1);
-    if (task->reject)
-        atomic_fetch_add(&stats->quarantined, 1);
+    bool again = task->reject && task->row.state == LEDGER_QUARANTINED;
+    atomic_fetch_add(same || again  ? &stats->unchanged
+                     : task->reject ? &stats->quarantined
+                                    : &stats->applied,
+                     1);
     if (record->time_ms > 0) {
         atomic_store(&stats->applied_ms, record->time_ms);
         int64_t fresh_ms = clock_wall_ms() - record->time_ms;
@@ -319,10 +322,19 @@ static bool store_piece(struct worker *worker, const struct round_part *piece, s
 static void forget_vectors(struct worker *worker, struct task_list *tasks)
 {
     for (size_t i = 0; i < tasks->count; i++) {
-        for (size_t c = 0; c < tasks->items[i].chunk_count; c++)
+        for (size_t c = 0; c < tasks->items[i].chunk_count; c++) {
             tasks->items[i].chunks[c].vector = NULL;
+            tasks->items[i].chunks[c].room = NULL;
+        }
     }
     arena_reset(worker->vectors);
+}
+
+/* What is written already is not written again when the document is decided anew under this intent. */
+static void note_written(struct task *task, size_t chunks)
+{
+    task->written = chunks;
+    memcpy(task->held, task->write.row.intent.id, sizeof task->held);
 }
 
 /* *again: the document is to be decided anew, from its open intent. */
@@ -330,21 +342,21 @@ static bool run_pieces(struct worker *worker, struct task_list *tasks, struct ro
                        bool *again, struct err *err)
 {
     struct task *task = piece->tasks[0];
-    if (!worker_look(worker, piece, err))
-        return false;
     for (; piece->from < task->chunk_count; piece->from = piece->to) {
         piece->to = piece->from + ROUND_CHUNKS;
+        arena_reset(worker->arena);
         forget_vectors(worker, tasks);
         if (!worker_embed(worker, piece, err))
             return false;
+        note_written(task, piece->from);
+        *again = is_too_long(task) || task->reject;
         if (is_too_long(task))
             task_split(worker->lane, worker->batch, task);
-        else if (!task->reject && store_piece(worker, piece, err))
-            continue;
-        else if (!task->reject)
+        if (*again)
+            return true;
+        if (!store_piece(worker, piece, err))
             return false;
-        *again = true;
-        return true;
+        note_written(task, piece->to);
     }
     return worker_erase(worker, piece, err);
 }
@@ -361,7 +373,11 @@ static bool run_long(struct worker *worker, struct task_list *tasks, struct roun
     if (round->write_count == 0)
         return true; /* another has changed the row meanwhile */
     worker->held = &piece;
-    bool ok = run_pieces(worker, tasks, &piece, &again, err);
+    bool ok = worker_look(worker, &piece, err);
+    struct arena *arena = worker->arena; /* of the round: it outlasts the pieces */
+    worker->arena = worker->piece;
+    ok = ok && run_pieces(worker, tasks, &piece, &again, err);
+    worker->arena = arena;
     worker->held = NULL;
     return ok && (again || finish(worker, round, err));
 }
@@ -398,17 +414,18 @@ static bool wait_for_owner(struct worker *worker, const struct round *round, str
     return true;
 }
 
-/* Vectors are kept while a document of theirs is not done: an attempt that failed buys none again. */
-static void drop_vectors(struct worker *worker, const struct task_list *tasks)
+/* Vectors are kept while a document of theirs is not done, as far as they are few enough: an attempt that
+ * failed buys none again. */
+static void drop_vectors(struct worker *worker, struct task_list *tasks)
 {
-    for (size_t i = 0; i < tasks->count; i++) {
+    bool held = false;
+    for (size_t i = 0; i < tasks->count && !held; i++) {
         const struct task *task = &tasks->items[i];
-        for (size_t c = 0; !task->done && c < task->chunk_count; c++) {
-            if (task->chunks[c].vector)
-                return;
-        }
+        for (size_t c = 0; !task->done && !held && c < task->chunk_count; c++)
+            held = task->chunks[c].vector != NULL;
     }
-    arena_reset(worker->vectors);
+    if (!held || arena_size(worker->vectors) > LIMIT_HELD_VECTORS)
+        forget_vectors(worker, tasks);
 }
 
 bool worker_apply(struct worker *worker, struct task_list *tasks, struct err *err)

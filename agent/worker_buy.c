@@ -135,7 +135,7 @@ static void take_done(struct purchase *purchase)
             continue;
         memcpy(purchase->contents[i]->vector, purchase->vectors + i * dims,
                dims * sizeof *purchase->vectors);
-        content_settle(worker, purchase->contents[i]);
+        content_settle(worker, purchase->contents[i], true);
         atomic_fetch_add(&stats->embedded, 1);
         atomic_fetch_add(&stats->characters,
                          (int64_t)text_length(purchase->texts[i].text, purchase->texts[i].size));

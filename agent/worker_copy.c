@@ -15,6 +15,8 @@
 
 /* Records of one read: an answer of some MiB. */
 #define FETCH_RECORDS 200
+/* Of a very long document, as many chunks are looked through for one that has moved. */
+#define LOOKED_THROUGH ((size_t)4096)
 
 struct candidate {
     struct content *content;
@@ -71,7 +73,7 @@ static void take(struct worker *worker, const struct place *place, const struct 
         !is_record_of(record, &content_chunk(found->content)->fp, dims))
         return;
     memcpy(found->content->vector, record->vector, dims * sizeof *record->vector);
-    content_settle(worker, found->content);
+    content_settle(worker, found->content, false);
     atomic_fetch_add(&worker->lane->stats.reused, 1);
 }
 
@@ -100,12 +102,15 @@ static bool fetch(struct worker *worker, struct place *place, struct err *err)
 
 /* --- in the document's own records -------------------------------------------------------------- */
 
-static size_t find_fp(const struct sha256 *fps, size_t count, const struct sha256 *fp)
+/* Mostly it is still in its place. */
+static size_t find_fp(const struct sha256 *fps, size_t count, const struct sha256 *fp, size_t place)
 {
-    size_t i = 0;
-    while (i < count && !same_fp(&fps[i], fp))
+    if (place < count && same_fp(&fps[place], fp))
+        return place;
+    size_t most = count < LOOKED_THROUGH ? count : LOOKED_THROUGH, i = 0;
+    while (i < most && !same_fp(&fps[i], fp))
         i++;
-    return i;
+    return i < most ? i : count;
 }
 
 static const char *own_record(struct worker *worker, const struct want *want)
@@ -113,15 +118,16 @@ static const char *own_record(struct worker *worker, const struct want *want)
     const struct ledger_row *row = &want->task->row;
     const struct ledger_intent *intent = &row->intent;
     const struct sha256 *fp = &want->chunk->fp;
+    size_t place = (size_t)(want->chunk - want->task->chunks);
     if (row->repair)
         return NULL; /* its records are what is in doubt */
     if (row->source_id) {
-        size_t i = find_fp(row->chunks, row->chunk_count, fp);
+        size_t i = find_fp(row->chunks, row->chunk_count, fp, place);
         if (i < row->chunk_count)
             return task_record_id(worker->lane, worker->arena, row->source_id, i, fp);
     }
     if (row->has_intent && intent->source_id) {
-        size_t i = find_fp(intent->chunks, intent->chunk_count, fp);
+        size_t i = find_fp(intent->chunks, intent->chunk_count, fp, place);
         if (i < intent->chunk_count)
             return task_record_id(worker->lane, worker->arena, intent->source_id, i, fp);
     }

@@ -48,9 +48,12 @@ static struct content_list group(struct worker *worker, const struct round_part 
         list.items[list.count - 1].want_count++;
     }
     size_t dims = worker->lane->embed.dims;
-    float *vectors = arena_alloc_array(worker->vectors, list.count * dims, sizeof *vectors);
-    for (size_t i = 0; i < list.count; i++)
-        list.items[i].vector = vectors + i * dims;
+    for (size_t i = 0; i < list.count; i++) {
+        struct task_chunk *chunk = list.items[i].wants[0].chunk;
+        if (!chunk->room)
+            chunk->room = arena_alloc_array(worker->vectors, dims, sizeof *chunk->room);
+        list.items[i].vector = chunk->room;
+    }
     return list;
 }
 
@@ -73,20 +76,26 @@ static void count_reused(struct worker *worker, size_t count)
     atomic_fetch_add(&worker->lane->stats.reused, (int64_t)count);
 }
 
-void content_settle(struct worker *worker, struct content *content)
+void content_settle(struct worker *worker, struct content *content, bool bought)
 {
     struct vectors_key key = key_of(worker, content);
-    vectors_publish(worker->lane->agent->vectors, &key, content->vector);
+    /* what a store has need not be remembered */
+    if (bought)
+        vectors_publish(worker->lane->agent->vectors, &key, content->vector);
+    else
+        vectors_abandon(worker->lane->agent->vectors, &key);
     content->claimed = false;
     give(content);
     count_reused(worker,
                  content->want_count - 1); /* one is bought or copied, the others are given it */
 }
 
-/* Claims what is not known yet. Returns one that another is buying, if any. */
-static struct content *claim(struct worker *worker, struct content_list *list)
+/* Claims what is not known yet. Returns one that another is buying, if any; *mine: how many are to be had
+ * here. */
+static struct content *claim(struct worker *worker, struct content_list *list, size_t *mine)
 {
     struct content *others = NULL;
+    *mine = 0;
     for (size_t i = 0; i < list->count; i++) {
         struct content *content = &list->items[i];
         if (content->known || content->set_aside)
@@ -99,6 +108,7 @@ static struct content *claim(struct worker *worker, struct content_list *list)
             break;
         case VECTORS_MINE:
             content->claimed = true;
+            ++*mine;
             break;
         case VECTORS_OTHERS:
             others = content;
@@ -131,8 +141,9 @@ bool worker_embed(struct worker *worker, const struct round_part *part, struct e
             if (worker_is_hurried(worker))
                 return err_set(err, ERR_CANCEL, ERR_STATE, 0, "given up while waiting");
         }
-        others = claim(worker, &list);
-        bool ok = worker_copy(worker, &list, err) && worker_buy(worker, &list, err);
+        size_t mine;
+        others = claim(worker, &list, &mine);
+        bool ok = mine == 0 || (worker_copy(worker, &list, err) && worker_buy(worker, &list, err));
         abandon(worker, &list);
         if (!ok)
             return false;

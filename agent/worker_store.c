@@ -56,7 +56,7 @@ static void note_keys(struct arena *arena, const struct sink_record *record, str
         const char **items = arena_alloc_array(arena, list->count + 1, sizeof *items);
         if (list->count > 0)
             memcpy(items, list->items, list->count * sizeof *items);
-        items[list->count++] = name;
+        items[list->count++] = arena_strdup(arena, name);
         list->items = items;
     }
 }
@@ -94,9 +94,10 @@ bool worker_look(struct worker *worker, const struct round_part *round, struct e
     for (size_t at = 0, part; at < ids; at += part) {
         struct sink_record *records;
         part = ids_part(worker, ids - at);
+        arena_reset(worker->scratch);
         if (!worker_go_on(worker, round, err) ||
             !sink_fetch(worker->sink, worker->lane->collection_id, list + at, part, SINK_METADATA,
-                        worker->arena, &records, &found, err))
+                        worker->scratch, &records, &found, err))
             return false;
         for (size_t i = 0; i < found; i++)
             note_keys(worker->arena, &records[i], &names);
@@ -142,8 +143,10 @@ static struct record_list records_of(struct worker *worker, const struct round_p
                                      bool with_vector)
 {
     size_t most = 0;
-    for (size_t i = 0; i < round->count; i++)
-        most += round->tasks[i]->chunk_count;
+    for (size_t i = 0; i < round->count; i++) {
+        size_t chunks = round->tasks[i]->chunk_count;
+        most += chunks < round->to - round->from ? chunks : round->to - round->from;
+    }
     struct record_list list = {
         .items = arena_alloc_array(worker->arena, most + 1, sizeof(struct sink_record))};
     for (size_t i = 0; i < round->count; i++) {

@@ -36,8 +36,8 @@ static inline bool content_is_open(const struct content *content)
     return content->claimed && !content->known && !content->set_aside;
 }
 
-/* The vector has come; ends the claim. */
-void content_settle(struct worker *worker, struct content *content);
+/* The vector has come, bought or copied; ends the claim. */
+void content_settle(struct worker *worker, struct content *content, bool bought);
 
 /* Settles what is found in a record of the version itself, or of another whose vectors are of the same
  * embedding part. */

@@ -32,6 +32,8 @@
 /* Chunks of one document: 15 MB of text in chunks of 200 characters. */
 #define LIMIT_CHUNKS_PER_DOCUMENT ((size_t)100000)
 #define LIMIT_VECTOR_DIMS 65536
+/* Of vectors that a worker keeps for another attempt. */
+#define LIMIT_HELD_VECTORS (64 * MIB)
 /* Of the vectors bought lately that all versions of a process share. */
 #define LIMIT_VECTOR_CACHE (16 * MIB)
 /* Name of a vector collection; kept short enough for the stores with the strictest rule

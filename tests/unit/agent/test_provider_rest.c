@@ -38,7 +38,7 @@ static void a_healthy_provider_is_entered_at_once_by_all_it_takes(void **state)
     assert_int_equal(fake.mono_us, 0);
 }
 
-/* The n-th failure of a row makes it rest between half and the whole of 0.5 s * 2^n, 60 s at most;
+/* The n-th failure of a row makes it rest between half and the whole of 0.5 s * 2^n, 10 s at most;
  * `part` of the other half is drawn. */
 static void check_growth(int part)
 {
@@ -49,9 +49,9 @@ static void check_growth(int part)
         if (waited_us != 1000 * expected_ms)
             fail_msg("rest %d is of %lld us", failure, (long long)waited_us);
         expected_ms = whole_ms / 2 + part * whole_ms / 2;
-        whole_ms = whole_ms < 30000 ? whole_ms * 2 : 60000;
+        whole_ms = whole_ms < 5000 ? whole_ms * 2 : 10000;
     }
-    assert_int_equal(expected_ms, part ? 60000 : 30000);
+    assert_int_equal(expected_ms, part ? 10000 : 5000);
 }
 
 static void the_rest_grows_with_every_failure_of_a_row(void **state)
