@@ -50,22 +50,41 @@ static bool refuse(const struct embed_text *texts, size_t count, struct err *err
     return true;
 }
 
-static bool simulated_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
-                            float *vectors, bool *done, struct err *err)
+static bool carry_out(const struct simulated *self, const struct embed_text *texts, size_t count,
+                      float *vectors, bool *done, struct err *err)
 {
-    struct simulated *self = (struct simulated *)embedder;
-    if (!sim_enter("embed", err) || !refuse(texts, count, err))
+    if (!refuse(texts, count, err))
         return false;
-    if (sim_fault(world.faults.slow))
-        sched_sleep_until_us(sched_now_us() + sched_between(0, 12000000));
-    if (self->interrupted)
-        return err_set(err, ERR_CANCEL, ERR_CURL, 0, "interrupted");
     for (size_t i = 0; i < count; i++) {
         embed_vector(texts[i].text, texts[i].size, vectors + i * SIM_DIMS);
         oracle_note_bought(self->number, texts[i].text, texts[i].size);
         done[i] = true;
     }
-    return sim_leave(err);
+    return true;
+}
+
+/* Several requests, of which each may fail by itself; a refusal decides. */
+static bool simulated_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
+                            float *vectors, bool *done, struct err *err)
+{
+    struct simulated *self = (struct simulated *)embedder;
+    if (!sim_enter("embed", err))
+        return false;
+    if (sim_fault(world.faults.slow))
+        sched_sleep_until_us(sched_now_us() + sched_between(0, 12000000));
+    if (self->interrupted)
+        return err_set(err, ERR_CANCEL, ERR_CURL, 0, "interrupted");
+    bool ok = true;
+    for (size_t at = 0, part; at < count; at += part) {
+        struct err failed;
+        part = embedder_part(embedder, texts + at, count - at);
+        if (carry_out(self, texts + at, part, vectors + at * SIM_DIMS, done + at, &failed))
+            continue;
+        if (ok || failed.action == ERR_REJECT)
+            *err = failed;
+        ok = false;
+    }
+    return sim_leave(err) && ok;
 }
 
 static bool simulated_digest(struct embedder *embedder, char *out, struct err *err)

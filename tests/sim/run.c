@@ -376,6 +376,11 @@ static void heal(void)
     if (!world.late_lane)
         start_lane(1);
     settle();
+    if (world.faults.late_record > 0) { /* behind the sweep, too */
+        for (int i = 0; i < 4; i++)
+            capture_late_record();
+        settle();
+    }
     if (!world.late_lane)
         return;
     for (int i = 0; i < 10; i++)
