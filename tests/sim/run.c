@@ -367,6 +367,14 @@ static void settle(void)
     }
 }
 
+/* Old records land behind the sweep, too. */
+static void land_late(void)
+{
+    for (int i = 0; world.faults.late_record > 0 && i < 8; i++)
+        capture_late_record();
+    settle();
+}
+
 static void heal(void)
 {
     world.healing = true;
@@ -376,17 +384,14 @@ static void heal(void)
     if (!world.late_lane)
         start_lane(1);
     settle();
-    if (world.faults.late_record > 0) { /* behind the sweep, too */
-        for (int i = 0; i < 4; i++)
-            capture_late_record();
-        settle();
-    }
+    land_late();
     if (!world.late_lane)
         return;
     for (int i = 0; i < 10; i++)
         log_compact();
     start_lane(1);
     settle();
+    land_late();
 }
 
 static void begin_world(uint64_t seed)
