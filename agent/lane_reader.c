@@ -320,6 +320,10 @@ static void copy_batch(struct flight *flight, const struct worklog_batch *batch)
 
 static void begin_flight(struct lane_reader *reader, const struct worklog_batch *batch)
 {
+    /* here, in the order of the log: of two batches the later may be carried out first, and what is old
+     * in it must not be taken for new */
+    for (size_t i = 0; i < batch->count; i++)
+        lane_adopt_generation(reader->lane, batch->records[i].record.gen);
     pthread_mutex_lock(&reader->lock);
     struct flight *flight = find_free(reader);
     assert(flight);
