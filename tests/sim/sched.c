@@ -197,6 +197,16 @@ static struct sched_thread *free_thread(void)
     return &sched.threads[sched.count++];
 }
 
+/* By itself: getcontext() returns twice as far as a compiler knows. */
+static void prepare_context(ucontext_t *context, char *stack)
+{
+    getcontext(context);
+    context->uc_stack.ss_sp = stack;
+    context->uc_stack.ss_size = STACK_SIZE;
+    context->uc_link = NULL;
+    makecontext(context, begin_thread, 0);
+}
+
 struct sched_thread *sched_spawn(struct sched_group *group, void *(*run)(void *), void *argument)
 {
     struct sched_thread *thread = free_thread();
@@ -210,11 +220,7 @@ struct sched_thread *sched_spawn(struct sched_group *group, void *(*run)(void *)
     thread->run = run;
     thread->argument = argument;
     thread->fake_stack = NULL;
-    getcontext(&thread->context);
-    thread->context.uc_stack.ss_sp = thread->stack;
-    thread->context.uc_stack.ss_size = STACK_SIZE;
-    thread->context.uc_link = NULL;
-    makecontext(&thread->context, begin_thread, 0);
+    prepare_context(&thread->context, thread->stack);
     return thread;
 }
 
