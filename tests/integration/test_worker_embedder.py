@@ -16,7 +16,8 @@ from worker_scene import A_SECOND, DOCS, DOCUMENTS
 pytestmark = pytest.mark.timeout(900 if LONG else 200)
 
 TIMES = 20 if LONG else 4
-AWAY_S = 300 if LONG else 12
+AWAY_S = 300 if LONG else 8
+BACKOFF_S = 10  # the longest pause between two attempts
 POISON = 0.05 if LONG else 0.03
 DEADLINE_S = 90
 QUOTA = '{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
@@ -61,12 +62,13 @@ def test_a_poison_text_is_set_aside_alone_and_heals_when_it_is_edited(workers, p
     workers.embedder.misbehave(Fault(status=400), when=poison)
     writes.poison = POISON
     with writes.running(A_SECOND):
-        workers.endure(8)
+        workers.endure(5)
         workers.catch_up()
+    writes.make_ill(DOCS, 3)
     workers.check()
     ill = writes.poisoned(DOCS)
     version = workers.capturing.version(DOCS, "v1")
-    assert len(ill) > 1, "the seed gives poison texts"
+    assert len(ill) >= 3
     assert version["quarantined"] == len(ill)
     print(f"{len(ill)} of {len(writes.model[DOCS])} documents set aside")
     writes.poison = 0
@@ -87,17 +89,18 @@ def test_an_outage_loses_nothing_and_the_backlog_goes_at_full_speed(workers, pai
     workers.embedder = Embedder(DIMS, port)
     back = time.monotonic()
     wait_until(lambda: workers.embedder.answered_count > 0, 40, "it to be noticed", 0.02)
-    noticed = time.monotonic()
+    noticed_s = time.monotonic() - back
     workers.wait_until_stored(DEADLINE_S)
-    after = DOCUMENTS / (time.monotonic() - noticed)
+    drained_s = time.monotonic() - back
     print(
-        f"embedder away for {back - began:.0f} s, noticed after {noticed - back:.1f} s:"
-        f" {after:.0f} documents/s after it, {before:.0f} before"
+        f"embedder away for {back - began:.0f} s, noticed after {noticed_s:.1f} s; {DOCUMENTS} documents"
+        f" stored after {drained_s:.1f} s: {DOCUMENTS / (drained_s - noticed_s):.0f} documents/s since"
+        f" it was noticed, {before:.0f} before the outage"
     )
+    assert drained_s < BACKOFF_S + 3 * DOCUMENTS / before
     workers.recovered(f"embedder away for {AWAY_S} s", DEADLINE_S)
     workers.check()
     assert not any(agent.events_named("lane.document.quarantined") for agent in pair)
-    assert after > before / 3, "the machine's own pace differs, but not as much"
 
 
 def rate(workers, what: str) -> float:
@@ -109,35 +112,34 @@ def rate(workers, what: str) -> float:
     return DOCUMENTS / (time.monotonic() - began)
 
 
-@pytest.mark.parametrize(
-    ("fault", "word"),
-    [
-        (Fault(status=429, body=QUOTA), "quota"),
-        (Fault(status=401, body='{"error": {"message": "Incorrect API key"}}'), "key"),
-    ],
-    ids=["quota exhausted", "bad key"],
-)
-def test_without_money_or_key_a_lane_says_so_and_goes_on_by_itself(fault, word, workers):
+REFUSALS = {
+    "quota": Fault(status=429, body=QUOTA),
+    "key": Fault(status=401, body='{"error": {"message": "Incorrect API key"}}'),
+}
+
+
+def test_without_money_or_key_a_lane_says_so_and_goes_on_by_itself(workers):
     config = workers.config("capture", "work")
     url = workers.serving(config)
     agent = workers.capturing = workers.agent(config).start()
     agent.wait_for_version(DOCS, lambda version: version["state"] == "active", 60)
     workers.writes.fill(DOCS, DOCUMENTS)
     workers.catch_up()
-    workers.embedder.misbehave(fault)
-    workers.rewrite("without money")
-    said = agent.wait_for_version(DOCS, lambda version: version["reason"], 30)
-    print(f"said: {said['reason']}")
-    assert word in said["reason"]
-    assert readiness(url)[0] == 200, "other lanes go on"
-    asked = workers.embedder.request_count
-    workers.endure(6)
-    tries = workers.embedder.request_count - asked
-    assert tries <= 8, f"{tries} requests within 6 s"
-    workers.embedder.behave()
-    workers.recovered(f"embedder refused ({word}), and does no more", DEADLINE_S)
-    workers.check()
-    wait_until(lambda: agent.version(DOCS)["reason"] is None, 20, "the reason to go", 0.2)
-    wait_until_ready(url)
+    for word, fault in REFUSALS.items():
+        workers.embedder.misbehave(fault)
+        workers.rewrite(f"without {word}")
+        said = agent.wait_for_version(DOCS, lambda version: version["reason"], 30)
+        print(f"said: {said['reason']}")
+        assert word in said["reason"]
+        assert readiness(url)[0] == 200, "other lanes go on"
+        asked = workers.embedder.request_count
+        workers.endure(3)
+        tries = workers.embedder.request_count - asked
+        assert tries <= 4, f"{tries} requests within 3 s"
+        workers.embedder.behave()
+        workers.recovered(f"embedder refused ({word}), and does no more", DEADLINE_S)
+        workers.check()
+        wait_until(lambda: agent.version(DOCS)["reason"] is None, 20, "the reason to go", 0.2)
+        wait_until_ready(url)
     assert not agent.events_named("lane.document.quarantined")
     assert agent.stop() == 0

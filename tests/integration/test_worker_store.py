@@ -84,7 +84,8 @@ def test_what_the_store_does_late_or_in_silence_does_not_outlive_what_came_after
     store, writes = workers.failing_store(), workers.writes
     workers.start_capture("v1")
     writes.fill(DOCS, DOCUMENTS)
-    agent = workers.worker("one").start()
+    # One thread with large batches: when it starts again it finds the old state and the new one at once.
+    agent = workers.worker("one", work={"threads": 1, "batch_documents": 500}).start()
     workers.catch_up()
 
     # Old states are written when newer ones have long been in hand.

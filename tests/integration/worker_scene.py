@@ -186,14 +186,26 @@ class WorkerScene(Scene):
             except TookTooLong as error:
                 raise TookTooLong(f"{error}\n{self.logs()}") from None
             print(f"{label}: {reports[label]}".rstrip())
-        wrong = self.differences()
-        assert not wrong, wrong[:5]
+        self._wait_until_no_differences()
         lost = self.writes.differences()
         assert not lost, lost[:5]
         assert not self.ledgers.falls, self.ledgers.falls[:5]
         print(f"{self.ledgers.looks} looks at the ledgers")
         print(f"{dict(self.writes.counts)}, {self.writes.unknown} of unknown outcome")
         return reports
+
+    def _wait_until_no_differences(self) -> None:
+        """The figures of `status` are written down once a second."""
+        found: list[str] = []
+
+        def none() -> bool:
+            found[:] = self.differences()
+            return not found
+
+        try:
+            wait_until(none, 10, "no difference", 0.3)
+        except TookTooLong as error:
+            raise TookTooLong(f"{error}: {found[:5]}") from None
 
     def differences(self) -> list[str]:
         """Of all live versions at once, of what is set aside, and of collections that nobody has."""

@@ -79,6 +79,11 @@ class TextWrites(RandomWrites):
         found = self.model[name].items()
         return {key: document for key, document in found if self.POISON in document["body"]}
 
+    def make_ill(self, name: str, count: int) -> None:
+        """So many documents get a text that no embedder takes."""
+        for document in list(self.model[name].values())[:count]:
+            self._set(name, document, body=f"{document['body']} {self.POISON} {self._next()}")
+
     def heal(self, name: str) -> int:
         """Edits the poison out of each; returns how many there were."""
         ill = self.poisoned(name)
@@ -151,6 +156,10 @@ class TextWrites(RandomWrites):
         return "share"
 
     # How they are made
+
+    def _next(self) -> int:
+        self._serial += 1
+        return self._serial
 
     def _note(self, before: dict | None, after: dict | None) -> None:
         self.most.update(chunks_of(after) - chunks_of(before))
