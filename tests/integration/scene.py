@@ -121,6 +121,11 @@ class Scene:
     def state(self):
         return self.client[f"{self.name}_state"]
 
+    def kill(self, agent: Agent) -> None:
+        """SIGKILL; the next one need not wait for as long as the lease of this one lasts."""
+        agent.kill()
+        expire_leases(self.state)
+
     def alias(self, family: str = "docs") -> dict | None:
         place = self.families[family].get("alias", {})
         database = place.get("database", self.families[family]["source"]["database"])

@@ -122,7 +122,8 @@ def test_deletes_of_a_time_without_history_are_swept(worklog, scene, mongo):
     }
 
     # what is swept stays gone, and changes are followed
-    agent.restart()
+    scene.kill(agent)
+    agent.start()
     scene.database.docs.insert_one({"_id": 8, "text": "document 8"})
     scene.wait_until_equal(agent)
 

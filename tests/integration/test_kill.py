@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from scene import SEED, timed
+from scene import SEED, expire_leases, timed
 from support import TookTooLong, wait_until
 from workload import FAMILY, FILTER, Workload, real_documents
 
@@ -44,6 +44,8 @@ def kill_at_random(scene, agent, rng, follows: bool) -> None:
     """After some number of purchases, or else after some seconds: it may still be waiting for the
     intents or the lease of the one before. `follows`: not before it captures changes again."""
     mark = agent.mark()
+    if follows:
+        expire_leases(scene.state)
     agent.start()
     if follows:
         agent.wait_for_event("capture.stream.open", 30, since=mark)

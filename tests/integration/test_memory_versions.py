@@ -81,7 +81,8 @@ def test_both_follow_the_source_through_kills(scene, second):
         for _ in range(CHANGES // KILLS):
             change(scene, rng)
         wait_until(lambda: second.answered_count > bought + 50, 60, "the fill to go on")  # noqa: B023
-        agent.restart()
+        scene.kill(agent)
+        agent.start()
     wait_until_equal(scene, agent, "v1")
     wait_until_equal(scene, agent, "v2")
     tokens = {
@@ -109,7 +110,7 @@ def test_a_version_that_cannot_go_on_holds_the_other_back_in_nothing(scene, seco
     print(f"{CHANGES} changes while the other version stands: {time.monotonic() - began:.1f} s")
     assert differences(scene, agent, "v2"), "the other one does stand"
     # what it has not applied is not forgotten: its token has not passed it
-    agent.kill()
+    scene.kill(agent)
     second.behave()
     agent.start()
     wait_until_equal(scene, agent, "v2")

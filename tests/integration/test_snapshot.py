@@ -128,10 +128,11 @@ def test_a_snapshot_that_is_killed_goes_on_where_each_of_its_ranges_was(scene, k
         now = progress(agent, "mixed")["done"]
         assert now >= seen, "progress never goes back"
         seen = now
-        agent.kill()
+        scene.kill(agent)
         agent.start()
     config["families"]["mixed"]["snapshot"] = {"parallelism": 2}
-    agent.restart()
+    scene.kill(agent)
+    agent.start()
     wait_until_read(agent, "mixed")
     assert_equal(scene, "mixed")
     again = records_in(scene, "mixed") - scene.source("mixed").count_documents({})

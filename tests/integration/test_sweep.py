@@ -130,7 +130,7 @@ def test_a_dropped_source_is_served_until_a_person_lets_it_go_on(worklog, scene)
 def test_a_sweep_that_is_killed_is_finished_by_the_next_one(worklog, scene, mongo):
     fill(scene)
     config = scene.config(worklog, work={"threads": 2, "batch_documents": 16})
-    config["stores"]["main"]["timeout"] = "5s"
+    config["stores"]["main"]["timeout"] = "1s"
     config["families"]["docs"]["sweep"] = {"max_ratio": 0.5}
     agent = scene.agent(config).start()
     scene.wait_until_equal(agent)
@@ -139,11 +139,11 @@ def test_a_sweep_that_is_killed_is_finished_by_the_next_one(worklog, scene, mong
     collection = agent.version("docs")["collection"]
     agent.start()
     agent.wait_for_event("capture.snapshot.done", where=lambda event: event["gen"] == 2)
-    agent.kill()
+    scene.kill(agent)
     for left in (990, 750):
         agent.start()
         wait_until(lambda most=left: scene.reader.count(collection) <= most, 60, "erasures", 0.005)
-        agent.kill()
+        scene.kill(agent)
         print(f"killed with {scene.reader.count(collection)} records left")
     agent.start()
     wait_until_equal_with(scene, agent, 600)
