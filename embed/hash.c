@@ -156,20 +156,10 @@ static void hash_add_grams(struct hash_embedder *self, const char *word, size_t 
     }
 }
 
-/* Of text that is lower case already. */
-static bool is_plain_letter(char c)
-{
-    return c >= 'a' && c <= 'z';
-}
-
 static size_t word_end(const char *text, size_t at, size_t size, bool word)
 {
-    for (;;) {
+    while (at < size) {
         uint32_t c = 0;
-        while (word && at < size && is_plain_letter(text[at]))
-            at++;
-        if (at == size)
-            break;
         size_t length = text_decode(text + at, size - at, &c);
         if (text_is_word(c) != word)
             break;
@@ -200,9 +190,7 @@ static double hash_sum(struct hash_embedder *self)
     memset(self->sums, 0, dims * sizeof *self->sums);
     for (size_t i = 0; i < self->feature_count; i++) {
         const struct hash_feature *feature = &self->features[i];
-        double weight = feature->weight;
-        if (feature->count > 1)
-            weight *= sqrt((double)feature->count);
+        double weight = feature->weight * sqrt((double)feature->count);
         self->sums[(feature->hash >> 1) % dims] += feature->hash & 1 ? -weight : weight;
     }
     double norm = 0;

@@ -150,15 +150,16 @@ bool sink_list(struct sink *sink, struct arena *arena, struct sink_collection **
 /* Upper bound of a text's size as a JSON string. */
 static size_t string_size(const char *text)
 {
-    size_t length = strlen(text);
-    size_t more = 3;
-    for (size_t i = 0; i < length; i++) { /* without branches: it is done for every text */
-        unsigned char c = (unsigned char)text[i];
-        more += 5 * (size_t)(c < 0x20);
-        more += 2 * (size_t)(c >= 0x80); /* an invalid byte becomes U+FFFD */
-        more += (size_t)(c == '"') + (size_t)(c == '\\');
+    size_t size = 3;
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c < 0x20)
+            size += 6;
+        else if (*c >= 0x80)
+            size += 3; /* an invalid byte becomes U+FFFD */
+        else
+            size += *c == '"' || *c == '\\' ? 2 : 1;
     }
-    return length + more;
+    return size;
 }
 
 /* Upper bound of what a record takes in a request, whatever form the store takes numbers in. */
