@@ -426,7 +426,7 @@ static bool lower(size_t *limit, size_t to, size_t least)
 
 /* Which of the two was too large the provider does not say. What it took before was not; where
  * nothing is known it is the number of texts, with which the bytes become fewer as well. */
-void provider_learn(struct provider *provider, size_t texts, size_t bytes)
+bool provider_learn(struct provider *provider, size_t texts, size_t bytes)
 {
     pthread_mutex_lock(&provider->lock);
     struct provider_limits *limits = &provider->limits;
@@ -445,6 +445,8 @@ void provider_learn(struct provider *provider, size_t texts, size_t bytes)
         log_info("embedder.limits.learned", LOG_STR("embedder", provider->config->name),
                  LOG_INT("texts", now.texts == SIZE_MAX ? -1 : (int64_t)now.texts),
                  LOG_INT("bytes", now.bytes == SIZE_MAX ? -1 : (int64_t)now.bytes));
+    /* another thread may have learned it meanwhile */
+    return texts > now.texts || (texts > 1 && bytes > now.bytes);
 }
 
 struct provider_limits provider_limits(struct provider *provider)

@@ -81,8 +81,9 @@ struct provider_limits {
     size_t bytes; /* of its texts; one longer text travels alone */
 };
 /* A request of that size was refused as too large (EMBED_TOO_MANY): what is sent from now on is half
- * of it, for as long as this process lives, in texts or in bytes: whichever was not accepted before. */
-void provider_learn(struct provider *provider, size_t texts, size_t bytes);
+ * of it, for as long as this process lives, in texts or in bytes: whichever was not accepted before.
+ * False: the same texts would go together again, as nothing is sent in smaller requests than that. */
+bool provider_learn(struct provider *provider, size_t texts, size_t bytes);
 struct provider_limits provider_limits(struct provider *provider);
 
 /* Why it stands, for people; false: it does not. */

@@ -263,12 +263,13 @@ static struct lot refused_of(const struct purchase *purchase, size_t sent, bool 
     return lot;
 }
 
-static void learn(const struct purchase *purchase, size_t texts)
+/* Of the first texts, which went together. */
+static bool learn(const struct purchase *purchase, size_t texts)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < texts; i++)
         bytes += purchase->texts[i].size;
-    provider_learn(purchase->worker->lane->provider, texts, bytes);
+    return provider_learn(purchase->worker->lane->provider, texts, bytes);
 }
 
 /* Everything else is waited for in place: the provider rests or stands, and says so. */
@@ -293,10 +294,8 @@ static enum outcome buy_some(struct worker *worker, const struct lot *lot, unsig
         return AGAIN;
     if (sent == 0)
         return GIVEN_UP; /* not allowed to begin */
-    if (is_code(err, EMBED_TOO_MANY) && first > 1) {
-        learn(&purchase, first);
+    if (is_code(err, EMBED_TOO_MANY) && first > 1 && learn(&purchase, first))
         return AGAIN;
-    }
     if (is_code(err, EMBED_BAD_REPLY) && ++*bad_replies >= BAD_REPLIES)
         err->action = ERR_REJECT;
     if (err->action == ERR_REJECT || is_code(err, EMBED_TOO_MANY)) {

@@ -134,13 +134,13 @@ static void a_request_that_was_too_large_is_halved_in_texts(void **state)
     (void)state;
     struct provider *provider = provider_new(&no_limits, NULL, NULL);
     assert_limits(provider, SIZE_MAX, SIZE_MAX);
-    provider_learn(provider, 64, 5000);
+    assert_true(provider_learn(provider, 64, 5000));
     assert_limits(provider, 32, SIZE_MAX);
-    provider_learn(provider, 64, 5000); /* sent at the same time as the first */
+    assert_true(provider_learn(provider, 64, 5000)); /* sent at the same time as the first */
     assert_limits(provider, 32, SIZE_MAX);
-    provider_learn(provider, 32, 2500);
+    assert_true(provider_learn(provider, 32, 2500));
     assert_limits(provider, 16, SIZE_MAX);
-    provider_learn(provider, 3, 2500);
+    assert_true(provider_learn(provider, 3, 2500));
     assert_limits(provider, 1, SIZE_MAX);
     provider_free(provider);
 }
@@ -150,11 +150,11 @@ static void what_was_taken_before_was_not_too_large(void **state)
     (void)state;
     struct provider *provider = provider_new(&no_limits, NULL, NULL);
     take_one(provider, 32, 20000);
-    provider_learn(provider, 32, 90000);
+    assert_true(provider_learn(provider, 32, 90000));
     assert_limits(provider, SIZE_MAX, 45000);
-    provider_learn(provider, 64, 20000);
+    assert_true(provider_learn(provider, 64, 20000));
     assert_limits(provider, 32, 45000);
-    provider_learn(provider, 16, 10000); /* the server takes less than it did */
+    assert_true(provider_learn(provider, 16, 10000)); /* the server takes less than it did */
     assert_limits(provider, 8, 5000);
     provider_free(provider);
 }
@@ -163,9 +163,22 @@ static void a_single_text_cannot_become_fewer(void **state)
 {
     (void)state;
     struct provider *provider = provider_new(&no_limits, NULL, NULL);
-    provider_learn(provider, 1, 8000);
+    assert_false(provider_learn(provider, 1, 8000));
     assert_limits(provider, SIZE_MAX, 4000);
-    provider_learn(provider, 1, 10);
+    assert_false(provider_learn(provider, 1, 10));
+    assert_limits(provider, SIZE_MAX, 1024);
+    provider_free(provider);
+}
+
+static void what_goes_in_no_smaller_requests_is_said_not_to(void **state)
+{
+    (void)state;
+    struct provider *provider = provider_new(&no_limits, NULL, NULL);
+    take_one(provider, 32, 200);
+    assert_true(provider_learn(provider, 2, 3000));
+    assert_true(provider_learn(provider, 2, 1600));
+    assert_limits(provider, SIZE_MAX, 1024);
+    assert_false(provider_learn(provider, 2, 520));
     assert_limits(provider, SIZE_MAX, 1024);
     provider_free(provider);
 }
@@ -364,6 +377,7 @@ int main(void)
         FAKE(a_request_that_was_too_large_is_halved_in_texts),
         FAKE(what_was_taken_before_was_not_too_large),
         FAKE(a_single_text_cannot_become_fewer),
+        FAKE(what_goes_in_no_smaller_requests_is_said_not_to),
         FAKE(the_ends_of_requests_are_counted),
         FAKE(waiting_is_counted),
         REAL(eight_threads_together_never_send_more_at_a_time_than_configured),

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Buying from an embedder that answers as told: what is sent, what is set aside, and when. */
+#include "agent/worker_vectors.h"
+#include "base/limits.h"
+#include "state/docstore_ops.h"
+#include "tests/unit/agent/provider_fixture.h"
+
+#include <stdlib.h>
+
+#define DIMS 4
+#define MOST_CALLS 200
+
+/* What was sent, a call in a line: its texts, with a comma between. */
+static struct {
+    struct embedder base;
+    bool (*answer)(const struct embed_text *texts, size_t count, bool *done, struct err *err);
+    char calls[MOST_CALLS][100];
+    size_t call_count;
+    size_t texts; /* of all calls */
+    const char *digest;
+    struct err digest_fails;
+    size_t digests;
+} server;
+
+static struct {
+    struct agent agent;
+    struct config_embedder config;
+    struct family family;
+    struct lane lane;
+    struct worker *worker;
+    struct flight flight;
+    struct task task;
+    struct docstore *docs;
+    struct cart *cart;
+} shop;
+
+static void note_call(const struct embed_text *texts, size_t count)
+{
+    if (server.call_count == MOST_CALLS)
+        fail_msg("it sends for ever: %s", server.calls[MOST_CALLS - 1]);
+    char *call = server.calls[server.call_count++];
+    call[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        size_t at = strlen(call);
+        snprintf(call + at, sizeof server.calls[0] - at, "%s%.*s", i > 0 ? "," : "",
+                 (int)texts[i].size, texts[i].text);
+    }
+    server.texts += count;
+}
+
+static bool server_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
+                         float *vectors, bool *done, struct err *err)
+{
+    (void)embedder;
+    note_call(texts, count);
+    bool ok = !server.answer || server.answer(texts, count, done, err);
+    for (size_t i = 0; i < count; i++) {
+        done[i] = done[i] || ok;
+        for (size_t d = 0; d < DIMS; d++)
+            vectors[i * DIMS + d] = 1;
+    }
+    return ok;
+}
+
+static bool server_digest(struct embedder *embedder, char *out, struct err *err)
+{
+    (void)embedder;
+    server.digests++;
+    *err = server.digest_fails;
+    snprintf(out, 128, "%s", server.digest);
+    return server.digest_fails.domain == 0;
+}
+
+static const struct embedder_ops server_ops = {
+    .name = "server", .embed = server_embed, .digest = server_digest};
+
+static int begin(void **state)
+{
+    (void)state;
+    fake_begin();
+    memset(&server, 0, sizeof server);
+    memset(&shop, 0, sizeof shop);
+    server.base = (struct embedder){.ops = &server_ops,
+                                    .dims = DIMS,
+                                    .most = {.texts = 32, .bytes = 100000},
+                                    .limits = {.texts = 32, .bytes = 100000}};
+    server.digest = "";
+    shop.docs = docstore_memory_new();
+    shop.config = no_limits;
+    shop.config.dims = DIMS;
+    shop.agent.vectors = vectors_new(MIB);
+    shop.family.name = "f";
+    struct lane *lane = &shop.lane;
+    lane->agent = &shop.agent;
+    lane->family = &shop.family;
+    lane->embedder = &shop.config;
+    lane->label = (char *)(uintptr_t) "v1";
+    lane->embed = (struct embed_config){
+        .driver = "server", .model = "m", .digest = "", .dims = DIMS, .document_prefix = ""};
+    lane->worker_count = 1;
+    lane->reasons = calloc(2, sizeof *lane->reasons);
+    pthread_mutex_init(&lane->lock, NULL);
+    lane->provider = provider_new(&shop.config, NULL, NULL);
+    shop.worker = worker_new(lane, 0);
+    shop.worker->embedder = &server.base;
+    shop.worker->flight = &shop.flight;
+    shop.task.key = "doc";
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    worker_free(shop.worker);
+    provider_free(shop.lane.provider);
+    vectors_free(shop.agent.vectors);
+    docstore_free(shop.docs);
+    free(shop.cart);
+    for (size_t i = 0; i < 2; i++)
+        free(shop.lane.reasons[i]);
+    free(shop.lane.reasons);
+    pthread_mutex_destroy(&shop.lane.lock);
+    clock_use(NULL);
+    return 0;
+}
+
+#define MOST_TEXTS 64
+
+struct cart {
+    struct content_list list;
+    struct content contents[MOST_TEXTS];
+    struct want wants[MOST_TEXTS];
+    struct task_chunk chunks[MOST_TEXTS];
+    float vectors[MOST_TEXTS][DIMS];
+};
+
+/* Of one document; claimed. */
+static struct content_list *fill_cart(const char *const *texts, size_t count)
+{
+    free(shop.cart);
+    struct cart *cart = shop.cart = calloc(1, sizeof *cart);
+    assert_true(count <= MOST_TEXTS);
+    cart->list = (struct content_list){.items = cart->contents, .count = count};
+    for (size_t i = 0; i < count; i++) {
+        struct sha256 fp = content_fp(texts[i], strlen(texts[i]));
+        struct vectors_key key = {.content = fp, .dims = DIMS};
+        cart->chunks[i] = (struct task_chunk){.text = texts[i], .size = strlen(texts[i]), .fp = fp};
+        cart->wants[i] = (struct want){.task = &shop.task, .chunk = &cart->chunks[i]};
+        cart->contents[i] =
+            (struct content){.wants = &cart->wants[i], .want_count = 1, .vector = cart->vectors[i]};
+        assert_int_equal(vectors_claim(shop.agent.vectors, &key, cart->vectors[i]), VECTORS_MINE);
+        cart->contents[i].claimed = true;
+    }
+    return &cart->list;
+}
+
+static void buy_all(const char *const *texts, size_t count)
+{
+    struct err err;
+    if (!worker_buy(shop.worker, fill_cart(texts, count), &err))
+        fail_msg("%s", err.text);
+}
+
+static const char *made_up(size_t number, size_t size)
+{
+    static char texts[MOST_TEXTS][1000];
+    assert_true(number < MOST_TEXTS && size < sizeof texts[0]);
+    memset(texts[number], 'x', size);
+    texts[number][size] = '\0';
+    memcpy(texts[number], (char[]){(char)('A' + number / 26), (char)('a' + number % 26)}, 2);
+    return texts[number];
+}
+
+/* --- a request that is too large ---------------------------------------------------------------- */
+
+/* A long text is too long for it; beside others it says that they are too many. */
+static bool too_many_for_a_long_text(const struct embed_text *texts, size_t count, bool *done,
+                                     struct err *err)
+{
+    (void)done;
+    if (count == 1 && texts[0].size > 250)
+        return err_set(err, ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG, "too long");
+    for (size_t i = 0; i < count; i++) {
+        if (texts[i].size > 250)
+            return err_set(err, ERR_RETRY, ERR_EMBED, EMBED_TOO_MANY, "too large");
+    }
+    return true;
+}
+
+static void a_request_that_cannot_be_made_smaller_is_halved(void **state)
+{
+    (void)state;
+    const char *texts[32];
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        texts[i] = made_up(i, 6);
+    server.answer = too_many_for_a_long_text;
+    buy_all(texts, ARRAY_LEN(texts)); /* so many, and so few bytes, are taken from now on */
+    const char *const pair[] = {made_up(40, 260), made_up(41, 240)};
+    buy_all(pair, 2);
+    assert_true(shop.cart->contents[0].set_aside && shop.cart->chunks[0].too_long);
+    assert_true(shop.cart->contents[1].known);
+    assert_null(shop.task.reject);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_request_that_cannot_be_made_smaller_is_halved, begin,
+                                        end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
