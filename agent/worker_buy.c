@@ -210,11 +210,15 @@ static bool try_control(struct worker *worker, struct err *err)
     return err_prefix(err, "the embedder refuses texts, also one that is known to be good");
 }
 
+static bool is_to_be_cut(const struct worker *worker, const struct err *why)
+{
+    return is_code(why, EMBED_TOO_LONG) && worker->lane->embedder->on_too_long == TOO_LONG_SPLIT;
+}
+
 static void set_aside(struct worker *worker, struct content *content, const struct err *why)
 {
     const struct lane *lane = worker->lane;
-    bool split = why->domain == ERR_EMBED && why->code == EMBED_TOO_LONG &&
-                 lane->embedder->on_too_long == TOO_LONG_SPLIT;
+    bool split = is_to_be_cut(worker, why);
     content->set_aside = true;
     for (size_t i = 0; i < content->want_count; i++) {
         struct task *task = content->wants[i].task;
@@ -230,21 +234,24 @@ static void set_aside(struct worker *worker, struct content *content, const stru
 struct lot {
     struct content **contents;
     size_t count;
-    bool tried; /* the control text, since the first refusal */
+    bool tried; /* refused before, together with others or alone; the control text was not */
 };
 
 static bool buy(struct worker *worker, struct lot lot, struct err *err);
 
-/* One of the texts is refused: it is found by halving. */
+/* One of the texts is refused: it is found by halving. Alone it has to be refused again after the
+ * control text was taken: a provider that was out of order for a moment refuses healthy texts too. */
 static bool halve(struct worker *worker, struct lot lot, struct err *err)
 {
     struct err why = *err;
     if ((!lot.tried || lot.count == 1) && !try_control(worker, err))
         return false;
-    if (lot.count == 1) {
+    if (lot.count == 1 && (lot.tried || is_to_be_cut(worker, &why))) {
         set_aside(worker, lot.contents[0], &why);
         return true;
     }
+    if (lot.count == 1)
+        return buy(worker, (struct lot){lot.contents, 1, true}, err);
     struct lot left = {lot.contents, lot.count / 2, true};
     struct lot right = {lot.contents + lot.count / 2, lot.count - lot.count / 2, true};
     return buy(worker, left, err) && buy(worker, right, err);
@@ -317,7 +324,6 @@ static bool buy(struct worker *worker, struct lot lot, struct err *err)
         case REFUSED:
             if (!halve(worker, refused, err))
                 return false;
-            lot.tried = true;
             break;
         case GIVEN_UP:
             return false;

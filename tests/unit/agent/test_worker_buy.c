@@ -161,6 +161,13 @@ static void buy_all(const char *const *texts, size_t count)
         fail_msg("%s", err.text);
 }
 
+static void assert_calls(const char *const *calls, size_t count)
+{
+    for (size_t i = 0; i < count && i < server.call_count; i++)
+        assert_string_equal(server.calls[i], calls[i]);
+    assert_int_equal(server.call_count, count);
+}
+
 static const char *made_up(size_t number, size_t size)
 {
     static char texts[MOST_TEXTS][1000];
@@ -202,11 +209,95 @@ static void a_request_that_cannot_be_made_smaller_is_halved(void **state)
     assert_null(shop.task.reject);
 }
 
+/* --- a text that is refused --------------------------------------------------------------------- */
+
+static bool is_poison(const struct embed_text *text)
+{
+    return memmem(text->text, text->size, "poison", strlen("poison")) != NULL;
+}
+
+static bool refuse_poison(const struct embed_text *texts, size_t count, bool *done, struct err *err)
+{
+    (void)done;
+    for (size_t i = 0; i < count; i++) {
+        if (is_poison(&texts[i]))
+            return err_set(err, ERR_REJECT, ERR_EMBED, EMBED_REFUSED, "a text is refused");
+    }
+    return true;
+}
+
+static bool refuse_the_first_call(const struct embed_text *texts, size_t count, bool *done,
+                                  struct err *err)
+{
+    (void)texts, (void)count, (void)done;
+    return server.call_count > 1 ||
+           err_set(err, ERR_REJECT, ERR_EMBED, EMBED_REFUSED, "not in the mood");
+}
+
+static void a_text_refused_once_is_sent_again_before_it_is_set_aside(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"good"};
+    server.answer = refuse_the_first_call;
+    buy_all(texts, 1);
+    assert_calls((const char *const[]){"good", "vectail", "good"}, 3);
+    assert_true(shop.cart->contents[0].known);
+    assert_null(shop.task.reject);
+}
+
+static void a_text_alone_is_set_aside_after_two_refusals_and_a_control_after_each(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"poison"};
+    server.answer = refuse_poison;
+    buy_all(texts, 1);
+    assert_calls((const char *const[]){"poison", "vectail", "poison", "vectail"}, 4);
+    assert_true(shop.cart->contents[0].set_aside);
+    assert_string_equal(shop.task.reject, "a text is refused");
+}
+
+static void of_several_requests_each_has_its_own_control(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"good", "poison 1", "poison 2"};
+    server.base.most.texts = 2;
+    shop.config.limits.max_in_flight = 1;
+    provider_free(shop.lane.provider);
+    shop.lane.provider = provider_new(&shop.config, NULL, NULL);
+    server.answer = refuse_poison;
+    buy_all(texts, 3);
+    assert_calls((const char *const[]){"good,poison 1", "vectail", "good", "poison 1", "vectail",
+                                       "poison 2", "vectail", "poison 2", "vectail"},
+                 9);
+}
+
+static bool too_long_for_it(const struct embed_text *texts, size_t count, bool *done,
+                            struct err *err)
+{
+    (void)count, (void)done;
+    return !is_poison(&texts[0]) || err_set(err, ERR_REJECT, ERR_EMBED, EMBED_TOO_LONG, "too long");
+}
+
+static void a_text_that_will_be_cut_is_not_sent_again(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"poison"};
+    server.answer = too_long_for_it;
+    buy_all(texts, 1);
+    assert_calls((const char *const[]){"poison", "vectail"}, 2);
+    assert_true(shop.cart->chunks[0].too_long);
+}
+
+#define BUYING(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_request_that_cannot_be_made_smaller_is_halved, begin,
-                                        end),
+        BUYING(a_request_that_cannot_be_made_smaller_is_halved),
+        BUYING(a_text_refused_once_is_sent_again_before_it_is_set_aside),
+        BUYING(a_text_alone_is_set_aside_after_two_refusals_and_a_control_after_each),
+        BUYING(of_several_requests_each_has_its_own_control),
+        BUYING(a_text_that_will_be_cut_is_not_sent_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
