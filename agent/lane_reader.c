@@ -269,12 +269,15 @@ static void keep(struct lane_reader *reader)
         log_debug("lane.keep.failed", LOG_ERR(&err));
 }
 
-/* Waits until nothing is in flight. False when the batches are not to be waited for. */
+/* Waits until nothing is in flight; once the lane stops or rests, no longer than it must. False when
+ * the batches are not to be waited for. */
 static bool drain(struct lane_reader *reader, struct err *err)
 {
     bool ok = true;
     pthread_mutex_lock(&reader->lock);
     while (ok && (ok = settle(reader, err)) && reader->settled < reader->begun && !reader->broken) {
+        if (lane_stopping(reader->lane) || atomic_load(&reader->lane->paused))
+            hurry_all(reader); /* a server that is away might be waited for without end */
         wait_for_change(reader, LOOK_MS);
         pthread_mutex_unlock(&reader->lock);
         keep(reader);
