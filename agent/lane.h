@@ -143,6 +143,11 @@ void lane_forget_versions(struct lane *lane);
 /* A copy in the arena; *revision: of the list. */
 struct lane_donor *lane_copy_donors(struct lane *lane, struct arena *arena, size_t *count,
                                     unsigned *revision);
+/* Its documents are named by their `_id`: no name ever passes from one to another. */
+static inline bool lane_goes_by_id(const struct lane *lane)
+{
+    return strcmp(lane->family->config->source.id_field, "_id") == 0;
+}
 static inline bool lane_has_content_ids(const struct lane *lane)
 {
     return strcmp(lane->embed.id_scheme, "content") == 0;

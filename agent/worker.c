@@ -49,7 +49,8 @@ static bool open_ledger(struct worker *worker, struct err *err)
                                      .database = lane->agent->config->mongodb.state_database,
                                      .name = lane->agent->config->name,
                                      .build_id = lane->build_id,
-                                     .owner = worker->owner};
+                                     .owner = worker->owner,
+                                     .by_source = !lane_goes_by_id(lane)};
     return ledger_open(&options, &worker->ledger, err);
 }
 

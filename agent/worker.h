@@ -90,5 +90,6 @@ bool worker_embed(struct worker *worker, const struct round_part *part, struct e
 bool worker_look(struct worker *worker, const struct round_part *part, struct err *err) MUST_USE;
 /* Writes and labels the records of the part. */
 bool worker_store(struct worker *worker, const struct round_part *part, struct err *err) MUST_USE;
-/* Erases the tasks' stale records. */
+/* Erases the tasks' stale records. Where a source id may have passed to another document meanwhile, that
+ * one is marked for repair: what was erased may have been its. */
 bool worker_erase(struct worker *worker, const struct round_part *part, struct err *err) MUST_USE;

@@ -187,6 +187,50 @@ bool worker_store(struct worker *worker, const struct round_part *round, struct 
     return true;
 }
 
+static bool is(const char *a, const char *b)
+{
+    return a && strcmp(a, b) == 0;
+}
+
+/* Something was erased of another document under the source id of this row. */
+static bool is_in_doubt(const struct round_part *round, const struct ledger_source *source)
+{
+    bool any = false;
+    for (size_t i = 0; !any && i < round->count; i++) {
+        const struct ledger_row *row = &round->tasks[i]->row;
+        bool erased = round->tasks[i]->stale_count > 0 &&
+                      (is(row->source_id, source->source_id) ||
+                       (row->has_intent && is(row->intent.source_id, source->source_id)));
+        any = erased && strcmp(round->tasks[i]->key, source->key) != 0;
+    }
+    return any;
+}
+
+/* Documents other than those whose records were erased, under the same source ids. */
+static bool mark_others(struct worker *worker, const struct round_part *round, struct err *err)
+{
+    struct arena *arena = worker->arena;
+    const char **ids = arena_alloc_array(arena, 2 * round->count + 1, sizeof *ids);
+    struct ledger_source *sources;
+    size_t count = 0, found = 0, others = 0;
+    for (size_t i = 0; i < round->count; i++) {
+        const struct task *task = round->tasks[i];
+        if (task->stale_count > 0 && task->row.source_id)
+            ids[count++] = task->row.source_id;
+        if (task->stale_count > 0 && task->row.has_intent && task->row.intent.source_id)
+            ids[count++] = task->row.intent.source_id;
+    }
+    if (!ledger_find_sources(worker->ledger, ids, count, arena, &sources, &found, err))
+        return false;
+    const char **keys = arena_alloc_array(arena, found + 1, sizeof *keys);
+    for (size_t i = 0; i < found; i++) {
+        if (is_in_doubt(round, &sources[i]))
+            keys[others++] = sources[i].key;
+    }
+    return ledger_mark(worker->ledger, keys, others,
+                       "its source id was another document's, whose records were erased", err);
+}
+
 bool worker_erase(struct worker *worker, const struct round_part *round, struct err *err)
 {
     size_t most = 0, ids = 0;
@@ -206,5 +250,5 @@ bool worker_erase(struct worker *worker, const struct round_part *round, struct 
             return false;
     }
     atomic_fetch_add(&worker->lane->stats.erased, (int64_t)ids);
-    return true;
+    return lane_goes_by_id(worker->lane) || mark_others(worker, round, err);
 }

@@ -155,6 +155,38 @@ bool ledger_find_contents(struct ledger *ledger, const struct sha256 *fps, size_
     return count == 0 || ledger->ops->find_contents(ledger, fps, count, arena, out, err);
 }
 
+void ledger_sources_add(struct ledger_sources *sources, const char *key, const char *source_id)
+{
+    bool asked = false;
+    for (size_t i = 0; source_id && !asked && i < sources->count; i++)
+        asked = strcmp(sources->ids[i], source_id) == 0;
+    if (!asked)
+        return;
+    if (sources->found == sources->capacity) {
+        size_t capacity = sources->capacity ? 2 * sources->capacity : 64;
+        struct ledger_source *items = arena_alloc_array(sources->arena, capacity, sizeof *items);
+        if (sources->found > 0)
+            memcpy(items, sources->items, sources->found * sizeof *items);
+        sources->items = items;
+        sources->capacity = capacity;
+    }
+    sources->items[sources->found++] =
+        (struct ledger_source){.key = arena_strdup(sources->arena, key),
+                               .source_id = arena_strdup(sources->arena, source_id)};
+}
+
+/* wide: a question has an answer of two */ /* NOLINTNEXTLINE(readability-function-size) */
+bool ledger_find_sources(struct ledger *ledger, const char *const *source_ids, size_t count,
+                         struct arena *arena, struct ledger_source **sources, size_t *found,
+                         struct err *err)
+{
+    struct ledger_sources asked = {.ids = source_ids, .count = count, .arena = arena};
+    bool ok = count == 0 || ledger->ops->find_sources(ledger, &asked, err);
+    *sources = asked.items;
+    *found = ok ? asked.found : 0;
+    return ok;
+}
+
 bool ledger_drop(struct ledger *ledger, struct err *err)
 {
     return ledger->ops->drop(ledger, err);

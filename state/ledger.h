@@ -83,6 +83,7 @@ struct ledger_options {
     const char *name; /* of the deployment */
     const char *build_id;
     const char *owner; /* of the intents: unique to this process' life */
+    bool by_source;    /* ledger_find_sources() is asked: an index more */
 };
 
 struct ledger_counts {
@@ -209,6 +210,16 @@ struct ledger_donor {
 };
 bool ledger_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
                           struct arena *arena, struct ledger_donor *out, struct err *err) MUST_USE;
+
+/* The rows whose document has, or was about to have, one of these source ids: several of one id where it
+ * passes from one document to another. */
+struct ledger_source { /* in the arena of the read */
+    const char *key;
+    const char *source_id;
+};
+bool ledger_find_sources(struct ledger *ledger, const char *const *source_ids, size_t count,
+                         struct arena *arena, struct ledger_source **sources, size_t *found,
+                         struct err *err) MUST_USE;
 
 /* Forgets all rows. */
 bool ledger_drop(struct ledger *ledger, struct err *err) MUST_USE;

@@ -482,6 +482,22 @@ static bool ledger_memory_find_contents(struct ledger *ledger, const struct sha2
     return true;
 }
 
+static bool ledger_memory_find_sources(struct ledger *ledger, struct ledger_sources *sources,
+                                       struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (struct rowmap_node *node = map->first[0]; node; node = node->next[0]) {
+        bson_iter_t iter;
+        if (find_path(node->doc, "sid", &iter))
+            ledger_sources_add(sources, node->key, bson_iter_utf8(&iter, NULL));
+        if (find_path(node->doc, "intent.sid", &iter))
+            ledger_sources_add(sources, node->key, bson_iter_utf8(&iter, NULL));
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
 static bool ledger_memory_drop(struct ledger *ledger, struct err *err)
 {
     (void)err;
@@ -512,6 +528,7 @@ static const struct ledger_ops ledger_memory_ops = {
     .skip = ledger_memory_skip,
     .expire = ledger_memory_expire,
     .find_contents = ledger_memory_find_contents,
+    .find_sources = ledger_memory_find_sources,
     .drop = ledger_memory_drop,
     .close = ledger_memory_close,
 };

@@ -278,10 +278,18 @@ static bson_t *index_command(const char *collection)
                     "sparse", BCON_BOOL(true), "}", "]");
 }
 
-static bool ledger_mongo_index(struct ledger_mongo *self, struct err *err)
+static bson_t *source_index_command(const char *collection)
+{
+    return BCON_NEW("createIndexes", BCON_UTF8(collection), "indexes", "[",
+                    /* for ledger_find_sources() */
+                    "{", "name", BCON_UTF8("source"), "key", "{", "sid", BCON_INT32(1), "}",
+                    "sparse", BCON_BOOL(true), "}", "]");
+}
+
+static bool ledger_mongo_index(struct ledger_mongo *self, bson_t *wanted, struct err *err)
 {
     CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
-    CLEANUP(bson_destroyp) bson_t *command = index_command(self->base.collection);
+    CLEANUP(bson_destroyp) bson_t *command = wanted;
     CLEANUP(bson_destroyp) bson_t *opts = bson_new();
     bson_error_t error;
     majority_put_write(opts);
@@ -328,6 +336,7 @@ static const struct ledger_ops ledger_mongo_ops = {
     .skip = ledger_mongo_skip,
     .expire = ledger_mongo_expire,
     .find_contents = ledger_mongo_find_contents,
+    .find_sources = ledger_mongo_find_sources,
     .drop = ledger_mongo_drop,
     .close = ledger_mongo_close,
 };
@@ -340,7 +349,9 @@ bool ledger_mongo_open(const struct ledger_options *options, struct ledger **out
     self->base.owner = bson_strdup(options->owner);
     self->pool = options->pool;
     self->database = bson_strdup(options->database);
-    if (ledger_mongo_index(self, err)) {
+    if (ledger_mongo_index(self, index_command(self->base.collection), err) &&
+        (!options->by_source ||
+         ledger_mongo_index(self, source_index_command(self->base.collection), err))) {
         *out = &self->base;
         return true;
     }

@@ -42,6 +42,8 @@ bool ledger_mongo_skip(struct ledger *ledger, const char *const *keys, size_t co
 bool ledger_mongo_expire(struct ledger *ledger, const struct ledger_row *rows, size_t count,
                          int64_t *removed, struct err *err) MUST_USE;
 /* ledger_mongo_content.c */
+bool ledger_mongo_find_sources(struct ledger *ledger, struct ledger_sources *sources,
+                               struct err *err) MUST_USE;
 bool ledger_mongo_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
                                 struct arena *arena, struct ledger_donor *out, struct err *err)
     MUST_USE;

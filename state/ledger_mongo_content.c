@@ -260,3 +260,48 @@ bool ledger_mongo_find_contents(struct ledger *ledger, const struct sha256 *fps,
     }
     return true;
 }
+
+/* [{$match: {$or: [{sid: {$in: ids}}, {intent.sid: {$in: ids}, intent.at: {$gte: ...}}]}}, ...]: each half
+ * has its index. */
+static bson_t *sources_pipeline(const struct ledger_sources *sources)
+{
+    CLEANUP(bson_destroyp) bson_t *ids = bson_new();
+    for (size_t i = 0; i < sources->count; i++) {
+        char text[16];
+        const char *key;
+        bson_uint32_to_string((uint32_t)i, &key, text, sizeof(text));
+        BSON_APPEND_UTF8(ids, key, sources->ids[i]);
+    }
+    return BCON_NEW("pipeline", "[", "{", "$match", "{", "$or", "[", "{", "sid", "{", "$in",
+                    BCON_ARRAY(ids), "}", "}", "{", "intent.sid", "{", "$in", BCON_ARRAY(ids), "}",
+                    INTENT_FIELD, "{", "$gte", BCON_DATE_TIME(0), "}", "}", "]", "}", "}", "{",
+                    "$project", "{", "sid", BCON_INT32(1), "intent.sid", BCON_INT32(1), "}", "}",
+                    "]");
+}
+
+bool ledger_mongo_find_sources(struct ledger *ledger, struct ledger_sources *sources,
+                               struct err *err)
+{
+    struct ledger_mongo *self = ledger_mongo_of(ledger);
+    CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
+    CLEANUP(bson_destroyp) bson_t *pipeline = sources_pipeline(sources);
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
+    const bson_t *doc;
+    bson_error_t error;
+    while (mongoc_cursor_next(cursor, &doc)) {
+        struct doc_reader reader = doc_reader_of(doc, "ledger");
+        const char *key = doc_peek(&reader, "_id");
+        bson_iter_t iter, sid;
+        if (!key)
+            continue;
+        ledger_sources_add(sources, key, doc_peek(&reader, "sid"));
+        if (bson_iter_init(&iter, doc) && bson_iter_find_descendant(&iter, "intent.sid", &sid) &&
+            BSON_ITER_HOLDS_UTF8(&sid))
+            ledger_sources_add(sources, key, bson_iter_utf8(&sid, NULL));
+    }
+    return !mongoc_cursor_error(cursor, &error) ||
+           ledger_mongo_err(self, &error, "finding source ids", err);
+}

@@ -12,6 +12,17 @@ struct ledger_page {
     size_t count;            /* out */
 };
 
+struct ledger_sources {
+    const char *const *ids;
+    size_t count;
+    struct arena *arena;
+    struct ledger_source *items; /* out, in the arena */
+    size_t found;                /* out */
+    size_t capacity;
+};
+/* Notes the row if that is one of the ids; NULL is none. */
+void ledger_sources_add(struct ledger_sources *sources, const char *key, const char *source_id);
+
 struct ledger_ops {
     const char *name;
     bool (*read)(struct ledger *ledger, const char *const *keys, size_t count, struct arena *arena,
@@ -37,6 +48,8 @@ struct ledger_ops {
                    int64_t *removed, struct err *err) MUST_USE;
     bool (*find_contents)(struct ledger *ledger, const struct sha256 *fps, size_t count,
                           struct arena *arena, struct ledger_donor *out, struct err *err) MUST_USE;
+    bool (*find_sources)(struct ledger *ledger, struct ledger_sources *sources, struct err *err)
+        MUST_USE;
     bool (*drop)(struct ledger *ledger, struct err *err) MUST_USE;
     void (*close)(struct ledger *ledger);
 };

@@ -174,6 +174,36 @@ static void of_a_long_row_the_first_place_is_told(void **state)
     assert_donor(&donors[2], "\"long\"", 3);
 }
 
+static void rows_are_found_by_what_their_documents_are_called_and_were_about_to_be(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *texts[] = {"one"};
+    put(fixture, "\"a\"", texts, 1);
+    put(fixture, "\"b\"", texts, 1);
+    struct ledger_row was = read_one(fixture, "\"b\"");
+    struct ledger_row row = row_with(fixture, "\"b\"", texts, 1);
+    struct ledger_write write = {.was = &was, .row = row};
+    write.row.intent.source_id = arena_strdup(fixture->arena, "another");
+    assert_true(begin_one(fixture->ledger, &write));
+    struct ledger_row a = read_one(fixture, "\"a\"");
+    const char *ids[] = {a.source_id, "another", "nobody's"};
+    struct ledger_source *found;
+    size_t count;
+    struct err err;
+    assert_true(ledger_find_sources(fixture->ledger, ids, ARRAY_LEN(ids), fixture->arena, &found,
+                                    &count, &err));
+    size_t seen = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(found[i].source_id, "another") == 0)
+            assert_string_equal(found[i].key, "\"b\"");
+        seen += strcmp(found[i].key, "\"a\"") == 0 ? 1 : 10;
+    }
+    assert_in_range(seen, 11, 21); /* both rows may have been made with one source id */
+    assert_true(
+        ledger_find_sources(fixture->ledger, ids + 2, 1, fixture->arena, &found, &count, &err));
+    assert_int_equal(count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +214,7 @@ int main(void)
         BOTH(a_text_that_many_share_hides_no_other),
         BOTH(of_a_long_row_the_first_place_is_told),
         BOTH(thousands_are_asked_at_once),
+        BOTH(rows_are_found_by_what_their_documents_are_called_and_were_about_to_be),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

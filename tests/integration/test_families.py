@@ -142,6 +142,18 @@ def change(scene) -> None:
         source.update_one({"_id": 20}, {"$set": {"slug": "named at last"}})
         source.update_one({"_id": 21}, {"$set": {"slug": None}})
         source.delete_many({"_id": {"$in": [5, 6, 7]}})
+        pass_names_on(source)
+
+
+def pass_names_on(source) -> None:
+    """What one document was called, another is from now on; never two at a time."""
+    for n in range(31, 39):
+        source.delete_one({"_id": n})
+        source.insert_one({"_id": 100 + n, "slug": f"person-{n}", "name": f"Heir of {n}"})
+    for n in (12, 11, 10):  # a chain, from its free end
+        source.update_one({"_id": n}, {"$set": {"slug": f"chain-{n + 1}"}})
+    for n in (13, 12, 11):
+        source.update_one({"_id": n}, {"$set": {"slug": f"chain-{n + 2}"}})
 
 
 @pytest.mark.parametrize("worklog", ["kafka", "memory"])
