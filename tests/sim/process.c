@@ -144,6 +144,18 @@ bool processes_all_run(void)
     return all;
 }
 
+bool processes_know_generation(int64_t gen)
+{
+    bool all = true;
+    for (int i = 0; i < world.process_count; i++) {
+        for (int lane = 0; world.processes[i].running && lane < world.lane_count; lane++) {
+            struct lane *started = world.processes[i].lanes[lane];
+            all = all && (!started || atomic_load(&started->gen) >= gen);
+        }
+    }
+    return all;
+}
+
 void processes_tick(void)
 {
     for (int i = 0; i < world.process_count; i++) {

@@ -142,6 +142,8 @@ void process_crash(struct sim_process *process);
 /* In order: it takes a while. */
 void process_stop(struct sim_process *process);
 bool processes_all_run(void);
+/* Each lane that runs has adopted it: a record of an older one is not applied any more. */
+bool processes_know_generation(int64_t gen);
 /* What is due by now: restarts, and what is left of those that have stopped. */
 void processes_tick(void);
 int64_t processes_next_us(void);
