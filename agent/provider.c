@@ -23,6 +23,11 @@
 #define USED_UP_LOOK_MS 60000
 #define LEARN_MIN_BYTES KIB
 
+static bool has_cap(const struct provider *provider)
+{
+    return provider->spending.account.per_day > 0;
+}
+
 struct provider *provider_new(const struct config_embedder *config, struct docstore *docs,
                               const char *name)
 {
@@ -42,7 +47,10 @@ struct provider *provider_new(const struct config_embedder *config, struct docst
     provider->spending.account = (struct spend_account){
         .name = name, .embedder = config->name, .per_day = limits->characters_per_day};
     assert(limits->characters_per_day <= 0 || (docs && name));
-    provider->limits = (struct provider_limits){.texts = SIZE_MAX, .bytes = SIZE_MAX};
+    /* a day's spend in one request would never be granted; no text has more characters than bytes */
+    provider->limits = (struct provider_limits){
+        .texts = SIZE_MAX,
+        .bytes = has_cap(provider) ? (size_t)limits->characters_per_day : SIZE_MAX};
     return provider;
 }
 
@@ -101,11 +109,6 @@ static double tokens_of(int64_t characters)
 {
     int64_t tokens = (characters + CHARACTERS_PER_TOKEN - 1) / CHARACTERS_PER_TOKEN;
     return (double)tokens;
-}
-
-static bool has_cap(const struct provider *provider)
-{
-    return provider->spending.account.per_day > 0;
 }
 
 static size_t room(const struct provider *provider)

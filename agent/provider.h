@@ -78,7 +78,7 @@ void provider_leave(struct provider *provider, const struct provider_grant *gran
 /* The largest request that is sent. */
 struct provider_limits {
     size_t texts; /* SIZE_MAX: no limit is known */
-    size_t bytes; /* of its texts; one longer text travels alone */
+    size_t bytes; /* of its texts: never more than a day's spend; one longer text travels alone */
 };
 /* A request of that size was refused as too large (EMBED_TOO_MANY): what is sent from now on is half
  * of it, for as long as this process lives, in texts or in bytes: whichever was not accepted before.

@@ -124,6 +124,13 @@ static int end(void **state)
     return 0;
 }
 
+/* After a change of the configuration. */
+static void renew_provider(void)
+{
+    provider_free(shop.lane.provider);
+    shop.lane.provider = provider_new(&shop.config, shop.docs, "ducks");
+}
+
 #define MOST_TEXTS 64
 
 struct cart {
@@ -209,6 +216,18 @@ static void a_request_that_cannot_be_made_smaller_is_halved(void **state)
     assert_null(shop.task.reject);
 }
 
+static void a_request_is_cut_to_what_may_be_sent_in_a_day(void **state)
+{
+    (void)state;
+    const char *const texts[] = {made_up(0, 40), made_up(1, 40), made_up(2, 40), made_up(3, 90)};
+    shop.config.limits.characters_per_day = 100;
+    renew_provider();
+    buy_all(texts, 4);
+    assert_int_equal(server.call_count, 3);
+    assert_int_equal(strlen(server.calls[0]), 40 + 1 + 40);
+    assert_true(fake.mono_us > 24 * 3600 * SECOND_US);
+}
+
 /* --- a text that is refused --------------------------------------------------------------------- */
 
 static bool is_poison(const struct embed_text *text)
@@ -262,8 +281,7 @@ static void of_several_requests_each_has_its_own_control(void **state)
     const char *const texts[] = {"good", "poison 1", "poison 2"};
     server.base.most.texts = 2;
     shop.config.limits.max_in_flight = 1;
-    provider_free(shop.lane.provider);
-    shop.lane.provider = provider_new(&shop.config, NULL, NULL);
+    renew_provider();
     server.answer = refuse_poison;
     buy_all(texts, 3);
     assert_calls((const char *const[]){"good,poison 1", "vectail", "good", "poison 1", "vectail",
@@ -294,6 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BUYING(a_request_that_cannot_be_made_smaller_is_halved),
+        BUYING(a_request_is_cut_to_what_may_be_sent_in_a_day),
         BUYING(a_text_refused_once_is_sent_again_before_it_is_set_aside),
         BUYING(a_text_alone_is_set_aside_after_two_refusals_and_a_control_after_each),
         BUYING(of_several_requests_each_has_its_own_control),
