@@ -161,6 +161,7 @@ static void take(struct provider *provider, const struct provider_ask *ask, int6
     size_t most = room(provider);
     *grant = (struct provider_grant){.began_us = now_us,
                                      .era = provider->rest.era,
+                                     .day = provider->spending.day,
                                      .is_probe = provider->rest.state == REST_UNTIL};
     for (size_t i = 0; i < ask->count && i < most; i++) {
         const struct provider_request *request = &ask->requests[i];
@@ -390,6 +391,33 @@ static void count_ends(struct provider *provider, const struct provider_grant *g
         provider->counts.requests[code_of(failed)] += bad;
 }
 
+/* Nothing was computed, so nothing is charged. A time-out, or a connection that was cut, may have come
+ * too late to tell. */
+static bool is_free(const struct err *failed)
+{
+    if (failed->domain == ERR_EMBED)
+        return failed->code == EMBED_RATE_LIMITED || failed->code == EMBED_QUOTA ||
+               failed->code == EMBED_AUTH || failed->code == EMBED_MODEL_MISSING;
+    if (failed->domain == ERR_HTTP)
+        return failed->code == 429 || failed->code >= 500;
+    if (failed->domain != ERR_CURL)
+        return false;
+    return failed->code == CURLE_COULDNT_RESOLVE_HOST ||
+           failed->code == CURLE_COULDNT_RESOLVE_PROXY || failed->code == CURLE_COULDNT_CONNECT ||
+           failed->code == CURLE_SSL_CONNECT_ERROR ||
+           failed->code == CURLE_PEER_FAILED_VERIFICATION;
+}
+
+static void give_back(struct provider *provider, const struct provider_grant *grant,
+                      const struct err *failed)
+{
+    struct spending *spending = &provider->spending;
+    /* a share of yesterday's is worth nothing today */
+    if (!has_cap(provider) || grant->day != spending->day || !failed || !is_free(failed))
+        return;
+    spending->share += grant->failed ? grant->failed_characters : grant->characters;
+}
+
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -404,6 +432,7 @@ void provider_leave(struct provider *provider, const struct provider_grant *gran
     assert(grant->requests > 0 && provider->in_flight >= grant->requests);
     provider->in_flight -= grant->requests;
     count_ends(provider, grant, failed);
+    give_back(provider, grant, failed);
     if (!failed) {
         provider->accepted.texts = larger(provider->accepted.texts, grant->texts);
         provider->accepted.bytes = larger(provider->accepted.bytes, grant->bytes);

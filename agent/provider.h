@@ -45,14 +45,17 @@ struct provider_ask {
 /* The first `requests` of the ask may be sent, at the same time. */
 struct provider_grant {
     size_t requests;
-    size_t failed; /* for the caller to set before it leaves with an error: how many of them failed;
-                      0: all */
+    /* for the caller to set before it leaves with an error */
+    size_t failed; /* how many of them failed; 0: all */
+    int64_t
+        failed_characters; /* of those of which nothing has come; not looked at when all failed */
     /* private */
     bool is_probe;
     void (*standing)(void *context, const char *reason); /* NULL: there is nothing to take back */
     void *context;
     uint64_t era;
     int64_t characters;
+    int64_t day;  /* of whose spend they are */
     size_t texts; /* of the largest request */
     size_t bytes;
     int64_t began_us;
@@ -71,7 +74,8 @@ bool provider_enter(struct provider *provider, const struct provider_ask *ask,
                     struct provider_grant *grant, struct err *err) MUST_USE;
 /* `failed`: the worst error of the granted requests; NULL: all went well. ERR_RETRY makes everybody
  * rest for a while, ERR_FATAL until a probe succeeds; ERR_REJECT, EMBED_TOO_MANY and ERR_CANCEL say
- * nothing against the provider. */
+ * nothing against the provider. What a provider has not worked on (it was not reached, was busy, wants
+ * another key) is not spent. */
 void provider_leave(struct provider *provider, const struct provider_grant *grant,
                     const struct err *failed);
 

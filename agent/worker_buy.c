@@ -62,16 +62,17 @@ static void plan_requests(struct worker *worker, const struct embed_text *texts,
     }
 }
 
-static size_t count_failed(const struct requests *requests, size_t sent, const bool *done)
+static void count_failed(const struct requests *requests, const bool *done,
+                         struct provider_grant *grant)
 {
-    size_t failed = 0, at = 0;
-    for (size_t i = 0; i < sent; i++) {
-        bool whole = true;
+    size_t at = 0;
+    for (size_t i = 0; i < grant->requests; i++) {
+        size_t texts = 0, begin = at;
         for (; at < requests->ends[i]; at++)
-            whole = whole && done[at];
-        failed += whole ? 0 : 1;
+            texts += done[at] ? 1 : 0;
+        grant->failed += texts < at - begin ? 1 : 0;
+        grant->failed_characters += texts == 0 ? requests->items[i].characters : 0;
     }
-    return failed;
 }
 
 /* The model behind a name may be another after its server was away: its vectors would not be
@@ -119,7 +120,7 @@ static bool send_some(const struct purchase *purchase, size_t *sent, size_t *fir
     worker->model_is_known =
         worker->model_is_known && (ok || err->action == ERR_REJECT || is_code(err, EMBED_TOO_MANY));
     if (!ok)
-        grant.failed = count_failed(&requests, grant.requests, purchase->done);
+        count_failed(&requests, purchase->done, &grant);
     /* that the model is another says nothing against the provider: a new version may want just that */
     provider_leave(provider, &grant, ok || err->domain == ERR_STATE ? NULL : err);
     return ok;

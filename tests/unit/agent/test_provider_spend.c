@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* characters_per_day, shared by the processes of a deployment: each has a provider of its own over
  * the same documents. */
+#include <curl/curl.h>
+
 #include "state/docstore_ops.h"
 #include "state/spend.h"
 #include "tests/unit/agent/provider_fixture.h"
@@ -225,6 +227,71 @@ static void a_request_larger_than_a_day_s_spend_is_never_sent(void **state)
     provider_free(provider);
 }
 
+static void what_the_provider_did_not_work_on_is_not_spent(void **state)
+{
+    (void)state;
+    static const struct err free_of_charge[] = {
+        {.action = ERR_RETRY, .domain = ERR_CURL, .code = CURLE_COULDNT_CONNECT},
+        {.action = ERR_RETRY, .domain = ERR_CURL, .code = CURLE_COULDNT_RESOLVE_HOST},
+        {.action = ERR_FATAL, .domain = ERR_CURL, .code = CURLE_PEER_FAILED_VERIFICATION},
+        {.action = ERR_RETRY, .domain = ERR_HTTP, .code = 503},
+        {.action = ERR_RETRY, .domain = ERR_EMBED, .code = EMBED_RATE_LIMITED},
+        {.action = ERR_FATAL, .domain = ERR_EMBED, .code = EMBED_AUTH},
+        {.action = ERR_FATAL, .domain = ERR_EMBED, .code = EMBED_QUOTA},
+    };
+    struct provider *provider = process();
+    for (int i = 0; i < 20; i++) {
+        struct provider_grant grant = enter(provider, 1, 1000);
+        provider_leave(provider, &grant, &free_of_charge[(size_t)i % ARRAY_LEN(free_of_charge)]);
+        assert_int_equal(taken(), 1000);
+    }
+    (void)pass(provider, NULL);
+    provider_free(provider);
+    assert_int_equal(taken(), 100);
+}
+
+static void what_the_provider_may_have_worked_on_is_spent(void **state)
+{
+    (void)state;
+    static const struct err paid[] = {
+        {.action = ERR_RETRY, .domain = ERR_CURL, .code = CURLE_OPERATION_TIMEDOUT},
+        {.action = ERR_RETRY, .domain = ERR_CURL, .code = CURLE_RECV_ERROR},
+        {.action = ERR_RETRY, .domain = ERR_EMBED, .code = EMBED_BAD_REPLY},
+        {.action = ERR_REJECT, .domain = ERR_EMBED, .code = EMBED_BAD_VECTOR},
+    };
+    struct provider *provider = process();
+    for (size_t i = 0; i < ARRAY_LEN(paid); i++) {
+        struct provider_grant grant = enter(provider, 1, 1000);
+        provider_leave(provider, &grant, &paid[i]);
+    }
+    provider_free(provider);
+    assert_int_equal(taken(), 1000 * ARRAY_LEN(paid));
+}
+
+static void of_requests_that_failed_only_their_own_characters_come_back(void **state)
+{
+    (void)state;
+    struct provider *provider = process();
+    struct provider_grant grant = enter(provider, 4, 1000);
+    grant.failed = 2;
+    grant.failed_characters = 1000; /* and one of them gave some vectors */
+    provider_leave(provider, &grant, &unavailable);
+    provider_free(provider);
+    assert_int_equal(taken(), 3000);
+}
+
+static void what_comes_back_of_yesterday_is_not_of_today_s_spend(void **state)
+{
+    (void)state;
+    struct provider *provider = process();
+    struct provider_grant grant = enter(provider, 1, 1000);
+    fake.mono_us += TO_MIDNIGHT_US + SECOND_US;
+    assert_true(try_to_send(provider, 10));
+    provider_leave(provider, &grant, &unavailable);
+    provider_free(provider);
+    assert_int_equal(taken(), 10);
+}
+
 static char told[4][PROVIDER_REASON_SIZE];
 static size_t told_count;
 
@@ -316,6 +383,10 @@ int main(void)
         TEST(it_goes_on_with_the_next_day),
         TEST(when_another_process_gives_back_it_goes_on_within_a_minute),
         TEST(a_request_larger_than_a_day_s_spend_is_never_sent),
+        TEST(what_the_provider_did_not_work_on_is_not_spent),
+        TEST(what_the_provider_may_have_worked_on_is_spent),
+        TEST(of_requests_that_failed_only_their_own_characters_come_back),
+        TEST(what_comes_back_of_yesterday_is_not_of_today_s_spend),
         TEST(who_waits_for_the_next_day_is_told_so_once),
         TEST(what_cannot_be_looked_up_is_not_sent),
     };
