@@ -281,6 +281,25 @@ static bool start_lane(struct steward *steward, const struct version *version, s
     return true;
 }
 
+/* Starts those that are missing. One that cannot be started keeps none of the others from it; the
+ * first error is told. */
+static bool start_lanes(struct steward *steward, struct err *err)
+{
+    bool ok = true;
+    for (size_t i = 0; i < steward->registry.version_count && !agent_stopping(steward->agent);
+         i++) {
+        const struct version *version = &steward->registry.versions[i];
+        struct err refused;
+        if (!is_wanted(steward, version) || steward_lane(steward, version->build_id) ||
+            start_lane(steward, version, &refused))
+            continue;
+        if (ok)
+            *err = refused;
+        ok = false;
+    }
+    return ok;
+}
+
 static bool reconcile_lanes(struct steward *steward, struct err *err)
 {
     for (size_t i = steward->lane_count; i-- > 0;) {
@@ -293,13 +312,7 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
     }
     for (size_t i = 0; i < steward->lane_count; i++)
         lane_see_versions(steward->lanes[i], &steward->registry);
-    for (size_t i = 0; i < steward->registry.version_count; i++) {
-        const struct version *version = &steward->registry.versions[i];
-        if (is_wanted(steward, version) && !steward_lane(steward, version->build_id) &&
-            !start_lane(steward, version, err))
-            return false;
-    }
-    return true;
+    return start_lanes(steward, err);
 }
 
 /* What the source holds "as of the start" goes by MongoDB's clock, as the tokens do. */

@@ -139,3 +139,18 @@ def test_an_alias_that_leads_elsewhere_is_left_alone(small):
     assert agent.version("docs", "v1")["state"] == "ready"
     assert agent.stop() == 0
     assert small.alias() == other
+
+
+def test_a_version_that_cannot_be_started_keeps_no_other_from_being_fed(small):
+    config = small.config("memory")
+    agent = small.agent(config).start()
+    small.wait_until_equal(agent)
+    assert agent.stop() == 0
+
+    small.family(version={"label": "v2", "embedder": "hash"}, allow_test_embedder=True)
+    agent.config = small.config("memory", embedders={"hash": {"driver": "hash", "dims": DIMS}})
+    agent.start()
+    small.wait_until_equal(agent, label="v2")
+    small.database.docs.insert_one({"_id": "later", "text": "written while v1 stands"})
+    small.wait_until_equal(agent, label="v2")
+    assert agent.stop() == 0
