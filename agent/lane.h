@@ -92,7 +92,6 @@ struct lane {
     struct embed_config embed;
     struct lane_stats stats;
     struct timing *timing;         /* for metrics: the agent's, of the version's label */
-    int64_t lagging_since_ms;      /* wall time since when records wait; 0: none do; steward only */
     struct version_stats noted;    /* the part of `stats` that is written down; steward only */
     struct generation_asked asked; /* work log memory: of `capture`; steward only */
     _Atomic int64_t gen;           /* the generation that is applied */

@@ -8,6 +8,9 @@
 
 #include "base/clock.h"
 
+/* Reasons of processes that are gone are kept for so long. */
+#define REASON_OLD_MS 3600000
+
 struct number {
     const char *name;
     size_t offset;
@@ -31,6 +34,7 @@ static const struct number gauges[] = {
 };
 
 static const struct number in_step = NUMBER(in_step_ms);
+static const struct number applied = NUMBER(applied_ms);
 
 static int64_t *number_of(struct version_stats *stats, const struct number *number)
 {
@@ -60,6 +64,80 @@ static void read_numbers(const bson_t *doc, const struct number *numbers, size_t
     }
 }
 
+/* --- reasons ---------------------------------------------------------------------------------- */
+
+static void prefix_of(const char *name, const char *build_id, char *prefix, size_t size)
+{
+    snprintf(prefix, size, "%s/%s/", name, build_id);
+}
+
+static int64_t said_ms(const bson_t *doc)
+{
+    bson_iter_t iter;
+    bool dated = bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter);
+    return dated ? bson_iter_date_time(&iter) : 0;
+}
+
+/* The first that some process says, by their names. */
+static bool load_reason(struct docstore *docs, const char *name, const char *build_id,
+                        char **reason, struct err *err)
+{
+    char prefix[256];
+    bson_t **said;
+    size_t count;
+    prefix_of(name, build_id, prefix, sizeof prefix);
+    if (!docstore_list(docs, "stats", prefix, &said, &count, err))
+        return false;
+    for (size_t i = 0; i < count && !*reason; i++) {
+        bson_iter_t iter;
+        if (clock_wall_ms() - said_ms(said[i]) < STATS_REASON_FRESH_MS &&
+            bson_iter_init_find(&iter, said[i], "reason") && BSON_ITER_HOLDS_UTF8(&iter))
+            *reason = strdup(bson_iter_utf8(&iter, NULL));
+    }
+    docstore_list_free(said, count);
+    return true;
+}
+
+static bool forget_old(struct docstore *docs, const char *prefix, struct err *err)
+{
+    bson_t **said;
+    size_t count;
+    bool ok = true;
+    if (!docstore_list(docs, "stats", prefix, &said, &count, err))
+        return false;
+    for (size_t i = 0; ok && i < count; i++) {
+        bson_iter_t iter;
+        if (clock_wall_ms() - said_ms(said[i]) < REASON_OLD_MS ||
+            !bson_iter_init_find(&iter, said[i], "_id") || !BSON_ITER_HOLDS_UTF8(&iter))
+            continue;
+        struct doc_ref ref = {
+            .collection = "stats", .id = bson_iter_utf8(&iter, NULL), .counter = "rev"};
+        ok = docstore_remove(docs, &ref, err);
+    }
+    docstore_list_free(said, count);
+    return ok;
+}
+
+/* wide: whose, of what, and what */
+bool stats_say(struct docstore *docs, const char *name, const char *build_id, const char *holder,
+               const char *reason, struct err *err)
+{
+    char prefix[256], id[512];
+    prefix_of(name, build_id, prefix, sizeof prefix);
+    snprintf(id, sizeof id, "%s%s", prefix, holder);
+    struct doc_ref ref = {.collection = "stats", .id = id, .counter = "rev"};
+    if (!reason)
+        return docstore_remove(docs, &ref, err);
+    bson_t set = BSON_INITIALIZER;
+    bson_append_utf8(&set, "reason", -1, reason, -1);
+    bson_append_date_time(&set, "at", -1, clock_wall_ms());
+    bool ok = docstore_note(docs, &ref, &set, NULL, err);
+    bson_destroy(&set);
+    return ok && forget_old(docs, prefix, err);
+}
+
+/* --- figures ---------------------------------------------------------------------------------- */
+
 bool stats_load(struct docstore *docs, const char *name, const char *build_id, bool *found,
                 struct version_stats *out, struct err *err)
 {
@@ -68,20 +146,23 @@ bool stats_load(struct docstore *docs, const char *name, const char *build_id, b
     bson_t *doc = NULL;
     bson_iter_t iter;
     *out = (struct version_stats){.lag_items = -1, .lag_ms = -1, .eta_s = -1};
-    if (!docstore_load(docs, &ref, &doc, NULL, err))
+    if (!load_reason(docs, name, build_id, &out->reason, err))
         return false;
+    if (!docstore_load(docs, &ref, &doc, NULL, err)) {
+        stats_fini(out);
+        return false;
+    }
     *found = doc != NULL;
     if (!doc)
         return true;
     read_numbers(doc, sums, ARRAY_LEN(sums), out);
     read_numbers(doc, gauges, ARRAY_LEN(gauges), out);
     read_numbers(doc, &in_step, 1, out);
+    read_numbers(doc, &applied, 1, out);
     if (bson_iter_init_find(&iter, doc, "progress"))
         out->progress = bson_iter_as_double(&iter);
     if (bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter))
         out->at_ms = bson_iter_date_time(&iter);
-    if (bson_iter_init_find(&iter, doc, "reason") && BSON_ITER_HOLDS_UTF8(&iter))
-        out->reason = strdup(bson_iter_utf8(&iter, NULL));
     bson_destroy(doc);
     return true;
 }
@@ -96,8 +177,14 @@ bool stats_add(struct docstore *docs, const char *name, const char *build_id,
         if (number_in(delta, &sums[i]) != 0)
             bson_append_int64(&add, sums[i].name, -1, number_in(delta, &sums[i]));
     }
-    bool ok = add.len <= 5 || docstore_note(docs, &ref, NULL, &add, err);
+    bson_t set = BSON_INITIALIZER;
+    if (delta->applied_ms > 0)
+        bson_append_int64(&set, applied.name, -1, delta->applied_ms);
+    bool noted = bson_empty(&add) && bson_empty(&set);
+    bool ok = noted || docstore_note(docs, &ref, bson_empty(&set) ? NULL : &set,
+                                     bson_empty(&add) ? NULL : &add, err);
     bson_destroy(&add);
+    bson_destroy(&set);
     return ok;
 }
 
@@ -113,10 +200,6 @@ bool stats_set(struct docstore *docs, const char *name, const char *build_id,
         bson_append_int64(&set, "in_step_ms", -1, now->in_step_ms);
     bson_append_double(&set, "progress", -1, now->progress);
     bson_append_date_time(&set, "at", -1, clock_wall_ms());
-    if (now->reason)
-        bson_append_utf8(&set, "reason", -1, now->reason, -1);
-    else
-        bson_append_null(&set, "reason", -1);
     bool ok = docstore_note(docs, &ref, &set, NULL, err);
     bson_destroy(&set);
     return ok;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What agents note about a version for `status`, the API and metrics: one document per build,
  * `<name>/<build_id>` of the collection `stats`. Counters are sums over all processes that ever fed
- * it; the other fields are written about once a second by the process that leads. */
+ * it; the other fields are written about once a second by the process that leads. Beside it, under
+ * `<name>/<build_id>/<holder>`, each process says why its own lane stands, for as long as it does. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,6 +12,9 @@
 
 /* What was written longer ago than this says nothing about now. */
 #define STATS_FRESH_MS 15000
+/* Likewise of a reason, which is written when it changes and every STATS_SAY_MS while it lasts. */
+#define STATS_REASON_FRESH_MS 30000
+#define STATS_SAY_MS 10000
 
 struct version_stats {
     /* sums */
@@ -39,16 +43,21 @@ struct version_stats {
     int64_t sweep_candidates;
     int64_t sweep_documents;
     int64_t in_step_ms; /* wall time: when nothing of its log was last left to apply; 0: never */
-    char *reason;       /* why its lane stands; NULL: it does not */
+    int64_t applied_ms; /* wall time of the commit of what some process applied last; 0: unknown */
+    char *reason;       /* why its lane stands in some process; NULL: it does not */
 };
 
 /* found false: nothing is known yet. */
 bool stats_load(struct docstore *docs, const char *name, const char *build_id, bool *found,
                 struct version_stats *out, struct err *err) MUST_USE;
-/* Adds the sums of `delta`. */
+/* Adds the sums of `delta`; applied_ms is set, unless it is 0. */
 bool stats_add(struct docstore *docs, const char *name, const char *build_id,
                const struct version_stats *delta, struct err *err) MUST_USE;
-/* Sets the other fields. */
+/* Why the lane of this process stands; NULL: it goes on. What processes said that have been gone for
+ * long is removed. */
+bool stats_say(struct docstore *docs, const char *name, const char *build_id, const char *holder,
+               const char *reason, struct err *err) MUST_USE;
+/* Sets the other fields, but `reason`. */
 bool stats_set(struct docstore *docs, const char *name, const char *build_id,
                const struct version_stats *now, struct err *err) MUST_USE;
 /* What the leader of a capture measures about its source, about every two seconds; under the

@@ -206,7 +206,7 @@ static bool version_entry(struct view *view, const struct version *version, cJSO
     json_add_int(entry, "swept_generation", version->swept_gen);
     json_add(entry, "sweep", sweep_entry(version, &stats, fresh));
     json_add_bool(entry, "paused", version->paused);
-    json_add_string(entry, "reason", fresh && stats.reason ? stats.reason : version->reason);
+    json_add_string(entry, "reason", stats.reason ? stats.reason : version->reason);
     stats_fini(&stats);
     *out = entry;
     return true;

@@ -111,6 +111,9 @@ static void note_sums(struct steward *steward, struct lane *lane)
                                   .set_aside = take(&stats->quarantined, &noted->set_aside),
                                   .erased = take(&stats->erased, &noted->erased),
                                   .characters = take(&stats->characters, &noted->characters)};
+    int64_t applied_ms = atomic_load(&stats->applied_ms);
+    if (applied_ms != noted->applied_ms)
+        delta.applied_ms = noted->applied_ms = applied_ms;
     struct err err;
     if (!stats_add(steward->agent->docs, steward->agent->config->name, lane->build_id, &delta,
                    &err))
@@ -128,28 +131,9 @@ static double progress_of(const struct version *version, const struct feed_view 
     return part < 1.0 ? part : 0.999;
 }
 
-/* Age of what is not applied yet: no older than what was applied last, and not longer than anything
- * has been waiting. */
-static int64_t lag_ms_of(struct lane *lane, const struct feed_view *view)
-{
-    int64_t now_ms = clock_wall_ms();
-    if (lane && view->lag_items <= 0)
-        lane->lagging_since_ms = 0;
-    if (view->lag_items <= 0 || !lane)
-        return view->lag_items == 0 ? 0 : -1;
-    if (lane->lagging_since_ms == 0)
-        lane->lagging_since_ms = now_ms;
-    int64_t waiting_ms = now_ms - lane->lagging_since_ms;
-    int64_t applied_ms = atomic_load(&lane->stats.applied_ms);
-    int64_t behind_ms = applied_ms > 0 ? now_ms - applied_ms : waiting_ms;
-    return behind_ms < waiting_ms ? behind_ms : waiting_ms;
-}
-
 static void note_gauges(struct steward *steward, const struct version *version,
                         const struct feed_view *view)
 {
-    struct lane *lane = steward_lane(steward, version->build_id);
-    char *reason = lane ? lane_reason(lane) : NULL;
     const struct ledger_counts *counts = &steward->counts;
     struct version_stats now = {.documents = counts->documents,
                                 .chunks = counts->chunks,
@@ -158,12 +142,11 @@ static void note_gauges(struct steward *steward, const struct version *version,
                                 .pending = counts->intents,
                                 .repairs = counts->repairs,
                                 .lag_items = view->lag_items,
-                                .lag_ms = lag_ms_of(lane, view),
+                                .lag_ms = steward_lag_ms(steward, version->build_id, view),
                                 .progress = progress_of(version, view, counts->documents),
                                 .eta_s = -1,
                                 .generation = view->gen,
-                                .in_step_ms = view->lag_items == 0 ? view->at_ms : 0,
-                                .reason = reason};
+                                .in_step_ms = view->lag_items == 0 ? view->at_ms : 0};
     struct ledger_behind behind;
     enum sweep_state state = sweep_look(steward, version->build_id, &behind);
     if (version->swept_gen >= view->gen)
@@ -180,7 +163,6 @@ static void note_gauges(struct steward *steward, const struct version *version,
     if (!stats_set(steward->agent->docs, steward->agent->config->name, version->build_id, &now,
                    &err))
         log_debug("stats.failed", LOG_ERR(&err));
-    free(reason);
 }
 
 /* Everything the source held when this process started is applied. */
@@ -259,6 +241,7 @@ static void stop_lane(struct steward *steward, size_t index, int64_t until_ms)
     lane_request_stop(lane);
     lane_join(lane, until_ms);
     note_sums(steward, lane);
+    steward_say(steward, lane->build_id, NULL);
     lane_free(lane);
     steward->lanes[index] = steward->lanes[--steward->lane_count];
 }
@@ -293,11 +276,25 @@ static bool start_lanes(struct steward *steward, struct err *err)
         if (!is_wanted(steward, version) || steward_lane(steward, version->build_id) ||
             start_lane(steward, version, &refused))
             continue;
+        steward_say(steward, version->build_id, refused.text);
         if (ok)
             *err = refused;
         ok = false;
     }
     return ok;
+}
+
+/* What keeps a lane from being started was said when that was tried. */
+static void say_reasons(struct steward *steward)
+{
+    for (size_t i = 0; i < steward->registry.version_count; i++) {
+        const struct version *version = &steward->registry.versions[i];
+        struct lane *lane = steward_lane(steward, version->build_id);
+        char *reason = lane ? lane_reason(lane) : NULL;
+        if (lane || !is_wanted(steward, version))
+            steward_say(steward, version->build_id, reason);
+        free(reason);
+    }
 }
 
 static bool reconcile_lanes(struct steward *steward, struct err *err)
@@ -350,6 +347,7 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     }
     for (size_t i = 0; i < steward->lane_count; i++)
         note_sums(steward, steward->lanes[i]);
+    say_reasons(steward);
     bool busy = false;
     if ((leads || steward->agent->once) && !look_at_versions(steward, leads, &busy, err))
         return false;
@@ -392,6 +390,7 @@ static void *run(void *argument)
     int64_t until_ms = clock_mono_ms() + LANE_GRACE_MS; /* for all of them together */
     while (steward->lane_count > 0)
         stop_lane(steward, steward->lane_count - 1, until_ms);
+    steward_forget_notes(steward);
     return NULL;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the steward share: steward.c (thread, lanes, statistics), steward_feed.c (how far
- * a version's feed has come), versions.c (the state machine), gaps.c (what is lost of the work log, and
+ * a version's feed has come), steward_note.c (what is said of it), versions.c (the state machine), gaps.c (what is lost of the work log, and
  * wishes), sweep.c (missed deletes) and upkeep.c (the
  * ledger). The steward's own thread only. */
 #pragma once
@@ -15,6 +15,14 @@
 #include "state/ledger.h"
 #include "state/registry.h"
 
+/* What is kept of a build from one look to the next. */
+struct steward_note {
+    char build_id[64];
+    char *reason; /* as it was written down; NULL: none stands there */
+    int64_t said_ms;
+    int64_t lagging_since_ms; /* wall time since when records wait; 0: none do */
+};
+
 struct steward {
     struct agent *agent;
     const struct family *family;
@@ -24,6 +32,8 @@ struct steward {
     struct registry registry;
     struct lane **lanes;
     size_t lane_count;
+    struct steward_note *notes;
+    size_t note_count;
     int64_t started_ms; /* by MongoDB's clock; 0: not known yet */
     _Atomic bool in_step;
     _Atomic bool refused;
@@ -53,6 +63,19 @@ bool steward_open_ledger(struct steward *steward, const struct version *version,
 /* Fresh counts of a version's ledger. */
 bool steward_count(struct steward *steward, const struct version *version,
                    struct ledger_counts *out, struct err *err) MUST_USE;
+
+/* --- steward_note.c --- */
+
+/* Valid until the next call. */
+struct steward_note *steward_note_of(struct steward *steward, const char *build_id);
+/* Writes down why this process does not get on with a build, when that changes and every now and then
+ * while it lasts. NULL: it gets on, or has no lane of it. */
+void steward_say(struct steward *steward, const char *build_id, const char *reason);
+/* Takes all of it back, and frees. */
+void steward_forget_notes(struct steward *steward);
+/* Age of what is not applied yet: no older than what was applied last, and not longer than anything
+ * has been waiting. -1: unknown. */
+int64_t steward_lag_ms(struct steward *steward, const char *build_id, const struct feed_view *view);
 
 /* --- gaps.c --- */
 

@@ -151,6 +151,11 @@ def test_a_version_that_cannot_be_started_keeps_no_other_from_being_fed(small):
     agent.config = small.config("memory", embedders={"hash": {"driver": "hash", "dims": DIMS}})
     agent.start()
     small.wait_until_equal(agent, label="v2")
+
+    def stands(version: dict) -> bool:
+        return "needs embedder 'double'" in (version["reason"] or "")
+
+    agent.wait_for_version("docs", stands, 20, "v1", "the reason")
     small.database.docs.insert_one({"_id": "later", "text": "written while v1 stands"})
     small.wait_until_equal(agent, label="v2")
     assert agent.stop() == 0

@@ -143,3 +143,21 @@ def test_without_money_or_key_a_lane_says_so_and_goes_on_by_itself(workers):
         wait_until_ready(url)
     assert not agent.events_named("lane.document.quarantined")
     assert agent.stop() == 0
+
+
+def test_the_status_says_why_lanes_stand_of_which_the_leader_has_none(workers, pair):
+    workers.catch_up()
+    workers.embedder.misbehave(Fault(status=401))
+    workers.rewrite("cannot be bought")
+
+    def stands(version: dict) -> bool:
+        return "401" in (version["reason"] or "") and (version["lag_ms"] or 0) > 1000
+
+    workers.capturing.wait_for_version(DOCS, stands, 40, what="a reason and a lag")
+    workers.embedder.behave()
+
+    def goes_on(version: dict) -> bool:
+        return version["reason"] is None and version["lag_ms"] == 0
+
+    workers.capturing.wait_for_version(DOCS, goes_on, 90, what="the reason to go")
+    workers.check()

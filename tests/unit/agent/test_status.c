@@ -308,6 +308,73 @@ static void a_sweep_is_told_by_what_it_has_come_to(void **state)
     free(build_id);
 }
 
+static void expect_reason(const struct fixture *fixture, const char *expected)
+{
+    CLEANUP(cJSON_Deletep) cJSON *status = status_of(fixture);
+    const cJSON *version = status_version(status_family(status, "docs"), "v1");
+    if (expected)
+        expect_text(version, "reason", expected);
+    else
+        expect_null(version, "reason");
+}
+
+static void say(const struct fixture *fixture, const char *build_id, const char *holder,
+                const char *reason)
+{
+    struct err err;
+    assert_true(stats_say(fixture->docs, "ducks", build_id, holder, reason, &err));
+}
+
+static size_t reasons_kept(const struct fixture *fixture, const char *build_id)
+{
+    struct err err;
+    char prefix[64];
+    bson_t **said;
+    size_t count;
+    snprintf(prefix, sizeof prefix, "ducks/%s/", build_id);
+    assert_true(docstore_list(fixture->docs, "stats", prefix, &said, &count, &err));
+    docstore_list_free(said, count);
+    return count;
+}
+
+static void a_reason_is_shown_whichever_process_has_it(void **state)
+{
+    struct fixture *fixture = *state;
+    char *build_id = add_version(fixture, VERSION_ACTIVE);
+    expect_reason(fixture, NULL);
+    say(fixture, build_id, "pod-b/1", "the store is away");
+    expect_reason(fixture, "the store is away"); /* also where nobody leads */
+    add_stats(fixture, build_id);                /* what leads does not take it back */
+    expect_reason(fixture, "the store is away");
+    say(fixture, build_id, "pod-a/1", "the key is refused");
+    expect_reason(fixture, "the key is refused");
+    say(fixture, build_id, "pod-a/1", NULL);
+    expect_reason(fixture, "the store is away");
+    wall_ms += STATS_REASON_FRESH_MS; /* whoever said so has ended */
+    expect_reason(fixture, NULL);
+    say(fixture, build_id, "pod-a/2", "the store is away");
+    assert_int_equal(reasons_kept(fixture, build_id), 2);
+    wall_ms += 2 * 3600000;
+    say(fixture, build_id, "pod-a/3", "the store is away");
+    assert_int_equal(reasons_kept(fixture, build_id), 1);
+    free(build_id);
+}
+
+static void what_any_process_applied_last_is_known(void **state)
+{
+    struct fixture *fixture = *state;
+    char *build_id = add_version(fixture, VERSION_ACTIVE);
+    struct version_stats delta = {.applied_ms = START_MS}, none = {0}, stats;
+    struct err err;
+    bool found;
+    assert_true(stats_add(fixture->docs, "ducks", build_id, &delta, &err));
+    assert_true(stats_add(fixture->docs, "ducks", build_id, &none, &err));
+    assert_true(stats_load(fixture->docs, "ducks", build_id, &found, &stats, &err));
+    assert_int_equal(stats.applied_ms, START_MS);
+    stats_fini(&stats);
+    free(build_id);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +391,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_newest_build_of_a_label_is_the_one_meant, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_sweep_is_told_by_what_it_has_come_to, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reason_is_shown_whichever_process_has_it, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_any_process_applied_last_is_known, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
