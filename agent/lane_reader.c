@@ -17,6 +17,8 @@
 #define LOOK_MS 100
 #define BACKOFF_MS 100
 #define BACKOFF_MAX_MS 10000
+/* A reader that another took the place of: coming back at once would take it back, and so on for ever. */
+#define FENCED_MS 300000
 /* How often the group is told that a reader lives that has no room for more. */
 #define KEEP_MS 5000
 /* How long partitions that are to be handed over wait for the batches of them. */
@@ -410,11 +412,25 @@ static void wait_ms(struct lane_reader *reader, int64_t ms)
         clock_sleep_ms(20);
 }
 
+static void stand_fenced(struct lane_reader *reader)
+{
+    char reason[200];
+    snprintf(reason, sizeof reason,
+             "another process has the same `instance` ('%s'): it has taken over what this one read",
+             reader->lane->agent->config->instance);
+    say(reader, reason);
+    wait_ms(reader, FENCED_MS);
+}
+
 static void stand(struct lane_reader *reader, const struct err *err, unsigned attempt)
 {
     log_warn("lane.worker.retry", LOG_STR("action", err_action_name(err->action)), LOG_ERR(err));
     if (err->action == ERR_CANCEL)
         return;
+    if (err->domain == ERR_KAFKA && err->code == WORKLOG_FENCED) {
+        stand_fenced(reader);
+        return;
+    }
     say(reader, err->text);
     int64_t pause_ms = backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS);
     wait_ms(reader, pause_ms > err->retry_after_ms ? pause_ms : err->retry_after_ms);

@@ -80,10 +80,13 @@ struct worklog_batch {
     } gap;
 };
 
+#define WORKLOG_FENCED 82 /* err.code; Kafka's number for it */
 struct worklog_reader_options {
     const char *topic;
     const char *group;
-    const char *instance; /* stable name for static membership; "" or NULL: none */
+    /* Stable name for static membership; "" or NULL: none. Of two readers of one name the newer takes
+     * the partitions: the older fails with FATAL and WORKLOG_FENCED. */
+    const char *instance;
     /* Called within a read, a keep or the closing when partitions are to be handed over: what is
      * stored until it returns is committed. `lost`: they are another's already. NULL: nobody asks.
      * kafka only: in memory partitions change hands between reads. */

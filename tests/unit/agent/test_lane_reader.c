@@ -15,9 +15,11 @@
 struct scene {
     struct worklog log;
     struct worklog_reader log_reader;
+    _Atomic int opened;
     _Atomic int closed;
     _Atomic int gaps; /* told */
     _Atomic int stored;
+    _Atomic bool fenced;
     bool was_read;
 
     struct config config;
@@ -34,6 +36,7 @@ static bool open_reader(struct worklog *log, const struct worklog_reader_options
                         struct worklog_reader **out, struct err *err)
 {
     (void)log, (void)options, (void)err;
+    atomic_fetch_add(&scene->opened, 1);
     *out = &scene->log_reader;
     return true;
 }
@@ -46,7 +49,9 @@ static bool read_gap(struct worklog_reader *reader, size_t max_records, size_t m
     static struct worklog_record record = {
         .offset = 1,
         .record = {.gen = 1, .ver = "8201", .key = "k", .key_size = 1, .op = ITEM_DELETE}};
-    (void)reader, (void)max_records, (void)max_size, (void)timeout_ms, (void)err;
+    (void)reader, (void)max_records, (void)max_size, (void)timeout_ms;
+    if (atomic_load(&scene->fenced))
+        return err_set(err, ERR_FATAL, ERR_KAFKA, WORKLOG_FENCED, "fenced");
     *outcome = scene->was_read ? READ_GAP : READ_RECORDS;
     if (scene->was_read)
         atomic_fetch_add(&scene->gaps, 1);
@@ -180,6 +185,24 @@ static void a_pause_gives_up_the_batch_before_a_gap(void **state)
     join(s);
 }
 
+static void a_lane_does_not_take_its_place_back_from_a_namesake(void **state)
+{
+    struct scene *s = *state;
+    until_at_least(&s->gaps, 1);
+    atomic_store(&s->fenced, true);
+    atomic_store(&s->lane.paused, true); /* what is in flight is given up */
+    until_at_least(&s->closed, 1);
+    atomic_store(&s->lane.paused, false);
+    until_at_least(&s->closed, 2);
+    clock_sleep_ms(500); /* other errors are tried again after a tenth of a second */
+    assert_int_equal(atomic_load(&s->opened), 2);
+    char *reason = lane_reason(&s->lane);
+    assert_non_null(reason);
+    assert_non_null(strstr(reason, "the same `instance`"));
+    free(reason);
+    join(s);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -187,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_stop_ends_a_lane_that_waits_for_a_batch_before_a_gap),
         TEST(a_pause_gives_up_the_batch_before_a_gap),
+        TEST(a_lane_does_not_take_its_place_back_from_a_namesake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
