@@ -15,6 +15,8 @@
 /* How often a partition that stands is told of while others are read. */
 #define GAP_EVERY_MS 1000
 
+_Static_assert(WORKLOG_FENCED == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "as worklog.h says");
+
 static const struct kafka_setting READER_DEFAULTS[] = {
     {"session.timeout.ms", "10000"},
     {"heartbeat.interval.ms", "1000"},
@@ -92,9 +94,36 @@ static void kafka_on_revoke(struct kafka_reader *reader, rd_kafka_t *client,
         rd_kafka_resume_partitions(client, list);
     reader->paused = false;
     rd_kafka_assign(client, NULL);
-    reader->revoked = reader->revoked || partitions > 0;
+    if (partitions > 0)
+        reader->revoked = true;
     reader->stale = false;
+    reader->given_up = false;
     rd_kafka_yield(client); /* the caller is told now, not when its time-out is over */
+}
+
+/* Fetching stops or goes on for all that is assigned. */
+static bool kafka_pause(struct kafka_reader *reader, bool pause, struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = NULL;
+    rd_kafka_resp_err_t code = rd_kafka_assignment(reader->client, &list);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = pause ? rd_kafka_pause_partitions(reader->client, list)
+                     : rd_kafka_resume_partitions(reader->client, list);
+    reader->paused = pause;
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_err(err, code, "kafka pause");
+}
+
+static void kafka_on_assign(struct kafka_reader *reader, rd_kafka_t *client,
+                            rd_kafka_topic_partition_list_t *partitions)
+{
+    memset(reader->progress, 0, sizeof(reader->progress));
+    reader->stale = false;
+    reader->given_up = false;
+    reader->paused = false;
+    rd_kafka_assign(client, partitions);
+    if (reader->keeping && !kafka_pause(reader, true, NULL))
+        reader->paused = false; /* then by the next keep */
 }
 
 static void kafka_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
@@ -105,9 +134,7 @@ static void kafka_on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
         kafka_on_revoke(reader, client, partitions);
         return;
     }
-    memset(reader->progress, 0, sizeof(reader->progress));
-    reader->stale = false;
-    rd_kafka_assign(client, partitions);
+    kafka_on_assign(reader, client, partitions);
 }
 
 static bool kafka_reader_conf(const struct kafka_log *log,
@@ -316,6 +343,20 @@ static bool kafka_take_notice(struct kafka_reader *reader, enum worklog_read *ou
     return false;
 }
 
+/* No session lasts so long. */
+static bool kafka_was_silent(const struct kafka_reader *reader)
+{
+    int64_t heard_ms = reader->heard_ms;
+    return reader->expired ||
+           (heard_ms != 0 && clock_mono_ms() - heard_ms > reader->session_timeout_ms);
+}
+
+/* Somebody else may read what is assigned, and nobody has been told of it yet. */
+static bool kafka_lost_it(const struct kafka_reader *reader)
+{
+    return rd_kafka_assignment_lost(reader->client) || kafka_was_silent(reader);
+}
+
 /* The caller did not apply what it had: joining anew makes those records come again. Where
  * librdkafka knows of the loss it does so by itself. */
 static bool kafka_give_up(struct kafka_reader *reader, struct err *err)
@@ -323,38 +364,29 @@ static bool kafka_give_up(struct kafka_reader *reader, struct err *err)
     reader->stale = true;
     if (rd_kafka_assignment_lost(reader->client))
         return true;
+    if (kafka_was_silent(reader))
+        reader->given_up = true; /* before what says so is reset */
     reader->heard_ms = 0;
     reader->expired = false;
     return kafka_subscribe(reader, err);
 }
 
-/* Fetching stops or goes on for all that is assigned. */
-static bool kafka_pause(struct kafka_reader *reader, bool pause, struct err *err)
-{
-    CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_assignment(reader->client, &list);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        code = pause ? rd_kafka_pause_partitions(reader->client, list)
-                     : rd_kafka_resume_partitions(reader->client, list);
-    reader->paused = pause;
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_err(err, code, "kafka pause");
-}
-
+/* Goes on after a revoke, so that a new assignment is served: the caller may be busy for long. */
 bool kafka_keep(struct worklog_reader *base, struct err *err)
 {
     struct kafka_reader *reader = (struct kafka_reader *)base;
-    if (reader->revoked)
-        return true;
     if (!reader->paused && !kafka_pause(reader, true, err))
         return false;
+    bool was_revoked = reader->revoked;
+    reader->keeping = true;
     rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->client, 0);
+    reader->keeping = false;
     if (!message)
         return true;
     bool ok = true;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         kafka_notice(reader, message);
-    else if (!reader->revoked)
+    else if (reader->revoked == was_revoked)
         ok = kafka_give_up(reader, err); /* fetched before the pause: it must come again */
     rd_kafka_message_destroy(message);
     return ok;
@@ -374,7 +406,7 @@ bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size
     reader->noticed = false; /* a gap is told below */
     if (!kafka_is_usable(reader->client, err))
         return false;
-    if (!reader->revoked && kafka_is_lost(base) && !kafka_give_up(reader, err))
+    if (!reader->revoked && kafka_lost_it(reader) && !kafka_give_up(reader, err))
         return false;
     bool is_due = clock_mono_ms() - reader->gap_told_ms >= GAP_EVERY_MS;
     if (!reader->revoked && is_due && kafka_find_gap(reader, &batch->gap)) {
@@ -404,11 +436,9 @@ bool kafka_read(struct worklog_reader *base, size_t max_records, size_t max_size
 bool kafka_is_lost(const struct worklog_reader *base)
 {
     const struct kafka_reader *reader = (const struct kafka_reader *)base;
-    if (reader->expired || reader->revoked || rd_kafka_assignment_lost(reader->client) ||
-        !kafka_is_usable(reader->client, NULL))
-        return true;
-    int64_t heard_ms = reader->heard_ms;
-    return heard_ms != 0 && clock_mono_ms() - heard_ms > reader->session_timeout_ms;
+    /* in this order: what is reset is told by the other before */
+    return kafka_lost_it(reader) || reader->given_up || reader->revoked ||
+           !kafka_is_usable(reader->client, NULL);
 }
 
 /* Events, not callbacks: rd_kafka_queue_poll_callback() aborts on the records still in the queue. */

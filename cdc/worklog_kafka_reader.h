@@ -29,8 +29,12 @@ struct kafka_reader {
     void (*revoking)(void *context, bool lost);
     void *context;
 
-    bool revoked; /* by the rebalance callback: what was collected is void */
+    _Atomic bool revoked; /* by the rebalance callback: what was collected is void */
+    /* After a silence the group was joined anew: what is in hand may be another's, until its holder
+     * has been told so. */
+    _Atomic bool given_up;
     bool stale;   /* records are thrown away until then: they belong to an assignment given up */
+    bool keeping; /* the caller has no room: nothing is fetched, also of a new assignment */
     bool paused;  /* by kafka_keep(), until the next read */
     struct worklog_gap gap; /* the one that was told last */
     int64_t gap_told_ms;

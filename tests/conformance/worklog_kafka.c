@@ -4,6 +4,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "cdc/worklog_kafka_reader.h"
 #include "conformance/kafka_server.h"
 
 static struct kafka_server server;
@@ -422,6 +423,20 @@ static int64_t leaping_clock(void)
     return (now.tv_sec * 1000 + leap_ms) * 1000 + now.tv_nsec / 1000;
 }
 
+/* What the holder of a batch found when it was told. */
+struct revoked {
+    struct worklog_reader *reader;
+    int times;
+    int lost;
+};
+
+static void on_revoke(void *context, bool lost)
+{
+    struct revoked *told = context;
+    told->times++;
+    told->lost += lost || worklog_is_lost(told->reader);
+}
+
 /* As a process finds itself that was stopped for longer than its session. */
 static void a_reader_that_heard_nothing_for_a_session_is_lost_and_reads_again(void **state)
 {
@@ -431,7 +446,12 @@ static void a_reader_that_heard_nothing_for_a_session_is_lost_and_reads_again(vo
     for (int i = 0; i < 3; i++)
         append_text(f, 0, "k", "v");
     settle(f);
-    struct worklog_reader *reader = open_reader(f, f->group);
+    struct revoked told = {0};
+    const struct worklog_reader_options options = {
+        .topic = f->topic, .group = f->group, .revoking = on_revoke, .context = &told};
+    struct worklog_reader *reader = NULL;
+    OK(f, worklog_open_reader(f->log, &options, &reader, &f->err));
+    told.reader = reader;
     read_all(f, reader, 3, NULL, NULL);
     store(f, reader, 0, 1);
     assert_false(worklog_is_lost(reader));
@@ -439,12 +459,54 @@ static void a_reader_that_heard_nothing_for_a_session_is_lost_and_reads_again(vo
     assert_true(worklog_is_lost(reader));
     struct worklog_batch batch;
     assert_int_equal(read_some(f, reader, 10, &batch), READ_LOST);
+    assert_int_equal(told.times, 1);
+    assert_int_equal(told.lost, 1); /* also when the next session had begun */
     assert_int_equal(read_some(f, reader, 1, &batch), READ_RECORDS);
     assert_int_equal(batch.records[0].offset, 1);
     assert_false(worklog_is_lost(reader));
     worklog_close_reader(reader);
     leap_ms = 0;
     clock_use(NULL);
+}
+
+static int assigned_to(const struct worklog_reader *reader)
+{
+    rd_kafka_topic_partition_list_t *list = NULL;
+    rd_kafka_t *client = ((const struct kafka_reader *)reader)->client;
+    assert_int_equal(rd_kafka_assignment(client, &list), RD_KAFKA_RESP_ERR_NO_ERROR);
+    int count = list->cnt;
+    rd_kafka_topic_partition_list_destroy(list);
+    return count;
+}
+
+static void a_reader_that_is_busy_for_long_is_given_its_new_partitions(void **state)
+{
+    struct fixture *f = *state;
+    for (int p = 0; p < PARTITIONS; p++)
+        append_text(f, p, "k", "v");
+    settle(f);
+    struct worklog_reader *busy = open_reader(f, f->group);
+    read_all(f, busy, PARTITIONS, NULL, NULL);
+    struct worklog_reader *newer = open_reader(f, f->group);
+    struct worklog_batch batch;
+    enum worklog_read outcome;
+    int64_t deadline_ms = clock_mono_ms() + PATIENCE_MS;
+    while (assigned_to(newer) == 0 || assigned_to(busy) != PARTITIONS / 2) {
+        assert_true(clock_mono_ms() < deadline_ms);
+        OK(f, worklog_keep(busy, &f->err));
+        OK(f, worklog_read(newer, 10, 1000, 50, &batch, &outcome, &f->err));
+    }
+    for (int i = 0; i < 10; i++) { /* nothing is fetched for it meanwhile */
+        OK(f, worklog_keep(busy, &f->err));
+        clock_sleep_ms(50);
+    }
+    assert_int_equal(assigned_to(busy), PARTITIONS / 2);
+    assert_true(worklog_is_lost(busy));
+    assert_int_equal(read_some(f, busy, 10, &batch), READ_LOST);
+    assert_false(worklog_is_lost(busy));
+    read_all(f, busy, PARTITIONS / 2, NULL, NULL); /* those of its share come again */
+    worklog_close_reader(newer);
+    worklog_close_reader(busy);
 }
 
 static void a_topic_that_was_removed_is_an_error_to_its_reader(void **state)
@@ -483,6 +545,7 @@ int main(void)
         TEST(a_namesake_makes_the_older_reader_fatal),
         TEST(a_static_reader_comes_back_to_its_own_partitions_at_once),
         TEST(a_reader_that_heard_nothing_for_a_session_is_lost_and_reads_again),
+        TEST(a_reader_that_is_busy_for_long_is_given_its_new_partitions),
         TEST(a_topic_that_was_removed_is_an_error_to_its_reader),
     };
     if (!KAFKA_RUNS_HERE)
