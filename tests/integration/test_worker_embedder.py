@@ -15,9 +15,9 @@ from worker_scene import A_SECOND, DOCS, DOCUMENTS
 
 pytestmark = pytest.mark.timeout(900 if LONG else 200)
 
-TIMES = 20 if LONG else 4
+TIMES = 8 if LONG else 3
 AWAY_S = 300 if LONG else 8
-BACKOFF_S = 10  # the longest pause between two attempts
+BACKOFF_S = 30  # the longest pause between two attempts
 POISON = 0.05 if LONG else 0.03
 DEADLINE_S = 90
 QUOTA = '{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
@@ -45,10 +45,10 @@ def test_storms_pass_and_set_nothing_aside(workers, pair):
             workers.embedder.misbehave(fault, times=TIMES)
             wait_until(lambda goal=seen + TIMES: workers.embedder.request_count >= goal, 60, name)
             workers.recovered(name, DEADLINE_S)
-        for _ in range(TIMES):
+        for _ in range(TIMES if LONG else 1):
             for fault in STORM.values():
                 workers.embedder.misbehave(fault, times=1)
-        workers.recovered("embedder failed in all ways at once", DEADLINE_S)
+            workers.recovered("embedder failed in all ways, one after the other", DEADLINE_S)
     workers.check()
     assert not any(agent.events_named("lane.document.quarantined") for agent in pair)
 

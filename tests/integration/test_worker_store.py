@@ -71,7 +71,8 @@ def test_requests_that_fail_are_made_again_whatever_the_store_did(workers, load)
     workers.endure(2)
     load.behave()
     workers.recovered("store answered 0.3 s late", DEADLINE_S)
-    assert not any(agent.events_named("lane.batch.retry", since) for agent, since in marks)
+    retries = [e for agent, mark in marks for e in agent.events_named("lane.batch.retry", mark)]
+    assert not [e for e in retries if e["action"] != "cancel"], retries[:2]  # but for a rebalance
     if LONG:
         for name, fault in FAULTS.items():
             fail(workers, load, name, [fault] * TIMES, is_write)
