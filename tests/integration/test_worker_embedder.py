@@ -125,7 +125,7 @@ def test_without_money_or_key_a_lane_says_so_and_goes_on_by_itself(workers):
     agent.wait_for_version(DOCS, lambda version: version["state"] == "active", 60)
     workers.writes.fill(DOCS, DOCUMENTS)
     workers.catch_up()
-    for word, fault in REFUSALS.items():
+    for word, fault in list(REFUSALS.items())[: None if LONG else 1]:
         workers.embedder.misbehave(fault)
         workers.rewrite(f"without {word}")
         said = agent.wait_for_version(DOCS, lambda version: version["reason"], 30)
