@@ -139,12 +139,21 @@ class Deployment:
         stats = self.stats()
         return {name: stats.get(name, 0) for name in ("embedded", "reused", "applied", "erased")}
 
-    def run_workers(self, is_near: Callable[[], bool], behind: Mapping) -> Run:
-        """Until `is_near`, and then until no row of the ledger is `behind`."""
+    def run_workers(
+        self,
+        is_near: Callable[[], bool],
+        behind: Mapping,
+        watch: Callable[[int], None] | None = None,
+    ) -> Run:
+        """Until `is_near`, and then until no row of the ledger is `behind`; `watch` is told the
+        process once all its threads run."""
         agent = self._agent("work")
         ledger = self.ledger
         began, began_wall = time.monotonic(), time.time()
         peak = common.Peak(agent.start().pid)
+        if watch:
+            agent.wait_for_event("lane.started", 60)
+            watch(agent.pid)
         wait_until(is_near, 900, "the workers to be nearly done", 0.02)
         wait_until(lambda: not ledger.find_one(behind), 60, "the last rows", 0.01)
         seconds = time.monotonic() - began
@@ -155,10 +164,12 @@ class Deployment:
         begun_s = datetime.datetime.fromisoformat(begun.replace("Z", "+00:00")).timestamp()
         return Run(seconds, begun_s - began_wall, peak)
 
-    def fill_store(self, documents: int) -> Run:
+    def fill_store(self, documents: int, watch: Callable[[int], None] | None = None) -> Run:
         """Everything for the first time."""
         ledger = self.ledger
         unfinished = {"$or": [{"intent": {"$exists": True}}, {"state": {"$ne": "done"}}]}
-        run = self.run_workers(lambda: ledger.estimated_document_count() >= documents, unfinished)
+        run = self.run_workers(
+            lambda: ledger.estimated_document_count() >= documents, unfinished, watch
+        )
         self.counted = self.counts()
         return run
