@@ -54,12 +54,14 @@ struct lane_ask {
     void *context;
 };
 
-/* Where re-reads look. */
+/* What a lane asks the source and its checkpoint. */
 struct lane_source {
     /* What was written before this call is seen. */
     bool (*fetch)(const struct lane *lane, const struct lane_ask *ask, struct err *err) MUST_USE;
     /* Whether the collection is there. */
     bool (*exists)(const struct lane *lane, bool *out, struct err *err) MUST_USE;
+    /* The generation that the checkpoint is in; 0: there is none yet. */
+    bool (*generation)(const struct lane *lane, int64_t *out, struct err *err) MUST_USE;
 };
 extern const struct lane_source lane_source_mongo;
 

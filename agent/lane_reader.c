@@ -29,6 +29,7 @@ struct lane_reader {
     size_t slot; /* of the lane's reasons */
     struct lane_gap *gap;
     int64_t polled_ms;
+    bool knows_generation; /* since the partitions were assigned */
 
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t changed;
@@ -246,6 +247,7 @@ static bool open_log(struct lane_reader *reader, struct err *err)
     reader->log = log;
     pthread_mutex_unlock(&reader->lock);
     reader->polled_ms = clock_mono_ms();
+    reader->knows_generation = false;
     return ok;
 }
 
@@ -356,6 +358,20 @@ static size_t room(struct lane_reader *reader)
     return left < LIMIT_BATCH_SIZE ? left : LIMIT_BATCH_SIZE;
 }
 
+/* Partitions that are new to it may have passed into a generation that none of their records to come
+ * tells of: what is older must not be taken for new. */
+static bool know_generation(struct lane_reader *reader, struct err *err)
+{
+    int64_t gen = 0;
+    if (reader->knows_generation)
+        return true;
+    if (!reader->lane->source->generation(reader->lane, &gen, err))
+        return false;
+    lane_adopt_generation(reader->lane, gen);
+    reader->knows_generation = true;
+    return true;
+}
+
 static bool read_some(struct lane_reader *reader, size_t size, struct err *err)
 {
     struct worklog_batch batch;
@@ -366,6 +382,8 @@ static bool read_some(struct lane_reader *reader, size_t size, struct err *err)
         return false;
     switch (outcome) {
     case READ_RECORDS:
+        if (!know_generation(reader, err))
+            return false;
         absence_note(reader->lane, &batch);
         begin_flight(reader, &batch);
         return true;
@@ -375,6 +393,7 @@ static bool read_some(struct lane_reader *reader, size_t size, struct err *err)
         return reader->broken ||
                lane_mend_gap(reader->lane, reader->log, &batch.gap, &reader->gap, err);
     case READ_LOST:
+        reader->knows_generation = false;
         lane_forget_gap(&reader->gap);
         on_revoke(reader, true);
         return true;

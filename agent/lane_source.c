@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/feed.h"
 #include "agent/lane.h"
 #include "cdc/scan.h"
 
@@ -34,4 +35,15 @@ static bool mongo_exists(const struct lane *lane, bool *out, struct err *err)
     return scan_exists(&options, out, err);
 }
 
-const struct lane_source lane_source_mongo = {.fetch = mongo_fetch, .exists = mongo_exists};
+static bool mongo_generation(const struct lane *lane, int64_t *out, struct err *err)
+{
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    struct feed_place place = feed_place_of(lane->agent, lane->family, lane->build_id);
+    if (!feed_view_load(&place, &view, err))
+        return false;
+    *out = view.known ? view.gen : 0;
+    return true;
+}
+
+const struct lane_source lane_source_mongo = {
+    .fetch = mongo_fetch, .exists = mongo_exists, .generation = mongo_generation};

@@ -249,4 +249,14 @@ static bool sim_exists(const struct lane *lane, bool *out, struct err *err)
     return sim_leave(err);
 }
 
-const struct lane_source sim_source = {.fetch = sim_fetch, .exists = sim_exists};
+static bool sim_generation(const struct lane *lane, int64_t *out, struct err *err)
+{
+    (void)lane;
+    if (!sim_enter("generation", err))
+        return false;
+    *out = capture_gen();
+    return sim_leave(err);
+}
+
+const struct lane_source sim_source = {
+    .fetch = sim_fetch, .exists = sim_exists, .generation = sim_generation};
