@@ -192,6 +192,12 @@ static struct purchase prepare(struct worker *worker, struct content **contents,
     return purchase;
 }
 
+/* What is neither a refusal nor too large is waited for in place: the provider rests or stands, and says so. */
+static bool is_waited_for(struct worker *worker, const struct err *err)
+{
+    return err->domain != ERR_STATE && err->action != ERR_CANCEL && !worker_is_hurried(worker);
+}
+
 /* Does the embedder take a text at all? */
 static bool try_control(struct worker *worker, struct err *err)
 {
@@ -204,10 +210,15 @@ static bool try_control(struct worker *worker, struct err *err)
         .done = &done,
         .count = 1};
     size_t sent, first;
-    if (send_some(&purchase, &sent, &first, err))
-        return true;
-    if (err->action == ERR_REJECT)
-        err->action = ERR_RETRY; /* then it is no document's fault */
+    for (;;) {
+        if (send_some(&purchase, &sent, &first, err))
+            return true;
+        if (err->action == ERR_REJECT || is_code(err, EMBED_TOO_MANY))
+            break;
+        if (sent == 0 || !is_waited_for(worker, err))
+            return false;
+    }
+    err->action = ERR_RETRY; /* then it is no document's fault */
     return err_prefix(err, "the embedder refuses texts, also one that is known to be good");
 }
 
@@ -278,12 +289,6 @@ static bool learn(const struct purchase *purchase, size_t texts)
     for (size_t i = 0; i < texts; i++)
         bytes += purchase->texts[i].size;
     return provider_learn(purchase->worker->lane->provider, texts, bytes);
-}
-
-/* Everything else is waited for in place: the provider rests or stands, and says so. */
-static bool is_waited_for(struct worker *worker, const struct err *err)
-{
-    return err->domain != ERR_STATE && err->action != ERR_CANCEL && !worker_is_hurried(worker);
 }
 
 enum outcome { BOUGHT, AGAIN, REFUSED, GIVEN_UP };

@@ -306,6 +306,80 @@ static void a_text_that_will_be_cut_is_not_sent_again(void **state)
     assert_true(shop.cart->chunks[0].too_long);
 }
 
+static bool is_control(const struct embed_text *texts, size_t count)
+{
+    return count == 1 && texts[0].size == 7 && memcmp(texts[0].text, "vectail", 7) == 0;
+}
+
+/* Away for a moment, just when the control text comes. */
+static bool refuse_poison_and_be_busy(const struct embed_text *texts, size_t count, bool *done,
+                                      struct err *err)
+{
+    if (is_control(texts, count) && server.call_count < 5)
+        return err_set(err, ERR_RETRY, ERR_HTTP, 503, "busy");
+    return refuse_poison(texts, count, done, err);
+}
+
+static void a_provider_that_is_away_at_the_control_is_waited_for(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"good", "poison"};
+    server.answer = refuse_poison_and_be_busy;
+    buy_all(texts, 2);
+    assert_calls((const char *const[]){"good,poison", "vectail", "vectail", "vectail", "vectail",
+                                       "good", "poison", "vectail"},
+                 8);
+    assert_true(fake.mono_us > 0);
+}
+
+static void stop_after_a_while(void)
+{
+    if (fake.mono_us <= 3600 * SECOND_US)
+        return;
+    assert_string_equal(shop.lane.reasons[0], "embedder 'small' cannot be used: no money is left");
+    atomic_store(&shop.flight.hurry, true);
+}
+
+static bool go_away_for_ever(const struct embed_text *texts, size_t count, bool *done,
+                             struct err *err)
+{
+    if (is_control(texts, count))
+        return err_set(err, ERR_FATAL, ERR_EMBED, EMBED_QUOTA, "no money is left");
+    return refuse_poison(texts, count, done, err);
+}
+
+static void the_wait_at_the_control_says_why_and_ends_with_a_stop(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"poison"};
+    struct err err;
+    server.answer = go_away_for_ever;
+    fake.on_wait = stop_after_a_while;
+    assert_false(worker_buy(shop.worker, fill_cart(texts, 1), &err));
+    assert_int_equal(err.action, ERR_CANCEL);
+    assert_true(fake.mono_us > 3600 * SECOND_US);
+    assert_null(strstr(err.text, "known to be good"));
+}
+
+static bool refuse_all(const struct embed_text *texts, size_t count, bool *done, struct err *err)
+{
+    (void)texts, (void)count, (void)done;
+    return err_set(err, ERR_REJECT, ERR_EMBED, EMBED_REFUSED, "not in the mood");
+}
+
+static void where_the_control_is_refused_no_document_is(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"good"};
+    struct err err;
+    server.answer = refuse_all;
+    assert_false(worker_buy(shop.worker, fill_cart(texts, 1), &err));
+    assert_int_equal(err.action, ERR_RETRY);
+    assert_string_equal(err.text, "the embedder refuses texts, also one that is known to be good: "
+                                  "not in the mood");
+    assert_null(shop.task.reject);
+}
+
 #define BUYING(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -317,6 +391,9 @@ int main(void)
         BUYING(a_text_alone_is_set_aside_after_two_refusals_and_a_control_after_each),
         BUYING(of_several_requests_each_has_its_own_control),
         BUYING(a_text_that_will_be_cut_is_not_sent_again),
+        BUYING(a_provider_that_is_away_at_the_control_is_waited_for),
+        BUYING(the_wait_at_the_control_says_why_and_ends_with_a_stop),
+        BUYING(where_the_control_is_refused_no_document_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
