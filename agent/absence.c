@@ -196,24 +196,27 @@ static bool judge(struct lane *lane, struct absence *absence, const struct workl
 }
 
 /* Nothing of the batch may be committed before its wish is written, so it is tried until it is. */
-static void judge_until_done(struct lane *lane, struct absence *absence,
-                             const struct worklog_record *record)
+static bool judge_until_done(struct lane *lane, struct absence *absence,
+                             const struct worklog_record *record, const struct absence_wait *wait)
 {
     struct err err;
     while (!judge(lane, absence, record, &err)) {
         log_debug("lane.absent.failed", LOG_ERR(&err));
-        if (lane_stopping(lane))
-            return;
+        if (!wait->waiting(wait->context, &err))
+            return false;
         clock_sleep_ms(RETRY_MS);
     }
+    return true;
 }
 
-void absence_note(struct lane *lane, const struct worklog_batch *batch)
+bool absence_note(struct lane *lane, const struct worklog_batch *batch,
+                  const struct absence_wait *wait)
 {
     bool seen[WORKLOG_MAX_PARTITIONS] = {false};
+    bool ok = true;
     /* there the log begins anew with each process, at a token whose loss is a gap */
     if (lane->agent->config->worklog.driver == WORKLOG_MEMORY)
-        return;
+        return true;
     struct absence *absence = absence_of(lane->build_id);
     pthread_mutex_lock(&absence->lock);
     for (size_t i = 0; i < batch->count; i++) {
@@ -221,11 +224,14 @@ void absence_note(struct lane *lane, const struct worklog_batch *batch)
         int p = record->partition;
         if (p < 0 || p >= WORKLOG_MAX_PARTITIONS)
             continue;
-        if (!seen[p])
-            judge_until_done(lane, absence, record);
+        if (!seen[p] && !judge_until_done(lane, absence, record, wait)) {
+            ok = false;
+            break;
+        }
         seen[p] = true;
         absence->expected[p] = record->offset + 1;
         absence->last_ms[p] = later(record->broker_ms, absence->last_ms[p]);
     }
     pthread_mutex_unlock(&absence->lock);
+    return ok;
 }

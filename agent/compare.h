@@ -17,10 +17,16 @@
 
 struct lane;
 
+/* What the reader does while the wish cannot be written; false: the batch is not waited for. */
+struct absence_wait {
+    bool (*waiting)(void *context, const struct err *why);
+    void *context;
+};
 /* To be called by the lane's reader with each batch, before any record of it is applied. Mostly it only
- * remembers; where deletes may be missing, it returns when the wish is written, or the lane stops. Any
- * thread. */
-void absence_note(struct lane *lane, const struct worklog_batch *batch);
+ * remembers; where deletes may be missing, it returns when the wish is written. False: it was not, and
+ * nothing of the batch may be applied before it has come again. Any thread. */
+bool absence_note(struct lane *lane, const struct worklog_batch *batch,
+                  const struct absence_wait *wait) MUST_USE;
 
 /* How long a lane may have stood still before deletes may be missing. */
 int64_t absence_limit_ms(int64_t retention_ms);

@@ -372,6 +372,31 @@ static bool know_generation(struct lane_reader *reader, struct err *err)
     return true;
 }
 
+/* MongoDB does not answer, mostly; the batch in hand is neither in flight nor settled. */
+static bool on_absence_wait(void *context, const struct err *why)
+{
+    struct lane_reader *reader = context;
+    char reason[sizeof why->text + 80];
+    snprintf(reason, sizeof reason, "cannot find out whether deletes are missing: %s", why->text);
+    say(reader, reason);
+    keep(reader);
+    return !lane_stopping(reader->lane) && !atomic_load(&reader->lane->paused) &&
+           !worklog_is_lost(reader->log);
+}
+
+/* A batch that is not to be applied yet is given up, so that nothing behind it is stored. */
+static void take_batch(struct lane_reader *reader, const struct worklog_batch *batch)
+{
+    struct absence_wait wait = {on_absence_wait, reader};
+    if (absence_note(reader->lane, batch, &wait)) {
+        begin_flight(reader, batch);
+        return;
+    }
+    pthread_mutex_lock(&reader->lock);
+    reader->broken = true;
+    pthread_mutex_unlock(&reader->lock);
+}
+
 static bool read_some(struct lane_reader *reader, size_t size, struct err *err)
 {
     struct worklog_batch batch;
@@ -384,8 +409,7 @@ static bool read_some(struct lane_reader *reader, size_t size, struct err *err)
     case READ_RECORDS:
         if (!know_generation(reader, err))
             return false;
-        absence_note(reader->lane, &batch);
-        begin_flight(reader, &batch);
+        take_batch(reader, &batch);
         return true;
     case READ_GAP:
         if (!drain(reader, err))

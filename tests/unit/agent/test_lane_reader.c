@@ -7,18 +7,23 @@
 
 #include "base/clock.h"
 #include "cdc/worklog_ops.h"
+#include "state/docstore_ops.h"
 #include "support/test.h"
 
 #define PATIENCE_MS 20000
 
 /* A log of one record, behind which another partition stands. */
 struct scene {
+    struct docstore docs; /* never answers */
     struct worklog log;
     struct worklog_reader log_reader;
     _Atomic int opened;
     _Atomic int closed;
     _Atomic int gaps; /* told */
     _Atomic int stored;
+    _Atomic int kept;
+    _Atomic int asked; /* of the state database */
+    _Atomic int taken; /* batches */
     _Atomic bool fenced;
     bool was_read;
 
@@ -71,7 +76,23 @@ static bool store(struct worklog_reader *reader, int partition, int64_t next, st
 static bool keep(struct worklog_reader *reader, struct err *err)
 {
     (void)reader, (void)err;
+    atomic_fetch_add(&scene->kept, 1);
     return true;
+}
+
+static bool load(struct docstore *docs, const struct doc_ref *ref, bson_t **doc, int64_t *now_ms,
+                 struct err *err)
+{
+    (void)docs, (void)ref, (void)doc, (void)now_ms;
+    atomic_fetch_add(&scene->asked, 1);
+    return err_set(err, ERR_RETRY, ERR_MONGO, 0, "no suitable servers");
+}
+
+static bool list(struct docstore *docs, const char *collection, const char *prefix, bson_t ***out,
+                 size_t *count, struct err *err)
+{
+    (void)collection, (void)prefix, (void)out, (void)count;
+    return load(docs, NULL, NULL, NULL, err);
 }
 
 static bool is_lost(const struct worklog_reader *reader)
@@ -100,6 +121,7 @@ static void *wait_in_vain(void *argument)
     struct scene *s = argument;
     struct flight *flight;
     while ((flight = flight_take(s->lane.reader))) {
+        atomic_fetch_add(&s->taken, 1);
         while (!atomic_load(&flight->hurry))
             clock_sleep_ms(5);
         flight_end(s->lane.reader, flight, false);
@@ -123,21 +145,28 @@ static int set_up(void **state)
     scene->config.instance = none;
     scene->config.work.batch_documents = 10;
     scene->config.worklog.driver = WORKLOG_MEMORY;
+    static const struct docstore_ops docs = {.load = load, .list = list};
+    scene->docs.ops = &docs;
+    scene->agent.docs = &scene->docs;
     scene->agent.config = &scene->config;
     scene->agent.log = &scene->log;
     scene->family.name = name;
     struct lane *lane = &scene->lane;
     lane->agent = &scene->agent;
     lane->family = &scene->family;
-    lane->label = lane->topic = lane->group = name;
+    lane->label = lane->build_id = lane->topic = lane->group = name;
     lane->worker_count = 1;
     lane->reasons = calloc(2, sizeof *lane->reasons);
     pthread_mutex_init(&lane->lock, NULL);
     lane->reader = lane_reader_new(lane);
-    pthread_create(&scene->reading, NULL, read_on, scene);
-    pthread_create(&scene->working, NULL, wait_in_vain, scene);
     *state = scene;
     return 0;
+}
+
+static void start(struct scene *s)
+{
+    pthread_create(&s->reading, NULL, read_on, s);
+    pthread_create(&s->working, NULL, wait_in_vain, s);
 }
 
 static int tear_down(void **state)
@@ -172,6 +201,7 @@ static void join(struct scene *s)
 static void a_stop_ends_a_lane_that_waits_for_a_batch_before_a_gap(void **state)
 {
     struct scene *s = *state;
+    start(s);
     until_at_least(&s->gaps, 1);
     join(s);
 }
@@ -179,6 +209,7 @@ static void a_stop_ends_a_lane_that_waits_for_a_batch_before_a_gap(void **state)
 static void a_pause_gives_up_the_batch_before_a_gap(void **state)
 {
     struct scene *s = *state;
+    start(s);
     until_at_least(&s->gaps, 1);
     atomic_store(&s->lane.paused, true);
     until_at_least(&s->closed, 1);
@@ -188,6 +219,7 @@ static void a_pause_gives_up_the_batch_before_a_gap(void **state)
 static void a_lane_does_not_take_its_place_back_from_a_namesake(void **state)
 {
     struct scene *s = *state;
+    start(s);
     until_at_least(&s->gaps, 1);
     atomic_store(&s->fenced, true);
     atomic_store(&s->lane.paused, true); /* what is in flight is given up */
@@ -203,6 +235,51 @@ static void a_lane_does_not_take_its_place_back_from_a_namesake(void **state)
     join(s);
 }
 
+static _Atomic int64_t leap_ms;
+
+static int64_t leaping_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec * 1000 + leap_ms) * 1000 + now.tv_nsec / 1000;
+}
+
+/* Deletes may be missing, and nobody can be told. */
+static void begin_absent(struct scene *s)
+{
+    s->config.worklog.driver = WORKLOG_KAFKA; /* with a retention of nothing */
+    start(s);
+    until_at_least(&s->asked, 2);
+}
+
+static void a_lane_that_cannot_tell_of_its_absence_says_so_and_keeps_its_place(void **state)
+{
+    struct scene *s = *state;
+    const struct clock_ops leaping = {.mono_us = leaping_clock};
+    clock_use(&leaping);
+    begin_absent(s);
+    char *reason = lane_reason(&s->lane);
+    assert_non_null(reason);
+    assert_non_null(strstr(reason, "no suitable servers"));
+    free(reason);
+    leap_ms = 6000;
+    until_at_least(&s->kept, 1);
+    join(s);
+    assert_int_equal(s->taken, 0);
+    leap_ms = 0;
+    clock_use(NULL);
+}
+
+static void a_pause_gives_up_the_batch_of_which_that_is_to_be_told(void **state)
+{
+    struct scene *s = *state;
+    begin_absent(s);
+    atomic_store(&s->lane.paused, true);
+    until_at_least(&s->closed, 1);
+    assert_int_equal(s->taken, 0);
+    join(s);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -211,6 +288,8 @@ int main(void)
         TEST(a_stop_ends_a_lane_that_waits_for_a_batch_before_a_gap),
         TEST(a_pause_gives_up_the_batch_before_a_gap),
         TEST(a_lane_does_not_take_its_place_back_from_a_namesake),
+        TEST(a_lane_that_cannot_tell_of_its_absence_says_so_and_keeps_its_place),
+        TEST(a_pause_gives_up_the_batch_of_which_that_is_to_be_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
