@@ -6,6 +6,10 @@
 #include "base/limits.h"
 #include "embed/chunk.h"
 
+/* A chunk is halved as often as this where that is known from before. */
+#define MOST_HALVINGS 5
+#define MOST_COMPARED ((size_t)4096)
+
 /* The place of a span of text among the chunks of its document. */
 static void set_chunk(const struct lane *lane, struct arena *arena, const struct task *task,
                       struct task_chunk *chunk)
@@ -13,6 +17,46 @@ static void set_chunk(const struct lane *lane, struct arena *arena, const struct
     size_t index = (size_t)(chunk - task->chunks);
     chunk->fp = content_fp(chunk->text, chunk->size);
     chunk->id = task_record_id(lane, arena, task->source_id, index, &chunk->fp);
+}
+
+static bool holds(const struct ledger_row *row, const char *text, size_t size)
+{
+    struct sha256 fp = content_fp(text, size);
+    bool found = false;
+    for (size_t i = 0; !found && i < row->chunk_count; i++)
+        found = memcmp(row->chunks[i].bytes, fp.bytes, sizeof fp.bytes) == 0;
+    return found;
+}
+
+/* Was it cut in two, or its halves were, when the row was written? */
+static bool was_halved(const struct ledger_row *row, const char *text, size_t size, int depth)
+{
+    size_t cut = depth > 0 ? chunk_halve(text, size) : 0;
+    return cut > 0 && (holds(row, text, cut) || holds(row, text + cut, size - cut) ||
+                       was_halved(row, text, cut, depth - 1) ||
+                       was_halved(row, text + cut, size - cut, depth - 1));
+}
+
+/* What is known to be too long need not be found out again. A row of such a document has more chunks than
+ * its text is cut into at first. */
+static void cut_as_before(const struct lane *lane, struct arena *arena, struct task *task)
+{
+    const struct ledger_row *row = &task->row;
+    if (row->state != LEDGER_DONE || row->chunk_count <= task->chunk_count ||
+        row->chunk_count > MOST_COMPARED)
+        return;
+    bool any = true;
+    for (int depth = MOST_HALVINGS; any && !task->reject && depth > 0; depth--) {
+        any = false;
+        for (size_t i = 0; i < task->chunk_count; i++) {
+            struct task_chunk *chunk = &task->chunks[i];
+            chunk->too_long = !holds(row, chunk->text, chunk->size) &&
+                              was_halved(row, chunk->text, chunk->size, depth);
+            any = any || chunk->too_long;
+        }
+        if (any)
+            task_split(lane, arena, task);
+    }
 }
 
 void task_chunk(const struct lane *lane, struct arena *arena, struct task *task)
@@ -32,6 +76,7 @@ void task_chunk(const struct lane *lane, struct arena *arena, struct task *task)
                                               .size = list.spans[i].size};
         set_chunk(lane, arena, task, &task->chunks[i]);
     }
+    cut_as_before(lane, arena, task);
 }
 
 void task_split(const struct lane *lane, struct arena *arena, struct task *task)

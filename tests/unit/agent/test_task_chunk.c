@@ -98,6 +98,32 @@ static void splitting_again_and_again_ends(void **state)
     assert_non_null(strstr(task->reject, "cannot be cut"));
 }
 
+/* The row says how the text was cut when a model had found chunks too long: nobody asks it again. */
+static void a_text_is_cut_as_it_was_before(void **state)
+{
+    struct bench *bench = *state;
+    struct task *task = cut(bench, SENTENCES);
+    for (int i = 0; i < 2; i++) {
+        task->chunks[1].too_long = true;
+        task_split(&bench->lane, bench->arena, task);
+    }
+    assert_int_equal(task->chunk_count, 5);
+    struct sha256 fps[5];
+    for (size_t i = 0; i < 5; i++)
+        fps[i] = task->chunks[i].fp;
+    static char edited[sizeof SENTENCES + 8];
+    snprintf(edited, sizeof edited, "%s Really.", SENTENCES);
+    struct task again = {.source_id = "s",
+                         .text = edited,
+                         .text_size = strlen(edited),
+                         .row = {.state = LEDGER_DONE, .chunks = fps, .chunk_count = 5}};
+    bench->task = again;
+    task_chunk(&bench->lane, bench->arena, &bench->task);
+    check(&bench->task);
+    for (size_t i = 0; i < 4; i++)
+        assert_memory_equal(&bench->task.chunks[i].fp, &fps[i], sizeof fps[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +132,7 @@ int main(void)
             a_chunk_that_is_too_long_becomes_two_and_the_others_keep_their_vectors, set_up,
             tear_down),
         cmocka_unit_test_setup_teardown(splitting_again_and_again_ends, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_text_is_cut_as_it_was_before, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
