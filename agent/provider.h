@@ -72,7 +72,8 @@ void provider_free(struct provider *provider);
  * when a request is larger than a whole day's spend. */
 bool provider_enter(struct provider *provider, const struct provider_ask *ask,
                     struct provider_grant *grant, struct err *err) MUST_USE;
-/* `failed`: the worst error of the granted requests; NULL: all went well. ERR_RETRY makes everybody
+/* `failed`: the worst error of the granted requests, one for which the provider is to be left alone before
+ * any other; NULL: all went well. ERR_RETRY makes everybody
  * rest for a while, ERR_FATAL until a probe succeeds; ERR_REJECT, EMBED_TOO_MANY and ERR_CANCEL say
  * nothing against the provider. What a provider has not worked on (it was not reached, was busy, wants
  * another key) is not spent. */

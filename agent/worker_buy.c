@@ -95,6 +95,22 @@ static bool check_model(struct worker *worker, struct err *err)
     return true;
 }
 
+/* `known`: the texts were sent. */
+static void leave(struct worker *worker, struct provider_grant *grant, bool known,
+                  const struct err *failed)
+{
+    const struct err *trouble = known ? embedder_trouble(worker->embedder) : NULL;
+    worker->model_is_known =
+        known && !trouble &&
+        (!failed || failed->action == ERR_REJECT || is_code(failed, EMBED_TOO_MANY));
+    if (failed && failed->action == ERR_REJECT)
+        grant->failed_characters = 0; /* which of them were free of charge beside it is not known */
+    /* that the model is another says nothing against the provider: a new version may want just that */
+    if (failed && failed->domain == ERR_STATE)
+        failed = NULL;
+    provider_leave(worker->lane->provider, grant, failed && trouble ? trouble : failed);
+}
+
 /* Sends the first texts, as many as may be sent now; *sent says how many, *first those of the first
  * request. */
 static bool send_some(const struct purchase *purchase, size_t *sent, size_t *first, struct err *err)
@@ -115,14 +131,12 @@ static bool send_some(const struct purchase *purchase, size_t *sent, size_t *fir
     if (!provider_enter(provider, &ask, &grant, err))
         return false;
     *sent = requests.ends[grant.requests - 1];
-    bool ok = check_model(worker, err) && embedder_embed(worker->embedder, purchase->texts, *sent,
-                                                         purchase->vectors, purchase->done, err);
-    worker->model_is_known =
-        worker->model_is_known && (ok || err->action == ERR_REJECT || is_code(err, EMBED_TOO_MANY));
+    bool known = check_model(worker, err);
+    bool ok = known && embedder_embed(worker->embedder, purchase->texts, *sent, purchase->vectors,
+                                      purchase->done, err);
     if (!ok)
         count_failed(&requests, purchase->done, &grant);
-    /* that the model is another says nothing against the provider: a new version may want just that */
-    provider_leave(provider, &grant, ok || err->domain == ERR_STATE ? NULL : err);
+    leave(worker, &grant, known, ok ? NULL : err);
     return ok;
 }
 

@@ -17,7 +17,10 @@ struct embed_failure {
     bool any;
     bool general; /* one of them would meet other texts too: it is not a rejection */
     struct err worst;
+    bool troubled;
+    struct err trouble; /* the worst of those for which the server is to be left alone */
 };
 void embed_failure_add(struct embed_failure *failure, const struct err *err);
-/* Writes the worst, if any; returns true when there was none. */
-bool embed_failure_report(const struct embed_failure *failure, struct err *err) MUST_USE;
+/* Writes the worst, if any, and the trouble into the embedder; returns true when there was none. */
+bool embed_failure_report(const struct embed_failure *failure, struct embedder *embedder,
+                          struct err *err) MUST_USE;

@@ -83,22 +83,44 @@ static unsigned severity(const struct err *err)
     return 1;
 }
 
-void embed_failure_add(struct embed_failure *failure, const struct err *err)
+/* The longest delay that any answer asked for is kept, whatever is worse. */
+static void keep_worst(struct err *worst, bool is_first, const struct err *err)
 {
-    uint32_t delay = failure->any ? failure->worst.retry_after_ms : 0;
-    if (!failure->any || severity(err) > severity(&failure->worst) ||
-        (severity(err) == severity(&failure->worst) && err->retry_after_ms > delay))
-        failure->worst = *err;
-    if (failure->worst.retry_after_ms < delay)
-        failure->worst.retry_after_ms = delay;
-    if (failure->worst.retry_after_ms < err->retry_after_ms)
-        failure->worst.retry_after_ms = err->retry_after_ms;
-    failure->any = true;
-    failure->general = failure->general || err->action != ERR_REJECT;
+    uint32_t delay = is_first ? 0 : worst->retry_after_ms;
+    if (is_first || severity(err) > severity(worst) ||
+        (severity(err) == severity(worst) && err->retry_after_ms > delay))
+        *worst = *err;
+    if (worst->retry_after_ms < delay)
+        worst->retry_after_ms = delay;
+    if (worst->retry_after_ms < err->retry_after_ms)
+        worst->retry_after_ms = err->retry_after_ms;
 }
 
-bool embed_failure_report(const struct embed_failure *failure, struct err *err)
+static bool is_trouble(const struct err *err)
 {
+    if (err->domain == ERR_EMBED && err->code == EMBED_TOO_MANY)
+        return false;
+    return err->action == ERR_RETRY || err->action == ERR_FATAL;
+}
+
+void embed_failure_add(struct embed_failure *failure, const struct err *err)
+{
+    keep_worst(&failure->worst, !failure->any, err);
+    failure->any = true;
+    failure->general = failure->general || err->action != ERR_REJECT;
+    if (!is_trouble(err))
+        return;
+    keep_worst(&failure->trouble, !failure->troubled, err);
+    failure->troubled = true;
+}
+
+bool embed_failure_report(const struct embed_failure *failure, struct embedder *embedder,
+                          struct err *err)
+{
+    if (failure->troubled) {
+        embedder->troubled = true;
+        embedder->trouble = failure->trouble;
+    }
     if (failure->any && err)
         *err = failure->worst;
     return !failure->any;
@@ -120,6 +142,7 @@ static void check_vectors(const struct embedder *embedder, size_t count, const f
 bool embedder_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
                     float *vectors, bool *done, struct err *err)
 {
+    embedder->troubled = false;
     if (count == 0)
         return true;
     struct err one;
@@ -133,7 +156,12 @@ bool embedder_embed(struct embedder *embedder, const struct embed_text *texts, s
     if (done)
         memcpy(done, own, count * sizeof *own);
     free(own);
-    return embed_failure_report(&failure, err);
+    return embed_failure_report(&failure, embedder, err);
+}
+
+const struct err *embedder_trouble(const struct embedder *embedder)
+{
+    return embedder->troubled ? &embedder->trouble : NULL;
 }
 
 bool embedder_digest(struct embedder *embedder, char out[static 128], struct err *err)

@@ -82,6 +82,8 @@ struct embedder {
     struct embed_limits most;   /* as configured, or the driver's own */
     struct embed_limits limits; /* in force: see embedder_limit() */
     struct embed_stats stats;
+    bool troubled; /* see embedder_trouble() */
+    struct err trouble;
     struct http *http; /* NULL where none is needed; for http_set_guard() */
 };
 
@@ -101,6 +103,10 @@ void embedder_limit(struct embedder *embedder, size_t max_texts, size_t max_byte
  * sent because of it are not done. `done` may be NULL. */
 bool embedder_embed(struct embedder *embedder, const struct embed_text *texts, size_t count,
                     float *vectors, bool *done, struct err *err) MUST_USE;
+/* Why the server is to be left alone after the last embedder_embed(), also where that reports something
+ * else: a text was refused, and another request was too fast. NULL: it need not be. Valid until the next
+ * call. */
+const struct err *embedder_trouble(const struct embedder *embedder);
 bool embedder_digest(struct embedder *embedder, char out[static 128], struct err *err) MUST_USE;
 void embedder_interrupt(struct embedder *embedder);
 void embedder_close(struct embedder *embedder); /* NULL is fine */

@@ -243,7 +243,7 @@ static bool hash_embed(struct embedder *embedder, const struct embed_text *texts
         embedder->stats.texts++;
         embedder->stats.characters += text_length(texts[i].text, texts[i].size);
     }
-    return embed_failure_report(&failure, err);
+    return embed_failure_report(&failure, embedder, err);
 }
 
 static bool hash_digest(struct embedder *embedder, char *out, struct err *err)

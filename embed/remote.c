@@ -328,5 +328,5 @@ bool remote_embed(struct embedder *embedder, const struct embed_text *texts, siz
     struct order order = {.texts = texts, .count = count, .vectors = vectors, .done = done};
     while (order.count > 0 && !order.failure.general)
         run_round((struct remote *)embedder, &order);
-    return embed_failure_report(&order.failure, err);
+    return embed_failure_report(&order.failure, embedder, err);
 }

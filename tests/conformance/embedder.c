@@ -187,6 +187,7 @@ static void of_several_failures_the_worst_is_reported(void **state)
     texts[9] = (struct embed_text){"!refuse", 7};
     assert_false(embedder_embed(*state, texts, 32, vectors, NULL, &err));
     assert_int_equal(err.code, EMBED_REFUSED);
+    assert_int_equal(embedder_trouble(*state)->code, 503);
     texts[17] = (struct embed_text){"!quota", 6};
     texts[25] = (struct embed_text){"!rate", 5};
     assert_false(embedder_embed(*state, texts, 32, vectors, NULL, &err));

@@ -2,6 +2,7 @@
 /* Buying from an embedder that answers as told: what is sent, what is set aside, and when. */
 #include "agent/worker_vectors.h"
 #include "base/limits.h"
+#include "embed/drivers.h"
 #include "state/docstore_ops.h"
 #include "tests/unit/agent/provider_fixture.h"
 
@@ -380,6 +381,43 @@ static void where_the_control_is_refused_no_document_is(void **state)
     assert_null(shop.task.reject);
 }
 
+static size_t first_wait_calls;
+
+static void note_wait(void)
+{
+    if (first_wait_calls == 0)
+        first_wait_calls = server.call_count;
+}
+
+/* The first request of two is refused, and the other is one too many in this minute. */
+static bool refuse_one_and_be_too_fast(const struct embed_text *texts, size_t count, bool *done,
+                                       struct err *err)
+{
+    struct embed_failure failure = {0};
+    if (server.call_count > 1)
+        return refuse_poison(texts, count, done, err);
+    assert_int_equal(count, 2);
+    err_set(err, ERR_REJECT, ERR_EMBED, EMBED_REFUSED, "a text is refused");
+    embed_failure_add(&failure, err);
+    err_set(err, ERR_RETRY, ERR_EMBED, EMBED_RATE_LIMITED, "slow down");
+    err->retry_after_ms = 60000;
+    embed_failure_add(&failure, err);
+    return embed_failure_report(&failure, &server.base, err);
+}
+
+static void a_refusal_beside_an_answer_that_asks_for_a_rest_is_no_reason_to_go_on(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"poison", "good"};
+    server.base.most.texts = 1;
+    server.answer = refuse_one_and_be_too_fast;
+    fake.on_wait = note_wait;
+    buy_all(texts, 2);
+    assert_calls((const char *const[]){"poison,good", "vectail", "poison", "vectail", "good"}, 5);
+    assert_int_equal(first_wait_calls, 1);
+    assert_true(fake.mono_us >= 60 * SECOND_US);
+}
+
 #define BUYING(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -394,6 +432,7 @@ int main(void)
         BUYING(a_provider_that_is_away_at_the_control_is_waited_for),
         BUYING(the_wait_at_the_control_says_why_and_ends_with_a_stop),
         BUYING(where_the_control_is_refused_no_document_is),
+        BUYING(a_refusal_beside_an_answer_that_asks_for_a_rest_is_no_reason_to_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

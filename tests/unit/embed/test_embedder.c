@@ -149,6 +149,31 @@ static void a_failure_that_decides_more_hides_a_bad_vector_and_keeps_the_longest
     assert_int_equal(err.code, EMBED_BAD_VECTOR);
     assert_int_equal(err.retry_after_ms, 7000);
     assert_true(!done[0] && done[1] && done[2]);
+    assert_int_equal(embedder_trouble(&fake.base)->code, EMBED_RATE_LIMITED);
+    assert_int_equal(embedder_trouble(&fake.base)->retry_after_ms, 7000);
+}
+
+static void what_is_no_fault_of_the_server_is_no_trouble(void **state)
+{
+    (void)state;
+    static const float vectors[] = {1, 1, 1, 1, 1, 1};
+    static const struct err harmless[] = {
+        {.action = ERR_REJECT, .domain = ERR_EMBED, .code = EMBED_REFUSED},
+        {.action = ERR_RETRY, .domain = ERR_EMBED, .code = EMBED_TOO_MANY},
+        {.action = ERR_CANCEL, .domain = ERR_CURL},
+    };
+    struct fake fake = fake_of(vectors, 3);
+    float out[3 * DIMS] = {0};
+    struct err err = {0};
+    fake.fails = true;
+    for (size_t i = 0; i < ARRAY_LEN(harmless); i++) {
+        err_set(&fake.err, ERR_RETRY, ERR_HTTP, 503, "busy");
+        assert_false(embedder_embed(&fake.base, three, 3, out, NULL, &err));
+        assert_int_equal(embedder_trouble(&fake.base)->code, 503);
+        fake.err = harmless[i];
+        assert_false(embedder_embed(&fake.base, three, 3, out, NULL, &err));
+        assert_null(embedder_trouble(&fake.base));
+    }
 }
 
 int main(void)
@@ -161,6 +186,7 @@ int main(void)
         cmocka_unit_test(a_vector_that_is_no_good_leaves_the_others_done),
         cmocka_unit_test(
             a_failure_that_decides_more_hides_a_bad_vector_and_keeps_the_longest_delay),
+        cmocka_unit_test(what_is_no_fault_of_the_server_is_no_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
