@@ -289,7 +289,7 @@ static bool wait_to_enter(struct provider *provider, const struct waiter *me,
     struct look look;
     for (;;) {
         if (atomic_load(ask->stop))
-            return err_set(err, ERR_CANCEL, ERR_OS, 0, "embedder '%s': stopping",
+            return err_set(err, ERR_CANCEL, ERR_OS, 0, "embedder '%s': no longer waited for",
                            provider->config->name);
         if (try_enter(provider, me, ask, grant, &look))
             return true;
