@@ -381,9 +381,23 @@ static enum provider_code code_of(const struct err *failed)
     return CODE_OTHER;
 }
 
+/* What took the place of the requests is counted only when it failed. */
+static void count_unsent(struct provider *provider, const struct provider_grant *grant,
+                         const struct err *failed)
+{
+    provider->counts.characters -= (uint64_t)grant->characters;
+    if (failed)
+        provider->counts.requests[code_of(failed)]++;
+}
+
 static void count_ends(struct provider *provider, const struct provider_grant *grant,
                        const struct err *failed)
 {
+    if (grant->unsent) {
+        count_unsent(provider, grant, failed);
+        return;
+    }
+    histogram_add(&provider->seconds, clock_mono_us() - grant->began_us, grant->requests);
     size_t bad = !failed ? 0 : grant->failed ? grant->failed : grant->requests;
     assert(bad <= grant->requests);
     provider->counts.requests[CODE_OK] += grant->requests - bad;
@@ -413,9 +427,12 @@ static void give_back(struct provider *provider, const struct provider_grant *gr
 {
     struct spending *spending = &provider->spending;
     /* a share of yesterday's is worth nothing today */
-    if (!has_cap(provider) || grant->day != spending->day || !failed || !is_free(failed))
+    if (!has_cap(provider) || grant->day != spending->day)
         return;
-    spending->share += grant->failed ? grant->failed_characters : grant->characters;
+    if (grant->unsent)
+        spending->share += grant->characters;
+    else if (failed && is_free(failed))
+        spending->share += grant->failed ? grant->failed_characters : grant->characters;
 }
 
 static size_t larger(size_t a, size_t b)
@@ -427,13 +444,12 @@ void provider_leave(struct provider *provider, const struct provider_grant *gran
                     const struct err *failed)
 {
     int64_t now_us = clock_mono_us();
-    histogram_add(&provider->seconds, now_us - grant->began_us, grant->requests);
     pthread_mutex_lock(&provider->lock);
     assert(grant->requests > 0 && provider->in_flight >= grant->requests);
     provider->in_flight -= grant->requests;
     count_ends(provider, grant, failed);
     give_back(provider, grant, failed);
-    if (!failed) {
+    if (!failed && !grant->unsent) {
         provider->accepted.texts = larger(provider->accepted.texts, grant->texts);
         provider->accepted.bytes = larger(provider->accepted.bytes, grant->bytes);
     }

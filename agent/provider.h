@@ -49,6 +49,8 @@ struct provider_grant {
     size_t failed; /* how many of them failed; 0: all */
     int64_t
         failed_characters; /* of those of which nothing has come; not looked at when all failed */
+    bool
+        unsent; /* for the caller to set: it asked the provider something else, and then sent nothing */
     /* private */
     bool is_probe;
     void (*standing)(void *context, const char *reason); /* NULL: there is nothing to take back */

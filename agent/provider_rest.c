@@ -168,7 +168,7 @@ void rest_judge(struct rest *rest, const char *name, const struct provider_grant
         rest->fatal = false;
         rest->failures = 0;
         rest->reason[0] = '\0';
-        if (!failed)
+        if (!failed && !grant->unsent)
             count_successes(rest, grant->requests);
     }
 }

@@ -95,13 +95,11 @@ static bool check_model(struct worker *worker, struct err *err)
     return true;
 }
 
-/* `known`: the texts were sent. */
-static void leave(struct worker *worker, struct provider_grant *grant, bool known,
-                  const struct err *failed)
+static void leave(struct worker *worker, struct provider_grant *grant, const struct err *failed)
 {
-    const struct err *trouble = known ? embedder_trouble(worker->embedder) : NULL;
+    const struct err *trouble = grant->unsent ? NULL : embedder_trouble(worker->embedder);
     worker->model_is_known =
-        known && !trouble &&
+        !grant->unsent && !trouble &&
         (!failed || failed->action == ERR_REJECT || is_code(failed, EMBED_TOO_MANY));
     if (failed && failed->action == ERR_REJECT)
         grant->failed_characters = 0; /* which of them were free of charge beside it is not known */
@@ -131,12 +129,12 @@ static bool send_some(const struct purchase *purchase, size_t *sent, size_t *fir
     if (!provider_enter(provider, &ask, &grant, err))
         return false;
     *sent = requests.ends[grant.requests - 1];
-    bool known = check_model(worker, err);
-    bool ok = known && embedder_embed(worker->embedder, purchase->texts, *sent, purchase->vectors,
-                                      purchase->done, err);
+    grant.unsent = !check_model(worker, err);
+    bool ok = !grant.unsent && embedder_embed(worker->embedder, purchase->texts, *sent,
+                                              purchase->vectors, purchase->done, err);
     if (!ok)
         count_failed(&requests, purchase->done, &grant);
-    leave(worker, &grant, known, ok ? NULL : err);
+    leave(worker, &grant, ok ? NULL : err);
     return ok;
 }
 

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "embed/drivers.h"
 #include "state/docstore_ops.h"
+#include "state/spend.h"
 #include "tests/unit/agent/provider_fixture.h"
 
 #include <stdlib.h>
@@ -418,6 +419,71 @@ static void a_refusal_beside_an_answer_that_asks_for_a_rest_is_no_reason_to_go_o
     assert_true(fake.mono_us >= 60 * SECOND_US);
 }
 
+/* --- the model ---------------------------------------------------------------------------------- */
+
+static uint64_t all_requests(void)
+{
+    struct provider_counts counts;
+    uint64_t sum = 0;
+    provider_count(shop.lane.provider, &counts);
+    for (size_t i = 0; i < CODE_COUNT; i++)
+        sum += counts.requests[i];
+    return sum + counts.characters;
+}
+
+static int64_t spent(void)
+{
+    struct spend_account account = {.name = "ducks", .embedder = "small", .per_day = 10000};
+    struct err err;
+    int64_t characters = -1;
+    assert_true(spend_used(shop.docs, &account, &characters, &err));
+    return characters;
+}
+
+static void of_a_model_that_is_another_nothing_is_bought_counted_or_learned(void **state)
+{
+    (void)state;
+    const char *const texts[] = {made_up(0, 500), made_up(1, 500)};
+    char reason[PROVIDER_REASON_SIZE];
+    struct err err;
+    shop.lane.embed.digest = "aaaa";
+    server.digest = "bbbb";
+    shop.config.limits.characters_per_day = 10000;
+    renew_provider();
+    assert_false(worker_buy(shop.worker, fill_cart(texts, 2), &err));
+    assert_int_equal(err.action, ERR_FATAL);
+    assert_int_equal(err.domain, ERR_STATE);
+    assert_int_equal(server.call_count, 0);
+    assert_int_equal(all_requests(), 0);
+    assert_int_equal(provider_seconds(shop.lane.provider)->buckets[0], 0);
+    assert_false(provider_reason(shop.lane.provider, reason, sizeof reason));
+    /* that two texts of 1000 bytes were accepted is not known */
+    assert_true(provider_learn(shop.lane.provider, 2, 900));
+    assert_int_equal(provider_limits(shop.lane.provider).texts, 1);
+    assert_int_equal(provider_limits(shop.lane.provider).bytes, 10000);
+    renew_provider(); /* and what it did not use of its share is given back */
+    assert_int_equal(spent(), 0);
+}
+
+static void heal_after_a_while(void)
+{
+    if (fake.mono_us >= 60 * SECOND_US)
+        server.digest_fails = (struct err){0};
+}
+
+static void a_digest_that_cannot_be_had_lets_the_provider_rest(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"good"};
+    shop.lane.embed.digest = server.digest = "aaaa";
+    err_set(&server.digest_fails, ERR_RETRY, ERR_HTTP, 503, "busy");
+    fake.on_wait = heal_after_a_while;
+    buy_all(texts, 1);
+    assert_calls(texts, 1);
+    assert_true(fake.mono_us >= 60 * SECOND_US);
+    assert_in_range(server.digests, 3, 20); /* less and less often */
+}
+
 #define BUYING(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -433,6 +499,8 @@ int main(void)
         BUYING(the_wait_at_the_control_says_why_and_ends_with_a_stop),
         BUYING(where_the_control_is_refused_no_document_is),
         BUYING(a_refusal_beside_an_answer_that_asks_for_a_rest_is_no_reason_to_go_on),
+        BUYING(of_a_model_that_is_another_nothing_is_bought_counted_or_learned),
+        BUYING(a_digest_that_cannot_be_had_lets_the_provider_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
