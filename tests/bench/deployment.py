@@ -17,7 +17,6 @@ import common
 import pymongo
 from support import Agent, servers, wait_until
 
-FAMILY = "pages"
 SOURCE = "pages"
 WORDS = (
     "a stream of changes is read and written once more in another form so that what was said can be"
@@ -58,7 +57,7 @@ def config(name: str, mongo: str, brokers: str, store: Mapping, embedder: Mappin
         "stores": {"main": dict(store)},
         "embedders": {"main": dict(embedder)},
         "families": {
-            FAMILY: {
+            name: {  # a collection of the store is named after it
                 "source": {"database": "bench", "collection": SOURCE},
                 "text": ["title", "body"],
                 "metadata": {"author": "author.name", "score": "score"},
@@ -95,14 +94,14 @@ class Deployment:
         return Agent(self.directory / role, dict(self.settings, roles=[role]), binary=common.BINARY)
 
     def _version(self) -> dict:
-        family = self.state.families.find_one({"_id": f"{self.name}/{FAMILY}"}) or {}
+        family = self.state.families.find_one({"_id": f"{self.name}/{self.name}"}) or {}
         return next(iter(family.get("versions", [])), {})
 
     def fill_topic(self, metadata: Mapping | None = None) -> int:
         """Runs the capture until all documents of its next generation are in the topic and the version's
         group stands in front of them; returns that generation. Another `metadata` begins a new one."""
         if metadata is not None:
-            self.settings["families"][FAMILY]["metadata"] = dict(metadata)
+            self.settings["families"][self.name]["metadata"] = dict(metadata)
         before = self._version().get("seeded_gen", 0)
         agent = self._agent("capture").start()
         agent.wait_for_event("capture.snapshot.done", 300)
@@ -112,7 +111,7 @@ class Deployment:
 
     @property
     def topic(self) -> str:
-        return f"vectail.{self.name}.{FAMILY}"
+        return f"vectail.{self.name}.{self.name}"
 
     @property
     def ledger(self):
