@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/config_mask.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "embed/fingerprint.h"
 
 const char *distance_name(enum config_distance distance)
 {
@@ -127,16 +127,60 @@ static enum text_form form_of(const char *name)
     return strcmp(name, "none") == 0 ? TEXT_FORM_NONE : TEXT_FORM_NFC;
 }
 
+/* They decide no vector, may change, and are for nobody to read. */
+static void drop_secrets(cJSON *node)
+{
+    for (cJSON *child = node->child, *next; child; child = next) {
+        next = child->next;
+        if (child->string && cJSON_IsString(child) && config_mask_wanted(child->string))
+            cJSON_Delete(cJSON_DetachItemViaPointer(node, child));
+        else
+            drop_secrets(child);
+    }
+}
+
+/* What `extra` does to vectors, in one form whatever the order of its members; NULL: nothing. */
+static char *canonical_extra(const struct config_embedder *embedder)
+{
+    CLEANUP(cJSON_Deletep)
+    cJSON *extra =
+        embedder->extra ? json_parse(embedder->extra, strlen(embedder->extra), NULL) : NULL;
+    if (extra)
+        drop_secrets(extra);
+    return extra && extra->child ? json_canonical(extra) : NULL;
+}
+
+bool family_check_requests(const struct config_embedder *embedder, const struct embed_config *embed,
+                           const char *label, struct err *err)
+{
+    char *now = canonical_extra(embedder);
+    bool same = embedder->send_dimensions == embed->send_dimensions &&
+                strcmp(now ? now : "", embed->extra ? embed->extra : "") == 0;
+    if (!same)
+        err_set(
+            err, ERR_FATAL, ERR_CONFIG, 0,
+            "version %s was built with extra %s and send_dimensions %s, but embedder '%s' has "
+            "extra "
+            "%s and send_dimensions %s now: give the new ones an embedder and a label of their own",
+            label, embed->extra ? embed->extra : "null", embed->send_dimensions ? "true" : "false",
+            embedder->name, now ? now : "null", embedder->send_dimensions ? "true" : "false");
+    free(now);
+    return same;
+}
+
 cJSON *family_embed_json(const struct config_family *family, const struct config_embedder *embedder,
                          const char *digest)
 {
     static const enum chunk_strategy strategies[] = {CHUNKER_RECURSIVE, CHUNKER_FIXED,
                                                      CHUNKER_NONE};
+    char *extra = canonical_extra(embedder);
     struct embed_config embed = {
         .driver = embedder_driver_name(embedder->driver),
         .model = embedder->model ? embedder->model : embedder_driver_name(embedder->driver),
         .digest = digest,
         .dims = (size_t)embedder->dims,
+        .send_dimensions = embedder->send_dimensions,
+        .extra = extra,
         .distance = distance_name(family->distance),
         .normalize = {.form = form_of(family->normalize.unicode),
                       .trim = family->normalize.trim,
@@ -152,7 +196,9 @@ cJSON *family_embed_json(const struct config_family *family, const struct config
         .text_fields = (const char *const *)family->text.items,
         .text_field_count = family->text.count,
     };
-    return embed_config_json(&embed);
+    cJSON *json = embed_config_json(&embed);
+    free(extra);
+    return json;
 }
 
 /* What stores accept in a name: never two dots in a row. False when anything had to be replaced. */

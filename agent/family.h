@@ -6,6 +6,7 @@
 
 #include "agent/config.h"
 #include "cdc/document.h"
+#include "embed/fingerprint.h"
 #include "state/alias.h"
 #include "state/registry.h"
 
@@ -27,6 +28,11 @@ DEFINE_FREEP(struct family, family_free)
 /* The embed config that the file asks for now, as JSON, with the model's digest. */
 cJSON *family_embed_json(const struct config_family *family, const struct config_embedder *embedder,
                          const char *digest) MUST_USE;
+
+/* Whether the embedder's requests ask for what they asked for when a version of this embed config was built:
+ * ERR_FATAL when `extra` or `send_dimensions` has changed. */
+bool family_check_requests(const struct config_embedder *embedder, const struct embed_config *embed,
+                           const char *label, struct err *err) MUST_USE;
 
 /* <family>__<label>__<model>; a second build of a label has "__b2" behind it. Cut, with a hash at the
  * end, where it would be too long, or could be another's name too. `out` holds LIMIT_COLLECTION_NAME + 1. */

@@ -49,6 +49,16 @@ static cJSON *chunk_json(const struct chunk_options *chunk)
     return object;
 }
 
+/* Only where it differs from what most have: the fingerprints of all others stay what they were before
+ * there was such a member. */
+static void add_request(cJSON *object, const struct embed_config *config)
+{
+    if (config->send_dimensions)
+        json_add_bool(object, "send_dimensions", true);
+    if (config->extra)
+        json_add_string(object, "extra", config->extra);
+}
+
 cJSON *embed_config_json(const struct embed_config *config)
 {
     cJSON *object = json_object();
@@ -56,6 +66,7 @@ cJSON *embed_config_json(const struct embed_config *config)
     json_add_string(object, "model", config->model ? config->model : "");
     json_add_string(object, "digest", config->digest ? config->digest : "");
     json_add_int(object, "dims", (int64_t)config->dims);
+    add_request(object, config);
     json_add_string(object, "distance", config->distance);
     json_add(object, "normalize", normalize_json(&config->normalize));
     json_add_string(object, "document_prefix",
@@ -188,6 +199,14 @@ static bool read_model(const cJSON *object, struct embed_config *out, struct err
     return out->dims <= LIMIT_VECTOR_DIMS || bad_member("dims", err);
 }
 
+static bool read_request(const cJSON *object, struct embed_config *out, struct err *err)
+{
+    if (json_get(object, "send_dimensions") &&
+        !read_bool(object, "send_dimensions", &out->send_dimensions, err))
+        return false;
+    return !json_get(object, "extra") || read_string(object, "extra", &out->extra, err);
+}
+
 bool embed_config_read(const cJSON *object, struct arena *arena, struct embed_config *out,
                        struct err *err)
 {
@@ -195,7 +214,8 @@ bool embed_config_read(const cJSON *object, struct arena *arena, struct embed_co
     struct string_list fields = {0};
     if (!cJSON_IsObject(object))
         return err_set(err, ERR_FATAL, ERR_STATE, 0, "the embed config is not an object");
-    if (!read_model(object, out, err) || !read_normalize(object, arena, &out->normalize, err) ||
+    if (!read_model(object, out, err) || !read_request(object, out, err) ||
+        !read_normalize(object, arena, &out->normalize, err) ||
         !read_chunk(object, &out->chunk, err) || !read_strings(object, "text", arena, &fields, err))
         return false;
     out->text_fields = fields.items;
@@ -220,6 +240,7 @@ struct sha256 embedding_fp(const struct embed_config *config)
     json_add_int(object, "dims", (int64_t)config->dims);
     json_add_string(object, "document_prefix",
                     config->document_prefix ? config->document_prefix : "");
+    add_request(object, config);
     json_add_string(object, "input_format", EMBED_INPUT_FORMAT);
     char *canonical = json_canonical(object);
     struct sha256 fp = sha256_of(canonical, strlen(canonical));

@@ -24,6 +24,8 @@ struct embed_config {
     const char *model;
     const char *digest; /* "" where the driver knows none */
     size_t dims;
+    bool send_dimensions; /* the server is asked to shorten its vectors */
+    const char *extra;    /* canonical JSON of what each request has besides; NULL: nothing */
     const char *distance; /* "cosine", "l2", "ip" */
     struct normalize_options normalize;
     const char *document_prefix;

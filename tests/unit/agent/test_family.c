@@ -177,6 +177,85 @@ static void text_fields_of_versions_that_are_fed_stay_projected(void **state)
     free(embed);
 }
 
+static void fp_with_extra(struct fixture *fixture, const char *extra, bool send_dimensions,
+                          char out[static SHA256_TEXT_SIZE])
+{
+    struct config_embedder embedder = {.name = mutable("e"),
+                                       .dims = 8,
+                                       .model = mutable("m"),
+                                       .extra = extra ? mutable(extra) : NULL,
+                                       .send_dimensions = send_dimensions};
+    CLEANUP(cJSON_Deletep) cJSON *json = family_embed_json(&fixture->family, &embedder, "");
+    CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
+    struct embed_config embed;
+    struct err err;
+    assert_true(embed_config_read(json, arena, &embed, &err));
+    assert_true(family_check_requests(&embedder, &embed, "v1", &err));
+    config_fp(json, out);
+}
+
+static void what_is_added_to_requests_makes_another_version(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    char none[SHA256_TEXT_SIZE], one[SHA256_TEXT_SIZE], other[SHA256_TEXT_SIZE];
+    fill(&fixture);
+    fp_with_extra(&fixture, NULL, false, none);
+    fp_with_extra(&fixture, "{}", false, other);
+    assert_string_equal(none, other);
+    fp_with_extra(&fixture, NULL, true, other);
+    assert_string_not_equal(none, other);
+    fp_with_extra(&fixture, "{\"input_type\": \"document\", \"truncate\": false}", false, one);
+    assert_string_not_equal(none, one);
+    fp_with_extra(&fixture, "{\"truncate\":false,\"input_type\":\"document\"}", false, other);
+    assert_string_equal(one, other);
+    fp_with_extra(&fixture, "{\"truncate\":false,\"input_type\":\"query\"}", false, other);
+    assert_string_not_equal(one, other);
+}
+
+static void a_secret_among_it_is_kept_nowhere_and_may_change(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fill(&fixture);
+    struct config_embedder embedder = {
+        .name = mutable("e"),
+        .dims = 8,
+        .model = mutable("m"),
+        .extra = mutable("{\"auth\":[{\"password\":\"hunter2\",\"user\":\"u\"}],"
+                         "\"api_key\":\"hunter2\",\"max_tokens\":5}")};
+    CLEANUP(cJSON_Deletep) cJSON *json = family_embed_json(&fixture.family, &embedder, "");
+    const char *extra = NULL;
+    assert_true(json_get_string(json, "extra", &extra));
+    assert_string_equal(extra, "{\"auth\":[{\"user\":\"u\"}],\"max_tokens\":5}");
+}
+
+static void other_additions_than_a_version_was_built_with_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *was, *is;
+        bool shortened, shortens;
+    } cases[] = {
+        {NULL, "{\"a\":1}", false, false},
+        {"{\"a\":1}", NULL, false, false},
+        {"{\"a\":1}", "{\"a\":2}", false, false},
+        {"{\"a\":1}", "{\"a\":1}", true, false},
+        {NULL, NULL, false, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct embed_config embed = {.extra = cases[i].was, .send_dimensions = cases[i].shortened};
+        struct config_embedder embedder = {.name = mutable("small"),
+                                           .extra = cases[i].is ? mutable(cases[i].is) : NULL,
+                                           .send_dimensions = cases[i].shortens};
+        struct err err;
+        assert_false(family_check_requests(&embedder, &embed, "v1", &err));
+        assert_int_equal(err.action, ERR_FATAL);
+        assert_int_equal(err.domain, ERR_CONFIG);
+        assert_non_null(strstr(err.text, "'small'"));
+    }
+}
+
 static void a_family_with_a_bad_filter_is_named_in_the_error(void **state)
 {
     (void)state;
@@ -199,6 +278,9 @@ int main(void)
         cmocka_unit_test(parts_that_hold_the_separator_cannot_give_another_familys_name),
         cmocka_unit_test(the_same_version_always_has_the_same_name),
         cmocka_unit_test(text_fields_of_versions_that_are_fed_stay_projected),
+        cmocka_unit_test(what_is_added_to_requests_makes_another_version),
+        cmocka_unit_test(a_secret_among_it_is_kept_nowhere_and_may_change),
+        cmocka_unit_test(other_additions_than_a_version_was_built_with_are_refused),
         cmocka_unit_test(a_family_with_a_bad_filter_is_named_in_the_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,7 @@ static void every_member_changes_the_config_fp(void **state)
 {
     (void)state;
     static const char *const fields[] = {"content", "title"};
-    struct embed_config variants[16];
+    struct embed_config variants[19];
     size_t count = 0;
     for (size_t i = 0; i < ARRAY_LEN(variants); i++)
         variants[i] = example();
@@ -99,6 +99,10 @@ static void every_member_changes_the_config_fp(void **state)
     variants[++count].chunk.max_chars = 1201;
     variants[++count].chunk.overlap_chars = 0;
     variants[++count].id_scheme = "content";
+    variants[++count].send_dimensions = true;
+    variants[++count].extra = "{\"input_type\":\"document\"}";
+    variants[++count].extra = "{\"input_type\":\"query\"}";
+    assert_int_equal(count + 1, ARRAY_LEN(variants));
     char fps[ARRAY_LEN(variants) + 1][SHA256_TEXT_SIZE];
     for (size_t i = 0; i < ARRAY_LEN(variants); i++)
         fp_of(&variants[i], fps[i]);
@@ -124,6 +128,9 @@ static void what_decides_a_vector_changes_the_embedding_fp_and_nothing_else_does
     others[other_count++].digest = "";
     others[other_count++].dims = 384;
     others[other_count++].document_prefix = "";
+    others[other_count++].send_dimensions = true;
+    others[other_count++].extra = "{\"input_type\":\"document\"}";
+    others[other_count++].extra = "{\"input_type\":\"query\"}";
     same[same_count++].distance = "l2";
     same[same_count++].normalize.lowercase = true;
     same[same_count++].query_prefix = "";
@@ -142,10 +149,31 @@ static void what_decides_a_vector_changes_the_embedding_fp_and_nothing_else_does
     }
 }
 
+static void without_additions_to_its_requests_a_config_is_what_it_always_was(void **state)
+{
+    (void)state;
+    struct embed_config config = example();
+    struct sha256 fp = embedding_fp(&config);
+    char text[SHA256_TEXT_SIZE];
+    sha256_format(&fp, text);
+    assert_string_equal(text,
+                        "sha256:52ea604aa4de9862d89806bd32b8c1fcd8853a4418fcf29c2aac6ae05886b7f3");
+    CLEANUP(cJSON_Deletep) cJSON *object = embed_config_json(&config);
+    assert_int_equal(cJSON_GetArraySize(object), 13);
+    CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
+    struct embed_config back;
+    struct err err = {0};
+    assert_true(embed_config_read(object, arena, &back, &err));
+    assert_false(back.send_dimensions);
+    assert_null(back.extra);
+}
+
 static void reads_what_it_wrote(void **state)
 {
     (void)state;
     struct embed_config config = example();
+    config.send_dimensions = true;
+    config.extra = "{\"a\":1}";
     CLEANUP(cJSON_Deletep) cJSON *object = embed_config_json(&config);
     CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
     struct embed_config back;
@@ -153,6 +181,8 @@ static void reads_what_it_wrote(void **state)
     assert_true(embed_config_read(object, arena, &back, &err));
     assert_string_equal(back.driver, "ollama");
     assert_int_equal(back.dims, 768);
+    assert_true(back.send_dimensions);
+    assert_string_equal(back.extra, "{\"a\":1}");
     assert_int_equal(back.chunk.strategy, CHUNKER_RECURSIVE);
     assert_int_equal(back.normalize.form, TEXT_FORM_NFC);
     assert_int_equal(back.text_field_count, 2);
@@ -180,6 +210,8 @@ static void refuses_a_config_that_it_does_not_understand(void **state)
         {"chunk", "{}"},
         {"normalize", "[]"},
         {"text", "[1]"},
+        {"send_dimensions", "1"},
+        {"extra", "{}"},
         {"text", "\"title\""},
         {"query_prefix", "null"},
         {"chunk", "{\"strategy\":\"fixed\",\"max_chars\":5,\"overlap_chars\":5}"},
@@ -187,6 +219,8 @@ static void refuses_a_config_that_it_does_not_understand(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
         struct embed_config config = example();
+        config.send_dimensions = true;
+        config.extra = "{}";
         CLEANUP(cJSON_Deletep) cJSON *object = embed_config_json(&config);
         cJSON *edit = json_parse(edits[i][1], strlen(edits[i][1]), NULL);
         assert_non_null(edit);
@@ -210,6 +244,7 @@ int main(void)
         cmocka_unit_test(holds_the_versions_of_chunker_tables_and_input),
         cmocka_unit_test(every_member_changes_the_config_fp),
         cmocka_unit_test(what_decides_a_vector_changes_the_embedding_fp_and_nothing_else_does),
+        cmocka_unit_test(without_additions_to_its_requests_a_config_is_what_it_always_was),
         cmocka_unit_test(reads_what_it_wrote),
         cmocka_unit_test(refuses_a_config_that_it_does_not_understand),
     };
