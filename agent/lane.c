@@ -166,7 +166,7 @@ static bool read_embed(struct lane *lane, const struct version *version, struct 
                        version->label, lane->embed.driver, lane->embed.model, lane->embed.dims,
                        embedder->name, embedder_driver_name(embedder->driver), model,
                        (long long)embedder->dims);
-    return true;
+    return family_check_requests(embedder, &lane->embed, version->label, err);
 }
 
 static bool find_parts(struct lane *lane, const struct version *version, struct err *err)
