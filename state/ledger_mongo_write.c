@@ -257,12 +257,13 @@ static bson_t *replacement_of(const struct ledger_row *row, const bson_t *kept)
     return merged;
 }
 
-/* {$mergeObjects: [row, {gen, ver, off, at}]} */
+/* {$mergeObjects: [row, {gen, ver, off}]}: `at` stays, as what it tells of a row at rest is when its state
+ * was entered, and it costs the server a fifth of the write. */
 static bson_t *place_of(const struct ledger_row *row)
 {
     return BCON_NEW("$mergeObjects", "[", BCON_UTF8("$$ROOT"), "{", "gen", BCON_INT64(row->gen),
                     "ver", "{", "$literal", BCON_UTF8(row->ver), "}", "off",
-                    BCON_INT64(row->offset), "at", BCON_UTF8("$$NOW"), "}", "]");
+                    BCON_INT64(row->offset), "}", "]");
 }
 
 static bson_t *entry_of_raise(const struct ledger_write *write)
