@@ -111,6 +111,8 @@ static void interrupt(struct worker *worker)
         embedder_interrupt(worker->embedder);
     if (worker->sink)
         sink_interrupt(worker->sink);
+    for (size_t i = 0; i < worker->donor_count; i++)
+        sink_interrupt(worker->donors[i].sink);
     pthread_mutex_unlock(&worker->lock);
 }
 

@@ -18,7 +18,7 @@ struct worker {
     struct lane *lane;
     size_t index;
     pthread_t thread;
-    pthread_mutex_t lock;  /* of sink and embedder, for those who cut their requests */
+    pthread_mutex_t lock;  /* of sinks and embedder, for those who cut their requests */
     char owner[200];       /* of its intents: this process' life, this thread, this stretch */
     struct flight *flight; /* in hand */
     struct arena *batch;   /* of one batch: its tasks */

@@ -202,18 +202,22 @@ static bool copy_from(struct worker *worker, const struct version_place *version
 
 void worker_close_donors(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->donor_count; i++) {
-        ledger_close(worker->donors[i].ledger);
-        sink_close(worker->donors[i].sink);
-        free(worker->donors[i].collection_id);
-    }
-    free(worker->donors);
+    pthread_mutex_lock(&worker->lock); /* who cuts requests goes through them */
+    struct worker_donor *donors = worker->donors;
+    size_t count = worker->donor_count;
     worker->donors = NULL;
     worker->donor_count = 0;
+    pthread_mutex_unlock(&worker->lock);
+    for (size_t i = 0; i < count; i++) {
+        ledger_close(donors[i].ledger);
+        sink_close(donors[i].sink);
+        free(donors[i].collection_id);
+    }
+    free(donors);
 }
 
-static bool open_donor(struct worker *worker, const struct lane_donor *donor,
-                       struct worker_donor *out, struct err *err)
+/* Counts from the moment it can be cut: the store's answer is waited for behind that. */
+static bool open_donor(struct worker *worker, const struct lane_donor *donor, struct err *err)
 {
     const struct lane *lane = worker->lane;
     struct ledger_options options = {.pool = lane->agent->pool,
@@ -221,10 +225,18 @@ static bool open_donor(struct worker *worker, const struct lane_donor *donor,
                                      .name = lane->agent->config->name,
                                      .build_id = donor->build_id,
                                      .owner = worker->owner};
-    *out = (struct worker_donor){.content_ids = donor->content_ids,
-                                 .collection_id = strdup(donor->collection_id)};
-    return ledger_open(&options, &out->ledger, err) &&
-           lane_open_sink(donor->store, &out->sink, err) && sink_connect(out->sink, err);
+    struct worker_donor opened = {.content_ids = donor->content_ids};
+    if (!ledger_open(&options, &opened.ledger, err))
+        return false;
+    if (!lane_open_sink(donor->store, &opened.sink, err)) {
+        ledger_close(opened.ledger);
+        return false;
+    }
+    opened.collection_id = strdup(donor->collection_id);
+    pthread_mutex_lock(&worker->lock);
+    worker->donors[worker->donor_count++] = opened;
+    pthread_mutex_unlock(&worker->lock);
+    return sink_connect(opened.sink, err);
 }
 
 /* The lane's list changes as versions come and go. */
@@ -239,8 +251,7 @@ static bool open_donors(struct worker *worker, struct err *err)
     struct lane_donor *donors = lane_copy_donors(lane, worker->arena, &count, &revision);
     worker->donors = calloc(count + 1, sizeof *worker->donors);
     for (size_t i = 0; i < count; i++) {
-        worker->donor_count++;
-        if (!open_donor(worker, &donors[i], &worker->donors[i], err)) {
+        if (!open_donor(worker, &donors[i], err)) {
             worker_close_donors(worker);
             return false;
         }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from support import wait_until
+from support.failing_store import FailingStore, Hold, StoreFault
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -75,3 +76,24 @@ def test_another_prefix_is_another_embedding(scene, filled):
     )
     wait_until(lambda: scene.bought().total() >= version["chunks"], 30, "all to be bought")
     assert filled.version("docs", "v2")["reused"] == 0
+
+
+def test_a_stop_does_not_wait_for_a_store_that_vectors_are_copied_from(scene, kafka):
+    hold = Hold()
+    with FailingStore(scene.servers.chroma.address) as slow:
+        scene.family(store="slow")
+        scene.database.docs.insert_many({"_id": n, "text": text_of(n)} for n in range(10))
+        config = scene.config()
+        config["stores"]["slow"] = scene.store_config(url=slow.url, timeout="60s")
+        agent = scene.agent(config).start()
+        agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+        scene.wait_until_equal(agent)
+        assert agent.stop() == 0
+
+        shadow = {"label": "v2", "embedder": "double"}
+        scene.families["docs"] |= {"store": "main", "version": shadow, "id_scheme": "content"}
+        slow.misbehave(StoreFault(hold=hold), when=lambda request: request.path.endswith("/get"))
+        agent.start()
+        assert hold.taken.wait(60)
+        assert agent.stop() == 0
+        hold.released.set()
