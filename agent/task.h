@@ -50,6 +50,7 @@ struct task {
     struct sha256 doc_fp;
     size_t written; /* chunks of a long document that are written under the intent `held` */
     char held[33];
+    bool halved;  /* chunks of it were too long */
     bool chunked; /* the text is cut: not before it is known to have changed */
     struct task_chunk *chunks;
     size_t chunk_count;

@@ -37,13 +37,11 @@ static bool was_halved(const struct ledger_row *row, const char *text, size_t si
                        was_halved(row, text + cut, size - cut, depth - 1));
 }
 
-/* What is known to be too long need not be found out again. A row of such a document has more chunks than
- * its text is cut into at first. */
+/* What is known to be too long need not be found out again. */
 static void cut_as_before(const struct lane *lane, struct arena *arena, struct task *task)
 {
     const struct ledger_row *row = &task->row;
-    if (row->state != LEDGER_DONE || row->chunk_count <= task->chunk_count ||
-        row->chunk_count > MOST_COMPARED)
+    if (row->state != LEDGER_DONE || !row->halved || row->chunk_count > MOST_COMPARED)
         return;
     bool any = true;
     for (int depth = MOST_HALVINGS; any && !task->reject && depth > 0; depth--) {
@@ -83,6 +81,7 @@ void task_split(const struct lane *lane, struct arena *arena, struct task *task)
 {
     const struct task_chunk *before = task->chunks;
     size_t count = task->chunk_count, at = 0;
+    task->halved = true;
     task->chunks = arena_alloc_array(arena, 2 * count + 1, sizeof *task->chunks);
     for (size_t i = 0; i < count && !task->reject; i++) {
         struct task_chunk left = before[i], right = before[i];

@@ -44,6 +44,7 @@ static void done_row(struct arena *arena, const struct task *task, struct ledger
 {
     begin_row(task, row);
     row->state = LEDGER_DONE;
+    row->halved = task->halved;
     row->source_id = task->source_id;
     row->doc_fp = task->doc_fp;
     row->meta_fp = task->meta_fp;
@@ -232,6 +233,7 @@ static void decide_same(struct task *task, int order)
     begin_row(task, row);
     const struct ledger_row *was = &task->row;
     row->state = LEDGER_DONE;
+    row->halved = was->halved;
     row->source_id = was->source_id;
     row->doc_fp = was->doc_fp;
     row->meta_fp = was->meta_fp;

@@ -8,7 +8,7 @@
  * Row, in the collection `<name>.ledger.<build_id>`:
  *   {_id: key, gen, ver, off, state, sid, doc_fp, meta_fp, chunks: [BinData(32)...], keys: [...],
  *    intent: {id, owner, gen, ver, chunks: [...], sid, at, until}, repair: {reason, at},
- *    reason, since, skipped, at}
+ *    halved, reason, since, skipped, at}
  */
 #pragma once
 
@@ -55,6 +55,7 @@ struct ledger_row { /* all pointers in the arena of the read */
     size_t meta_key_count;
     const char *reason; /* of a quarantine */
     int64_t since_ms;   /* of a quarantine: when it was first set aside. Read only */
+    bool halved;        /* chunks were too long for the model, and cut in two */
     bool skipped;       /* of a quarantine: a person does without it. Read only */
     int64_t at_ms;      /* when it was finished, by the server's clock. Read only */
     bool repair;        /* to be applied again, whatever (gen, ver) says */

@@ -71,6 +71,8 @@ void ledger_row_encode(const struct ledger_row *row, bson_t *out)
         put_digest(out, "meta_fp", &row->meta_fp);
     put_chunks(out, row->chunks, row->chunk_count);
     put_meta_keys(out, row->meta_keys, row->meta_key_count);
+    if (row->halved)
+        BSON_APPEND_BOOL(out, "halved", true);
     if (row->reason)
         doc_put_text(out, "reason", row->reason);
 }
@@ -216,6 +218,8 @@ static bool read_number_or_digest(const bson_iter_t *iter, struct ledger_row *ou
         out->at_ms = read_date(iter);
     else if (strcmp(name, "since") == 0)
         out->since_ms = read_date(iter);
+    else if (strcmp(name, "halved") == 0)
+        out->halved = bson_iter_as_bool(iter);
     else if (strcmp(name, "skipped") == 0)
         out->skipped = bson_iter_as_bool(iter);
     else if (strcmp(name, "doc_fp") == 0)

@@ -113,15 +113,20 @@ static void a_text_is_cut_as_it_was_before(void **state)
         fps[i] = task->chunks[i].fp;
     static char edited[sizeof SENTENCES + 8];
     snprintf(edited, sizeof edited, "%s Really.", SENTENCES);
-    struct task again = {.source_id = "s",
-                         .text = edited,
-                         .text_size = strlen(edited),
-                         .row = {.state = LEDGER_DONE, .chunks = fps, .chunk_count = 5}};
+    struct task again = {
+        .source_id = "s",
+        .text = edited,
+        .text_size = strlen(edited),
+        .row = {.state = LEDGER_DONE, .halved = true, .chunks = fps, .chunk_count = 5}};
     bench->task = again;
     task_chunk(&bench->lane, bench->arena, &bench->task);
     check(&bench->task);
     for (size_t i = 0; i < 4; i++)
         assert_memory_equal(&bench->task.chunks[i].fp, &fps[i], sizeof fps[i]);
+    again.row.halved = false; /* that its halves are there may be for another reason */
+    bench->task = again;
+    task_chunk(&bench->lane, bench->arena, &bench->task);
+    assert_int_equal(bench->task.chunk_count, 3);
 }
 
 int main(void)
