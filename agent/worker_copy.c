@@ -100,6 +100,11 @@ static bool fetch(struct worker *worker, struct place *place, struct err *err)
     return true;
 }
 
+static bool may_be_copied(const struct content *content)
+{
+    return content_is_open(content) && !content->fresh;
+}
+
 /* --- in the document's own records -------------------------------------------------------------- */
 
 /* Mostly it is still in its place. */
@@ -119,8 +124,6 @@ static const char *own_record(struct worker *worker, const struct want *want)
     const struct ledger_intent *intent = &row->intent;
     const struct sha256 *fp = &want->chunk->fp;
     size_t place = (size_t)(want->chunk - want->task->chunks);
-    if (row->repair)
-        return NULL; /* its records are what is in doubt */
     if (row->source_id) {
         size_t i = find_fp(row->chunks, row->chunk_count, fp, place);
         if (i < row->chunk_count)
@@ -143,7 +146,7 @@ static bool copy_own(struct worker *worker, struct content_list *list, struct er
     for (size_t i = 0; i < list->count; i++) {
         struct content *content = &list->items[i];
         const char *id = NULL;
-        for (size_t w = 0; content_is_open(content) && !id && w < content->want_count; w++)
+        for (size_t w = 0; may_be_copied(content) && !id && w < content->want_count; w++)
             id = own_record(worker, &content->wants[w]);
         if (id)
             place.candidates[place.count++] = (struct candidate){content, id};
@@ -152,14 +155,6 @@ static bool copy_own(struct worker *worker, struct content_list *list, struct er
 }
 
 /* --- in those of other documents, and of other versions ----------------------------------------- */
-
-static bool may_be_copied(const struct content *content)
-{
-    bool any = content_is_open(content);
-    for (size_t i = 0; any && i < content->want_count; i++)
-        any = !content->wants[i].task->row.repair;
-    return any;
-}
 
 struct version_place {
     struct ledger *ledger;

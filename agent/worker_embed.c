@@ -46,6 +46,7 @@ static struct content_list group(struct worker *worker, const struct round_part 
         if (i == 0 || compare_want(&wants[i], &wants[i - 1]) != 0)
             list.items[list.count++] = (struct content){.wants = &wants[i]};
         list.items[list.count - 1].want_count++;
+        list.items[list.count - 1].fresh |= wants[i].task->row.repair;
     }
     size_t dims = worker->lane->embed.dims;
     for (size_t i = 0; i < list.count; i++) {
@@ -80,9 +81,9 @@ void content_settle(struct worker *worker, struct content *content, bool bought)
 {
     struct vectors_key key = key_of(worker, content);
     /* what a store has need not be remembered */
-    if (bought)
+    if (!content->fresh && bought)
         vectors_publish(worker->lane->agent->vectors, &key, content->vector);
-    else
+    else if (!content->fresh)
         vectors_abandon(worker->lane->agent->vectors, &key);
     content->claimed = false;
     give(content);
@@ -100,6 +101,11 @@ static struct content *claim(struct worker *worker, struct content_list *list, s
         struct content *content = &list->items[i];
         if (content->known || content->set_aside)
             continue;
+        if (content->fresh) {
+            content->claimed = true;
+            ++*mine;
+            continue;
+        }
         struct vectors_key key = key_of(worker, content);
         switch (vectors_claim(worker->lane->agent->vectors, &key, content->vector)) {
         case VECTORS_HIT:
@@ -124,7 +130,8 @@ static void abandon(struct worker *worker, struct content_list *list)
         if (!list->items[i].claimed)
             continue;
         struct vectors_key key = key_of(worker, &list->items[i]);
-        vectors_abandon(worker->lane->agent->vectors, &key);
+        if (!list->items[i].fresh)
+            vectors_abandon(worker->lane->agent->vectors, &key);
         list->items[i].claimed = false;
     }
 }

@@ -15,7 +15,8 @@ struct content {
     struct want *wants;
     size_t want_count;
     float *vector;  /* room for it */
-    bool claimed;   /* nobody else in this process buys it meanwhile */
+    bool fresh;     /* of a document in repair: what is known of its vector is in doubt */
+    bool claimed;   /* nobody else in this process buys it meanwhile; but for a fresh one */
     bool known;     /* the vector is there, and its wants have it */
     bool set_aside; /* refused, or too long */
 };
