@@ -233,8 +233,11 @@ static int run_parts(struct parts *parts, sigset_t *signals)
             return 1;
         }
     }
-    if (!open_or_stop(parts, signals))
-        return agent_stopping(parts->agent) ? 0 : 1;
+    bool opened = open_or_stop(parts, signals);
+    if (agent_stopping(parts->agent)) /* also when the signal came as everything was there */
+        return parts->agent->once ? 1 : 0;
+    if (!opened)
+        return 1;
     start_parts(parts);
     log_info("agent.started", LOG_STR("name", config->name),
              LOG_STR("holder", parts->agent->holder), LOG_STR("version", VECTAIL_VERSION),
