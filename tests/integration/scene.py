@@ -13,7 +13,16 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 from pymongo import MongoClient
 
-from support import Agent, ChromaReader, Embedder, TookTooLong, oracle, vector_of, wait_until
+from support import (
+    Agent,
+    ChromaError,
+    ChromaReader,
+    Embedder,
+    TookTooLong,
+    oracle,
+    vector_of,
+    wait_until,
+)
 from support.hash_vector import hash_vector
 
 from localservers.process import free_port  # isort: skip  (support makes it findable)
@@ -176,7 +185,10 @@ class Scene:
         def equal() -> oracle.Report | None:
             nonlocal last
             agent.wait_in_step(family, max(until - time.monotonic(), 0.1), label=label)
-            last = self.compare(agent, family, label)
+            try:
+                last = self.compare(agent, family, label)
+            except ChromaError as error:  # it may fail to read what is just being erased
+                last = oracle.Report(differences=[str(error)])
             return last if last.equal else None
 
         until = time.monotonic() + deadline_s
