@@ -33,7 +33,7 @@ static bool is_donor(const struct lane *lane, const struct version *version, boo
         return false;
     struct sha256 origin = vectors_origin(&embed, version->embedder);
     *content_ids = strcmp(embed.id_scheme, "content") == 0;
-    return memcmp(&origin, &lane->origin, sizeof origin) == 0;
+    return sha256_equal(&origin, &lane->origin);
 }
 
 static void free_donors(struct lane_donor *donors, size_t count)

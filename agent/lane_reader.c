@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "cdc/key.h"
 
 #define READ_WAIT_MS 200
 /* What waits for a change looks this often whether the lane stops. */
@@ -291,14 +292,6 @@ static bool drain(struct lane_reader *reader, struct err *err)
     return ok;
 }
 
-static uint64_t hash_key(const char *key, size_t size)
-{
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (uint8_t)key[i]) * 1099511628211u;
-    return hash;
-}
-
 static int compare_hash(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -316,7 +309,7 @@ static void copy_batch(struct flight *flight, const struct worklog_batch *batch)
     for (size_t i = 0; i < batch->count; i++) {
         struct record *record = &flight->batch.records[i].record;
         flight->size += record_weight(record);
-        flight->hashes[i] = hash_key(record->key, record->key_size);
+        flight->hashes[i] = key_hash(record->key, record->key_size);
         record->key = arena_memdup(arena, record->key, record->key_size);
         record->ver = arena_strdup(arena, record->ver);
         if (record->value)

@@ -24,7 +24,7 @@ static bool holds(const struct ledger_row *row, const char *text, size_t size)
     struct sha256 fp = content_fp(text, size);
     bool found = false;
     for (size_t i = 0; !found && i < row->chunk_count; i++)
-        found = memcmp(row->chunks[i].bytes, fp.bytes, sizeof fp.bytes) == 0;
+        found = sha256_equal(&row->chunks[i], &fp);
     return found;
 }
 

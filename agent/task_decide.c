@@ -20,11 +20,6 @@ const char *task_record_id(const struct lane *lane, struct arena *arena, const c
     return record_id(arena, lane_has_content_ids(lane), source_id, index, fp);
 }
 
-static bool same(const struct sha256 *a, const struct sha256 *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
-}
-
 /* The state that the task's item stands for, as a ledger row without chunks. */
 static void begin_row(const struct task *task, struct ledger_row *row)
 {
@@ -93,15 +88,16 @@ static void find_stale(const struct lane *lane, struct arena *arena, struct task
     bool is_ours = same_source(row->source_id, task->source_id);
     for (size_t i = 0; i < applied; i++) {
         const struct sha256 *fp = &row->chunks[i];
-        if (!(is_ours && i < kept && (!by_content || same(fp, &task->chunks[i].fp))))
+        if (!(is_ours && i < kept && (!by_content || sha256_equal(fp, &task->chunks[i].fp))))
             list.items[list.count++] = task_record_id(lane, arena, row->source_id, i, fp);
     }
     is_ours = same_source(intent->source_id, task->source_id);
     bool is_rows = same_source(intent->source_id, row->source_id);
     for (size_t i = 0; i < pending; i++) {
         const struct sha256 *fp = &intent->chunks[i];
-        bool written = is_ours && i < kept && (!by_content || same(fp, &task->chunks[i].fp));
-        bool listed = is_rows && i < applied && (!by_content || same(fp, &row->chunks[i]));
+        bool written =
+            is_ours && i < kept && (!by_content || sha256_equal(fp, &task->chunks[i].fp));
+        bool listed = is_rows && i < applied && (!by_content || sha256_equal(fp, &row->chunks[i]));
         if (!written && !listed)
             list.items[list.count++] = task_record_id(lane, arena, intent->source_id, i, fp);
     }
@@ -118,7 +114,7 @@ bool task_is_trusted(const struct task *task)
 
 bool task_is_same(const struct task *task)
 {
-    return task_is_trusted(task) && same(&task->row.doc_fp, &task->doc_fp);
+    return task_is_trusted(task) && sha256_equal(&task->row.doc_fp, &task->doc_fp);
 }
 
 /* Returns true when any record has to be written. */
@@ -126,14 +122,14 @@ static bool plan_chunks(struct task *task)
 {
     const struct ledger_row *row = &task->row;
     bool trusted = task_is_trusted(task);
-    bool relabel = !trusted || !same(&row->meta_fp, &task->meta_fp);
+    bool relabel = !trusted || !sha256_equal(&row->meta_fp, &task->meta_fp);
     bool any = false;
     size_t written = row->has_intent && strcmp(row->intent.id, task->held) == 0 ? task->written : 0;
     for (size_t i = 0; i < task->chunk_count; i++) {
         struct task_chunk *chunk = &task->chunks[i];
         if (i < written)
             chunk->plan = CHUNK_KEEP;
-        else if (!trusted || i >= row->chunk_count || !same(&row->chunks[i], &chunk->fp))
+        else if (!trusted || i >= row->chunk_count || !sha256_equal(&row->chunks[i], &chunk->fp))
             chunk->plan = CHUNK_WRITE;
         else
             chunk->plan = relabel ? CHUNK_LABEL : CHUNK_KEEP;
@@ -180,8 +176,9 @@ static bool must_clear(const struct lane *lane, const struct task *task)
     bool by_row = same_source(row->source_id, open->source_id);
     for (size_t i = 0; lane_has_content_ids(lane) && i < open->chunk_count && i < task->chunk_count;
          i++) {
-        bool remembered = by_row && i < row->chunk_count && same(&open->chunks[i], &row->chunks[i]);
-        if (!remembered && !same(&open->chunks[i], &task->chunks[i].fp))
+        bool remembered =
+            by_row && i < row->chunk_count && sha256_equal(&open->chunks[i], &row->chunks[i]);
+        if (!remembered && !sha256_equal(&open->chunks[i], &task->chunks[i].fp))
             return true;
     }
     return false;

@@ -11,14 +11,6 @@
 /* Of ids that are asked for at once. */
 #define ASK_SIZE (8 * MIB)
 
-static uint64_t hash_key(const char *key, size_t size)
-{
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (uint8_t)key[i]) * 1099511628211u;
-    return hash;
-}
-
 /* Open addressing over task numbers + 1. */
 struct key_table {
     uint32_t *slots;
@@ -37,7 +29,7 @@ static struct key_table table_new(struct arena *arena, size_t keys)
 static uint32_t *table_slot(const struct key_table *table, const struct task *tasks,
                             const char *key, size_t size)
 {
-    for (size_t i = hash_key(key, size) & table->mask;; i = (i + 1) & table->mask) {
+    for (size_t i = key_hash(key, size) & table->mask;; i = (i + 1) & table->mask) {
         if (table->slots[i] == 0)
             return &table->slots[i];
         const struct task *task = &tasks[table->slots[i] - 1];
@@ -51,20 +43,14 @@ static bool is_newer(const struct record *a, const struct record *b)
     return ledger_compare(a->gen, a->ver, b->gen, b->ver) >= 0;
 }
 
-/* A generation above the one that is applied is adopted: it is never dropped. */
-static bool wanted_generation(struct lane *lane, int64_t gen)
-{
-    lane_adopt_generation(lane, gen);
-    return gen == atomic_load(&lane->gen);
-}
-
 static void select_newest(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,
                           struct task_list *out)
 {
     struct key_table table = table_new(arena, batch->count);
     for (size_t i = 0; i < batch->count; i++) {
         const struct worklog_record *record = &batch->records[i];
-        bool fenced = !wanted_generation(lane, record->record.gen);
+        /* one above it cannot be: the reader has adopted it */
+        bool fenced = record->record.gen < atomic_load(&lane->gen);
         uint32_t *slot =
             table_slot(&table, out->items, record->record.key, record->record.key_size);
         if (*slot == 0) {

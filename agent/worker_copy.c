@@ -30,11 +30,6 @@ struct place {
     size_t count;
 };
 
-static bool same_fp(const struct sha256 *a, const struct sha256 *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
-}
-
 static bool is_sound(const float *vector, size_t dims)
 {
     double norm = 0;
@@ -110,10 +105,10 @@ static bool may_be_copied(const struct content *content)
 /* Mostly it is still in its place. */
 static size_t find_fp(const struct sha256 *fps, size_t count, const struct sha256 *fp, size_t place)
 {
-    if (place < count && same_fp(&fps[place], fp))
+    if (place < count && sha256_equal(&fps[place], fp))
         return place;
     size_t most = count < LOOKED_THROUGH ? count : LOOKED_THROUGH, i = 0;
-    while (i < most && !same_fp(&fps[i], fp))
+    while (i < most && !sha256_equal(&fps[i], fp))
         i++;
     return i < most ? i : count;
 }

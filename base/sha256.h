@@ -2,8 +2,10 @@
 /* SHA-256 (FIPS 180-4) and base64 (RFC 4648), over OpenSSL. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/buf.h"
 
@@ -29,3 +31,8 @@ struct sha256 sha256_stream_finish(struct sha256_stream *stream);
 void base64_encode(struct buf *out, const void *data, size_t size);
 /* Decodes `text` into `out`; false when it is not standard base64. */
 bool base64_decode(struct buf *out, const char *text, size_t length) MUST_USE;
+
+static inline bool sha256_equal(const struct sha256 *a, const struct sha256 *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}

@@ -243,3 +243,11 @@ bson_t *key_decode(const char *key, size_t size)
     bson_error_t error;
     return bson_new_from_json((const uint8_t *)json.data, (ssize_t)json.size, &error);
 }
+
+uint64_t key_hash(const char *key, size_t size)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (uint8_t)key[i]) * 1099511628211u;
+    return hash;
+}

@@ -12,6 +12,8 @@
 
 #include <bson/bson.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -30,3 +32,6 @@ void key_source_id(const bson_iter_t *iter, struct buf *out);
 /* {"_id": value} of a key, for reading the document back by `_id`; NULL when it is not one. The caller
  * destroys it. */
 bson_t *key_decode(const char *key, size_t size);
+
+/* For tables of keys in memory; kept nowhere. */
+uint64_t key_hash(const char *key, size_t size);

@@ -328,7 +328,7 @@ static bool batch_take(struct batch *batch, bson_t *entry, bool *lost, struct er
 static bool is_at(const struct ledger_row *stored, const struct ledger_row *row)
 {
     return stored->exists && stored->state == row->state && stored->offset == row->offset &&
-           memcmp(&stored->doc_fp, &row->doc_fp, sizeof row->doc_fp) == 0 &&
+           sha256_equal(&stored->doc_fp, &row->doc_fp) &&
            ledger_compare(stored->gen, stored->ver, row->gen, row->ver) == 0;
 }
 
