@@ -6,12 +6,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "agent/family.h"
-#include "agent/health.h"
-#include "agent/limiters.h"
-#include "agent/timings.h"
-#include "agent/vectors.h"
+#include "agent/lane/limiters.h"
+#include "agent/lane/timings.h"
+#include "agent/lane/vectors.h"
+#include "agent/serve/health.h"
 #include "cdc/worklog.h"
 #include "state/docstore.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/config_mask.h"
+#include "agent/config/config_mask.h"
 #include "base/json.h"
 #include "base/limits.h"
 

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "cdc/document.h"
 #include "embed/fingerprint.h"
 #include "state/alias.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
 
-#include "agent/cli.h"
+#include "agent/cli/cli.h"
 
 int main(int argc, char **argv)
 {

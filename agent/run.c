@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/capture.h"
-#include "agent/config_reload.h"
-#include "agent/guard.h"
-#include "agent/serve.h"
-#include "agent/steward.h"
+#include "agent/capture/capture.h"
+#include "agent/capture/guard.h"
+#include "agent/config/config_reload.h"
+#include "agent/serve/serve.h"
+#include "agent/steward/steward.h"
 #include "base/clock.h"
 #include "base/log.h"
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "agent/config.h"
+#include "agent/config/config.h"
 
 /* Runs the configured roles until a signal or, with `once`, until every live version is in step with
  * the source as of the start. An exit code. */

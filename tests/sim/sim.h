@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/lane.h"
+#include "agent/lane/lane.h"
 #include "base/attr.h"
 #include "cdc/worklog.h"
 #include "sim/sched.h"

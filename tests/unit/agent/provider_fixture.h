@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "agent/provider.h"
+#include "agent/lane/provider.h"
 #include "base/clock.h"
 #include "embed/embedder.h"
 #include "support/test.h"

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "agent/task.h"
+#include "agent/lane/task.h"
 #include "base/limits.h"
 
 #define ME "me"

@@ -2,7 +2,7 @@
 /* When a lane may have missed deletes that the topic has forgotten. */
 #include "support/test.h"
 
-#include "agent/compare.h"
+#include "agent/steward/compare.h"
 
 #define DAY_MS 86400000LL
 #define NOW (100 * DAY_MS)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/cli.h"
+#include "agent/cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/cmd.h"
-#include "agent/config.h"
+#include "agent/cli/cmd.h"
+#include "agent/config/config.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "support/test.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "agent/cmd.h"
+#include "agent/cli/cmd.h"
 #include "base/limits.h"
 #include "support/test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/config_env.h"
+#include "agent/config/config_env.h"
 #include "tests/unit/agent/config/config_test.h"
 
 /* `instance` is any text: it shows what a value became. */

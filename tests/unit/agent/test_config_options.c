@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/config_options.h"
+#include "agent/config/config_options.h"
 #include "tests/unit/agent/config/config_test.h"
 
 static void every_path_stands_once_and_has_a_sentence(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/config_mask.h"
+#include "agent/config/config_mask.h"
 #include "base/json.h"
 #include "tests/unit/agent/config/config_test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/config_values.h"
+#include "agent/config/config_values.h"
 #include "base/limits.h"
 #include "support/test.h"
 

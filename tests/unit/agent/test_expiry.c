@@ -4,7 +4,7 @@
 
 #include "support/test.h"
 
-#include "agent/steward_state.h"
+#include "agent/steward/steward_state.h"
 
 #define DAY_MS 86400000
 #define KEY "\"k\""

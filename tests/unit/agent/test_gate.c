@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/gate.h"
+#include "agent/lane/gate.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

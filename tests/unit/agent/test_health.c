@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/health.h"
+#include "agent/serve/health.h"
 
 #include <pthread.h>
 #include <stdlib.h>

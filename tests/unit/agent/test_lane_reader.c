@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/lane_reader.h"
+#include "agent/lane/lane_reader.h"
 
 #include <pthread.h>
 #include <stdlib.h>

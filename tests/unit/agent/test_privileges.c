@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/privileges.h"
+#include "agent/cli/privileges.h"
 
 #include "base/mongo.h"
 #include "support/test.h"

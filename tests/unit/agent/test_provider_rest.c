@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* agent/provider_rest.c through agent/provider.c: when a provider is left alone, and for how long. */
+/* agent/lane/provider_rest.c through agent/lane/provider.c: when a provider is left alone, and for how long. */
 #include "tests/unit/agent/provider_fixture.h"
 
 static struct provider *provider;

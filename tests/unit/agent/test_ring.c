@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/ring.h"
+#include "agent/capture/ring.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve.h"
+#include "agent/serve/serve.h"
 
 #include <unistd.h>
 
-#include "agent/health.h"
-#include "agent/serve_routes.h"
+#include "agent/serve/health.h"
+#include "agent/serve/serve_routes.h"
 #include "base/http.h"
 #include "base/json.h"
 #include "base/log.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve_metrics.h"
+#include "agent/serve/serve_metrics.h"
 
 #include "base/limits.h"
 #include "tests/unit/agent/provider_fixture.h"

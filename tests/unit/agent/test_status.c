@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/status.h"
+#include "agent/serve/status.h"
 
-#include "agent/capture.h"
+#include "agent/capture/capture.h"
 #include "agent/stats.h"
-#include "agent/sweep.h"
+#include "agent/steward/sweep.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "state/alias.h"

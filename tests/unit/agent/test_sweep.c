@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/sweep.h"
+#include "agent/steward/sweep.h"
 
 #include <pthread.h>
 #include <string.h>
 
 #include "support/test.h"
 
-#include "agent/gaps.h"
-#include "agent/worker.h"
+#include "agent/lane/worker.h"
+#include "agent/steward/gaps.h"
 #include "base/limits.h"
 #include "unit/agent/task_fixture.h"
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/task.h"
+#include "agent/lane/task.h"
 #include "base/limits.h"
 #include "support/test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/task.h"
+#include "agent/lane/task.h"
 
 #include "support/test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decisions about one document whose writes are interrupted at any point, any number of times. */
-#include "agent/task.h"
+#include "agent/lane/task.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

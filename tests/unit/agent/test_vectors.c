@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/vectors.h"
+#include "agent/lane/vectors.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Buying from an embedder that answers as told: what is sent, what is set aside, and when. */
-#include "agent/worker_vectors.h"
+#include "agent/lane/worker_vectors.h"
 #include "base/limits.h"
 #include "embed/drivers.h"
 #include "state/docstore_ops.h"

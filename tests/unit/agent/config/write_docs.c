@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/config.h"
+#include "agent/config/config.h"
 #include "base/buf.h"
 #include "base/limits.h"
 
@@ -36,7 +36,7 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "--compare") == 0) {
         if (is_same(argv[2], &text))
             return 0;
-        fprintf(stderr, "%s is not what agent/options.def says: build the target `docs`\n",
+        fprintf(stderr, "%s is not what agent/config/options.def says: build the target `docs`\n",
                 argv[2]);
         return 1;
     }

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/capture/capture_state.h"
+#include "agent/stats.h"
+#include "base/background.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cdc/oplog.h"
+
+#define NOTE_EVERY_MS 2000
+#define LOOK_EVERY_MS 10000
+/* A durable token is always some seconds old: saving it is not done for each event. */
+#define LAG_ALLOWED_S 10
+
+/* One look, made on the watch's thread. */
+struct look {
+    struct agent *agent;
+    char *id;
+    double least; /* part of the window that must be left */
+    bool with_oplog;
+    struct cluster_time durable;
+    struct oplog_window window; /* as of the last look that asked for it */
+    struct capture_stats stats;
+};
+
+struct watch {
+    struct background *background;
+    struct look *look; /* its thread's own while it runs */
+    int64_t noted_ms;
+    int64_t looked_ms;
+    bool low; /* as it was last said */
+};
+
+struct watch *watch_new(struct capture *capture)
+{
+    struct watch *watch = calloc(1, sizeof *watch);
+    watch->background = background_new();
+    watch->look = calloc(1, sizeof *watch->look);
+    watch->look->agent = capture->agent;
+    watch->look->least = capture->agent->config->mongodb.min_oplog_headroom;
+    watch->look->id = strdup(capture->id);
+    return watch;
+}
+
+static void look_free(void *context)
+{
+    struct look *look = context;
+    free(look->id);
+    free(look);
+}
+
+void watch_free(struct watch *watch)
+{
+    if (background_wait_ms(watch->background, NOTE_EVERY_MS)) {
+        background_free(watch->background);
+        look_free(watch->look);
+    } else {
+        background_abandon(watch->background, look_free, watch->look);
+    }
+    free(watch);
+}
+
+static void reckon_headroom(struct look *look)
+{
+    const struct oplog_window *window = &look->window;
+    struct capture_stats *stats = &look->stats;
+    if (!window->known || look->durable.seconds == 0)
+        return;
+    int64_t behind_s = (int64_t)window->last.seconds - (int64_t)look->durable.seconds;
+    stats->oplog_window_s = (int64_t)window->last.seconds - (int64_t)window->first.seconds;
+    stats->headroom_s = (int64_t)look->durable.seconds - (int64_t)window->first.seconds;
+    stats->headroom_low = behind_s > LAG_ALLOWED_S &&
+                          (double)stats->headroom_s < look->least * (double)stats->oplog_window_s;
+}
+
+/* Statistics only: a failure is of no consequence. */
+static void look_now(void *context)
+{
+    struct look *look = context;
+    struct err err;
+    if (look->with_oplog && !oplog_look(look->agent->pool, &look->window, &err)) {
+        look->window.known = false;
+        log_debug("oplog.look.failed", LOG_ERR(&err));
+    }
+    reckon_headroom(look);
+    if (!stats_set_capture(look->agent->docs, look->id, &look->stats, &err))
+        log_debug("stats.failed", LOG_ERR(&err));
+}
+
+/* What the last look has found. */
+static void say(struct watch *watch, const struct capture *capture)
+{
+    const struct capture_stats *stats = &watch->look->stats;
+    if (stats->headroom_low == watch->low)
+        return;
+    watch->low = stats->headroom_low;
+    if (watch->low)
+        log_warn("capture.headroom.low", LOG_STR("database", capture->database),
+                 LOG_INT("headroom_s", stats->headroom_s),
+                 LOG_INT("oplog_window_s", stats->oplog_window_s));
+    else
+        log_info("capture.headroom.restored", LOG_STR("database", capture->database),
+                 LOG_INT("headroom_s", stats->headroom_s),
+                 LOG_INT("oplog_window_s", stats->oplog_window_s));
+}
+
+static int64_t lag_ms_of(const struct capture *capture)
+{
+    struct cluster_time at;
+    if (!capture->position || !token_time(capture->position, &at))
+        return -1;
+    int64_t lag_ms = ((int64_t)capture->seen.seconds - (int64_t)at.seconds) * 1000;
+    return lag_ms > 0 ? lag_ms : 0;
+}
+
+void watch_tick(struct watch *watch, const struct capture *capture)
+{
+    struct look *look = watch->look;
+    int64_t now_ms = clock_mono_ms();
+    if (!capture_is_leader(capture) || now_ms - watch->noted_ms < NOTE_EVERY_MS ||
+        !background_wait_ms(watch->background, 0))
+        return;
+    say(watch, capture);
+    watch->noted_ms = now_ms;
+    look->with_oplog = now_ms - watch->looked_ms >= LOOK_EVERY_MS;
+    if (look->with_oplog)
+        watch->looked_ms = now_ms;
+    look->stats = CAPTURE_STATS_UNKNOWN;
+    look->stats.lag_ms = lag_ms_of(capture);
+    look->durable = (struct cluster_time){0};
+    if (capture->checkpoint.token && !token_time(capture->checkpoint.token, &look->durable))
+        look->durable = (struct cluster_time){0};
+    background_begin(watch->background, look_now, look);
+}

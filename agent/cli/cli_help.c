@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/cli/cli.h"
+#include "base/limits.h"
+
+#define NAME_WIDTH 12
+#define FLAG_WIDTH 24
+
+static void put_flag(const struct cli_flag *flag, struct buf *out)
+{
+    char text[64];
+    char letter[8] = "    ";
+    if (flag->letter)
+        snprintf(letter, sizeof letter, "-%c, ", flag->letter);
+    snprintf(text, sizeof text, "%s--%s%s%s", letter, flag->name, flag->value ? " " : "",
+             flag->value ? flag->value : "");
+    buf_printf(out, "  %-*s  %s\n", FLAG_WIDTH, text, flag->sentence);
+}
+
+static void put_flags(const struct cli_command *command, bool common, struct buf *out)
+{
+    for (const struct cli_flag *flag = cli_flags; flag->name; flag++) {
+        if (flag->sentence && cli_flag_is_common(flag) == common && cli_flag_is_of(flag, command))
+            put_flag(flag, out);
+    }
+}
+
+static void put_commands(bool built, struct buf *out)
+{
+    for (const struct cli_command *command = cli_commands; command->name; command++) {
+        if ((command->run != NULL) == built)
+            buf_printf(out, "  %-*s %s\n", NAME_WIDTH, command->name, command->sentence);
+    }
+}
+
+void cli_help(struct buf *out)
+{
+    buf_puts(out, "vectail keeps vector collections in step with MongoDB.\n\n"
+                  "usage: vectail COMMAND [FAMILY [LABEL]] [flags]\n\ncommands:\n");
+    put_commands(true, out);
+    buf_puts(out, "\nnot built yet:\n");
+    put_commands(false, out);
+    buf_puts(out, "\nflags of every command:\n");
+    put_flags(NULL, true, out);
+    buf_puts(out, "\nexit codes: 0 done, 1 failed, 2 wrong usage or configuration,\n"
+                  "            3 refused by a safety gate or a difference found, 4 out of time\n");
+}
+
+void cli_help_command(const struct cli_command *command, struct buf *out)
+{
+    buf_printf(out, "vectail %s: %s%s\n\nusage: vectail %s%s%s [flags]\n", command->name,
+               command->sentence, command->run ? "" : " (not built yet)", command->name,
+               *command->operands ? " " : "", command->operands);
+    if (command->more)
+        buf_printf(out, "\n%s\n", command->more);
+    if (command->flags) {
+        buf_puts(out, "\nflags:\n");
+        put_flags(command, false, out);
+    }
+    buf_puts(out, "\nflags of every command:\n");
+    put_flags(command, true, out);
+}

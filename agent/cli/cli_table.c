@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command and every flag, one entry each. */
+#include <string.h>
+
+#include "agent/cli/cli.h"
+#include "agent/cli/cmd.h"
+
+const struct cli_flag cli_flags[] = {
+    {FLAG_CONFIG, "config", 'c', "FILE", NULL,
+     "the configuration (default: $VECTAIL_CONFIG, or vectail.yaml)"},
+    {FLAG_OUTPUT, "output", 'o', "FORMAT", "json|text",
+     "json: one JSON value on standard output and nothing else"},
+    {FLAG_LOG_FORMAT, "log-format", 0, "FORMAT", "json|text", "of the log on standard error"},
+    {FLAG_LOG_LEVEL, "log-level", 0, "LEVEL", "debug|info|warn|error",
+     "the least that is logged (default: info for run, warn for others)"},
+    {FLAG_HELP, "help", 'h', NULL, NULL, "says what a command does and takes"},
+    {FLAG_VERSION, "version", 0, NULL, NULL, "prints the version"},
+    {FLAG_HELP_CONFIG, "help-config", 0, NULL, NULL,
+     "prints every key of the configuration: type, unit, default, range, meaning"},
+    {FLAG_HELP_CONFIG_MARKDOWN, "help-config-markdown", 0, NULL, NULL, NULL},
+    {FLAG_ROLES, "roles", 0, "ROLES", NULL,
+     "what this process does, instead of what the file says: capture,work,serve"},
+    {FLAG_ONCE, "once", 0, NULL, NULL,
+     "ends when every live version is in step with the source as of the start"},
+    {FLAG_CONNECT, "connect", 0, NULL, NULL,
+     "also tries each server, the privileges and the embedders"},
+    {FLAG_WATCH, "watch", 'w', NULL, NULL, "goes on, once a second"},
+    {FLAG_COUNT, "count", 'k', "N", NULL, "how many results, 1 to 1000 (default: 10)"},
+    {FLAG_LABEL, "label", 0, "LABEL", NULL, "this version, instead of the active one or of all"},
+    {FLAG_WHERE, "where", 0, "JSON", NULL, "only records that match, in the store's own words"},
+    {FLAG_CONFIRM, "confirm", 0, NULL, NULL, "lets it erase what it shows"},
+    {FLAG_WAIT, "wait", 0, NULL, NULL, "until it is carried out, for at most a minute"},
+    {FLAG_KEY, "key", 0, "ID", NULL,
+     "the document's _id: a string, an ObjectId in hex, or extended JSON"},
+    {.name = NULL},
+};
+
+const struct cli_command cli_commands[] = {
+    {"run", "", 0, 0, CLI_FLAG(FLAG_ROLES) | CLI_FLAG(FLAG_ONCE), cmd_run, "runs the agent",
+     "Runs the configured roles until SIGTERM or SIGINT. With --once it takes a snapshot where "
+     "one\n"
+     "is due, works until every live version is in step with the source as of the start, and "
+     "ends."},
+    {"check", "", 0, 0, CLI_FLAG(FLAG_CONNECT), cmd_check, "checks the configuration",
+     "Tells all mistakes at once, each with file:line and key. With --connect it also tries each\n"
+     "server, the privileges, and the dimensions that an embedder really returns."},
+    {"status", "[FAMILY]", 0, 1, CLI_FLAG(FLAG_WATCH), cmd_status,
+     "shows families and their versions", NULL},
+    {"query", "FAMILY TEXT", 2, 2,
+     CLI_FLAG(FLAG_COUNT) | CLI_FLAG(FLAG_LABEL) | CLI_FLAG(FLAG_WHERE), cmd_query,
+     "searches a version with its own embedder", NULL},
+    {"alias", "FAMILY", 1, 1, 0, cmd_alias, "prints the alias document", NULL},
+    {"config", "", 0, 0, 0, cmd_config, "prints the effective configuration",
+     "Secrets are masked. `vectail --help-config` explains every key."},
+    {"create", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "makes a shadow version", NULL},
+    {"verify", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "runs a version's gates", NULL},
+    {"cutover", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "serves another version", NULL},
+    {"rollback", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "serves the previous version again", NULL},
+    {"plan", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "says what a new version would cost", NULL},
+    {"drop", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "removes a retired version", NULL},
+    {"gc", "", 0, CLI_MAX_WORDS, 0, NULL, "removes what nobody needs any more", NULL},
+    {"pause", "FAMILY [LABEL]", 1, 2, 0, cmd_pause, "stops feeding a version",
+     "The lanes of the version, or of all versions, stop within a second or two and keep their\n"
+     "place; what is served stays."},
+    {"resume", "FAMILY [LABEL]", 1, 2, CLI_FLAG(FLAG_WAIT), cmd_resume,
+     "lets a version or a family go on",
+     "Takes back a pause. Without LABEL it also lets a family go on that was stopped, because its\n"
+     "source was dropped or its history was lost again and again: the source is read anew.\n"
+     "Refused while there is no collection of that name. With --wait exit code 4 says that no\n"
+     "agent has begun within a minute."},
+    {"quarantine", "list|show|retry|skip FAMILY", 2, 2, CLI_FLAG(FLAG_LABEL) | CLI_FLAG(FLAG_KEY),
+     cmd_quarantine, "documents that were set aside",
+     "list:  what was set aside, since when and why, the oldest first.\n"
+     "show:  all that the ledger knows of the document --key names.\n"
+     "retry: all of them, or the one, are read and tried again within seconds; that also happens\n"
+     "       by itself every quarantine.retry_every, and when the document changes.\n"
+     "skip:  the one stays set aside and counts no more, until it is in the index or is set aside\n"
+     "       for another reason."},
+    {"adopt", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "takes an existing collection as served", NULL},
+    {"remove", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "forgets a family", NULL},
+    {"partitions", "FAMILY N", 0, CLI_MAX_WORDS, 0, NULL, "changes the number of partitions", NULL},
+    {"sweep", "FAMILY", 1, 1, CLI_FLAG(FLAG_CONFIRM), cmd_sweep,
+     "shows what a gap has left over and would be erased",
+     "After a gap the documents that the source no longer has are erased by themselves, unless "
+     "they\n"
+     "are more than sweep.max_ratio of all: then exit code 3, and --confirm lets it."},
+    {"audit", "FAMILY [LABEL]", 0, CLI_MAX_WORDS, 0, NULL, "compares source, ledger and store",
+     NULL},
+    {"completion", "bash|zsh|fish", 1, 1, 0, cmd_completion, "prints a completion script",
+     "bash: source <(vectail completion bash)\n"
+     "zsh:  vectail completion zsh > \"${fpath[1]}/_vectail\"\n"
+     "fish: vectail completion fish > ~/.config/fish/completions/vectail.fish"},
+    {"version", "", 0, 0, 0, cmd_version, "prints the version", NULL},
+    {"help", "[COMMAND]", 0, 1, 0, cmd_help, "says what a command does and takes", NULL},
+    {.name = NULL},
+};
+
+const struct cli_command *cli_command_find(const char *name)
+{
+    for (const struct cli_command *command = cli_commands; command->name; command++) {
+        if (strcmp(command->name, name) == 0)
+            return command;
+    }
+    return NULL;
+}
+
+bool cli_flag_is_common(const struct cli_flag *flag)
+{
+    return flag->id <= FLAG_HELP_CONFIG_MARKDOWN;
+}
+
+bool cli_flag_is_of(const struct cli_flag *flag, const struct cli_command *command)
+{
+    return cli_flag_is_common(flag) || (command && (command->flags & CLI_FLAG(flag->id)) != 0);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/cli/cmd.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/config/config_options.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/mongo.h"
+
+/* Somebody waits for the answer. */
+#define ANSWER_MS 5000
+
+struct config *cmd_load_config(const struct cli_args *args)
+{
+    struct config_mistakes mistakes;
+    struct config *config = config_load(args->config_file, &mistakes);
+    for (size_t i = 0; i < mistakes.count; i++)
+        fprintf(stderr, "%s\n", mistakes.items[i]);
+    config_mistakes_fini(&mistakes);
+    return config;
+}
+
+/* The URI with a shorter wait for a server, unless it says itself how long. */
+static void put_uri(const char *uri, struct buf *out)
+{
+    const char *scheme = strstr(uri, "://");
+    const char *slash = scheme ? strchr(scheme + 3, '/') : NULL;
+    const char *question = strchr(uri, '?');
+    buf_puts(out, uri);
+    if (!scheme || strcasestr(uri, "serverSelectionTimeoutMS="))
+        return;
+    if (!slash && !question)
+        buf_putc(out, '/');
+    if (!question)
+        buf_putc(out, '?');
+    else if (question[1] && out->data[out->size - 1] != '&')
+        buf_putc(out, '&');
+    buf_printf(out, "serverSelectionTimeoutMS=%d", ANSWER_MS);
+}
+
+bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err)
+{
+    CLEANUP(buf_fini) struct buf uri = BUF_INIT(MIB);
+    *state = (struct cmd_state){0};
+    mongo_global_init();
+    put_uri(config->mongodb.uri, &uri);
+    if (!mongo_pool_open(buf_str(&uri), &state->pool, err))
+        return false;
+    state->docs = docstore_mongo_new(state->pool, config->mongodb.state_database);
+    return true;
+}
+
+void cmd_close_state(struct cmd_state *state)
+{
+    docstore_free(state->docs);
+    /* closing the pool waits half a second for the driver's monitors: the process ends anyway */
+    static mongoc_client_pool_t *ended;
+    ended = state->pool;
+    (void)ended;
+    *state = (struct cmd_state){0};
+}
+
+const struct config_family *cmd_family(const struct config *config, const char *name)
+{
+    const struct config_family *family = config_family_of(config, name);
+    const char *nearest = NULL;
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < config->family_count && !family; i++) {
+        size_t distance = config_distance_of(name, config->families[i].name);
+        if (distance < least) {
+            least = distance;
+            nearest = config->families[i].name;
+        }
+    }
+    if (!family)
+        fprintf(stderr, "vectail: %s has no family '%s'%s%s%s\n", config->file, name,
+                nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    return family;
+}
+
+int cmd_fail(const struct err *err)
+{
+    fprintf(stderr, "vectail: %s\n", err->text);
+    return err->domain == ERR_CONFIG ? CLI_USAGE : CLI_FAILED;
+}
+
+void cmd_print_json(const cJSON *value)
+{
+    char *text = json_print(value);
+    puts(text);
+    free(text);
+}

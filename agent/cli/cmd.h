@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands, and what they share: reading the configuration, reaching the state, tables.
+ *
+ * A command prints to standard output, its mistakes to standard error, and returns an exit code
+ * (enum cli_exit). One thread.
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+#include <mongoc/mongoc.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/cli/cli.h"
+#include "agent/config/config.h"
+#include "base/err.h"
+#include "state/docstore.h"
+
+int cmd_run(const struct cli_args *args);
+int cmd_check(const struct cli_args *args);
+int cmd_status(const struct cli_args *args);
+int cmd_query(const struct cli_args *args);
+int cmd_alias(const struct cli_args *args);
+int cmd_pause(const struct cli_args *args);
+int cmd_resume(const struct cli_args *args);
+int cmd_sweep(const struct cli_args *args);
+int cmd_quarantine(const struct cli_args *args);
+int cmd_config(const struct cli_args *args);
+int cmd_completion(const struct cli_args *args);
+int cmd_version(const struct cli_args *args);
+int cmd_help(const struct cli_args *args);
+
+/* --- cmd.c --- */
+
+/* NULL after telling every mistake. */
+struct config *cmd_load_config(const struct cli_args *args) MUST_USE;
+
+struct cmd_state {
+    mongoc_client_pool_t *pool;
+    struct docstore *docs;
+};
+
+/* Connections are made at first use; a server that does not answer within a few seconds is an
+ * error. */
+bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err) MUST_USE;
+void cmd_close_state(struct cmd_state *state);
+
+/* A family of the file, or NULL after naming the nearest one. */
+const struct config_family *cmd_family(const struct config *config, const char *name) MUST_USE;
+
+/* Who is at the command line, for the registry. */
+void cmd_who(char *out, size_t size);
+
+/* Prints "vectail: <text>" on standard error and returns CLI_FAILED, or CLI_USAGE for a mistake in
+ * the configuration. */
+int cmd_fail(const struct err *err);
+/* One JSON value and a line end on standard output. */
+void cmd_print_json(const cJSON *value);
+
+/* --- cmd_table.c --- */
+
+enum cmd_tone { TONE_PLAIN, TONE_GOOD, TONE_WARN, TONE_BAD, TONE_HEAD };
+
+/* Columns that are as wide as what stands in them; the last one is cut at the edge of a terminal. */
+struct cmd_table;
+struct cmd_table *cmd_table_new(size_t columns);
+void cmd_table_free(struct cmd_table *table);
+DEFINE_FREEP(struct cmd_table, cmd_table_free)
+/* Fills the table row by row, from left to right. Control characters become spaces. */
+void cmd_table_put(struct cmd_table *table, const char *text, enum cmd_tone tone);
+/* For figures: to the right. */
+void cmd_table_put_right(struct cmd_table *table, const char *text, enum cmd_tone tone);
+
+struct cmd_screen {
+    bool colour;
+    size_t width; /* 0: no limit */
+};
+/* What standard output is: colour only on a terminal, and not with NO_COLOR. */
+struct cmd_screen cmd_screen_of(void);
+void cmd_table_write(const struct cmd_table *table, const struct cmd_screen *screen,
+                     struct buf *out);

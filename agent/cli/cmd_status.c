@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/cli/cmd.h"
+#include "agent/serve/status.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/limits.h"
+
+#define REDRAW_MS 1000
+#define BAR_WIDTH 20
+#define SCREEN_SIZE (4 * MIB)
+
+struct picture {
+    const cJSON *status;
+    struct cmd_screen screen;
+    bool bars;
+    bool steady; /* without what changes every second anyway */
+};
+
+static void format_span(int64_t ms, char *out, size_t size)
+{
+    int64_t s = ms / 1000;
+    if (ms < 0)
+        snprintf(out, size, "-");
+    else if (ms < 1000)
+        snprintf(out, size, "%" PRId64 "ms", ms);
+    else if (s < 100)
+        snprintf(out, size, "%" PRId64 ".%" PRId64 "s", s, ms % 1000 / 100);
+    else if (s < 6000)
+        snprintf(out, size, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
+    else if (s < INT64_C(172800))
+        snprintf(out, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s % 3600 / 60);
+    else
+        snprintf(out, size, "%" PRId64 "d", s / 86400);
+}
+
+static int64_t int_of(const cJSON *object, const char *name)
+{
+    int64_t number = -1;
+    return json_get_int(object, name, &number) ? number : -1;
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const char *text = "";
+    return json_get_string(object, name, &text) ? text : "";
+}
+
+static void put_int(struct cmd_table *table, int64_t number)
+{
+    char text[24] = "-";
+    if (number >= 0)
+        snprintf(text, sizeof text, "%" PRId64, number);
+    cmd_table_put_right(table, text, TONE_PLAIN);
+}
+
+static void put_span(struct cmd_table *table, const struct picture *picture, int64_t ms)
+{
+    char text[32];
+    format_span(picture->steady ? -1 : ms, text, sizeof text);
+    cmd_table_put_right(table, text, TONE_PLAIN);
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++) {
+        if (strcmp(word, *words) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum cmd_tone tone_of(const char *state)
+{
+    static const char *const good[] = {"active", "previous", "ready", "streaming", NULL};
+    static const char *const bad[] = {"failed", "gap", "source_dropped", "stopped", NULL};
+    if (is_one_of(state, good))
+        return TONE_GOOD;
+    return is_one_of(state, bad) ? TONE_BAD : TONE_WARN;
+}
+
+static bool is_filling(const char *state)
+{
+    static const char *const filling[] = {"planned",     "creating",  "backfilling",
+                                          "catching_up", "verifying", NULL};
+    return is_one_of(state, filling);
+}
+
+static void put_progress(struct cmd_table *table, const cJSON *version, bool bars)
+{
+    char text[16], bar[BAR_WIDTH + 3] = "";
+    double progress = 0;
+    if (!json_get_double(version, "progress", &progress))
+        progress = 0;
+    progress = progress < 0 ? 0 : progress > 1 ? 1 : progress;
+    snprintf(text, sizeof text, "%.0f%%", floor(progress * 100));
+    cmd_table_put_right(table, text, TONE_PLAIN);
+    if (!bars)
+        return;
+    if (is_filling(text_of(version, "state"))) {
+        size_t full = (size_t)(progress * BAR_WIDTH);
+        bar[0] = '[';
+        memset(bar + 1, '#', full);
+        memset(bar + 1 + full, '.', BAR_WIDTH - full);
+        bar[BAR_WIDTH + 1] = ']';
+    }
+    cmd_table_put(table, bar, TONE_WARN);
+}
+
+static void put_version(struct cmd_table *table, const struct picture *picture, const cJSON *family,
+                        const cJSON *version)
+{
+    const char *state = text_of(version, "state");
+    char shown[64];
+    int64_t eta_s = int_of(version, "eta_s");
+    snprintf(shown, sizeof shown, "%s%s", state,
+             cJSON_IsTrue(json_get(version, "paused")) ? " (paused)" : "");
+    cmd_table_put(table, text_of(family, "family"), TONE_PLAIN);
+    cmd_table_put(table, text_of(version, "label"), TONE_PLAIN);
+    cmd_table_put(table, shown, tone_of(state));
+    put_int(table, int_of(version, "documents"));
+    put_int(table, int_of(version, "chunks"));
+    put_span(table, picture, int_of(version, "lag_ms"));
+    put_progress(table, version, picture->bars);
+    put_span(table, picture, eta_s <= 0 ? -1 : eta_s * 1000);
+    cmd_table_put(table, text_of(version, "reason"), TONE_BAD);
+}
+
+static void put_heads(struct cmd_table *table, bool bars)
+{
+    cmd_table_put(table, "FAMILY", TONE_HEAD);
+    cmd_table_put(table, "VERSION", TONE_HEAD);
+    cmd_table_put(table, "STATE", TONE_HEAD);
+    cmd_table_put_right(table, "DOCS", TONE_HEAD);
+    cmd_table_put_right(table, "CHUNKS", TONE_HEAD);
+    cmd_table_put_right(table, "LAG", TONE_HEAD);
+    cmd_table_put_right(table, "%", TONE_HEAD);
+    if (bars)
+        cmd_table_put(table, "", TONE_HEAD);
+    cmd_table_put_right(table, "ETA", TONE_HEAD);
+    cmd_table_put(table, "REASON", TONE_HEAD);
+}
+
+static void write_versions(const struct picture *picture, struct buf *out)
+{
+    CLEANUP(cmd_table_freep) struct cmd_table *table = cmd_table_new(picture->bars ? 10 : 9);
+    const cJSON *family, *version;
+    put_heads(table, picture->bars);
+    cJSON_ArrayForEach(family, json_get(picture->status, "families"))
+    {
+        cJSON_ArrayForEach(version, json_get(family, "versions"))
+        {
+            if (strcmp(text_of(version, "state"), "dropped") != 0)
+                put_version(table, picture, family, version);
+        }
+    }
+    cmd_table_write(table, &picture->screen, out);
+}
+
+/* Part of the oplog's window that lies before the durable token. */
+static void put_headroom(struct cmd_table *table, const struct picture *picture,
+                         const cJSON *source)
+{
+    int64_t left = int_of(source, "headroom_s"), window = int_of(source, "oplog_window_s");
+    char text[32] = "-";
+    if (left >= 0 && window > 0 && !picture->steady)
+        snprintf(text, sizeof text, "%" PRId64 "%%", left < window ? left * 100 / window : 100);
+    cmd_table_put_right(table, text, TONE_PLAIN);
+}
+
+static void put_snapshot(struct cmd_table *table, const cJSON *snapshot)
+{
+    char text[256];
+    int used = snprintf(text, sizeof text, "%s", text_of(snapshot, "state"));
+    if (int_of(snapshot, "total") >= 0)
+        used += snprintf(text + used, sizeof text - (size_t)used, " %" PRId64 "/%" PRId64,
+                         int_of(snapshot, "done"), int_of(snapshot, "total"));
+    if (int_of(snapshot, "eta_s") > 0)
+        snprintf(text + used, sizeof text - (size_t)used, ", %" PRId64 " s left",
+                 int_of(snapshot, "eta_s"));
+    cmd_table_put(table, text, TONE_PLAIN);
+}
+
+static void put_source(struct cmd_table *table, const struct picture *picture, const cJSON *family)
+{
+    const cJSON *source = json_get(family, "source"), *snapshot = json_get(source, "snapshot");
+    char text[256];
+    const char *leader = text_of(source, "leader");
+    cmd_table_put(table, text_of(family, "family"), TONE_PLAIN);
+    snprintf(text, sizeof text, "%s.%s", text_of(source, "database"),
+             text_of(source, "collection"));
+    cmd_table_put(table, text, TONE_PLAIN);
+    cmd_table_put(table, text_of(family, "state"), tone_of(text_of(family, "state")));
+    put_int(table, int_of(source, "documents"));
+    put_span(table, picture, int_of(source, "lag_ms"));
+    put_headroom(table, picture, source);
+    put_snapshot(table, snapshot);
+    if (*leader)
+        snprintf(text, sizeof text, "%s (term %" PRId64 ")", leader, int_of(source, "term"));
+    cmd_table_put(table, *leader ? text : "nobody", *leader ? TONE_PLAIN : TONE_WARN);
+    cmd_table_put(table, text_of(family, "reason"), TONE_BAD);
+}
+
+static void write_sources(const struct picture *picture, struct buf *out)
+{
+    static const char *const heads[] = {"FAMILY",     "SOURCE",   "STATE",  "DOCS",  "LAG",
+                                        "OPLOG LEFT", "SNAPSHOT", "LEADER", "REASON"};
+    CLEANUP(cmd_table_freep) struct cmd_table *table = cmd_table_new(ARRAY_LEN(heads));
+    const cJSON *family;
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        if (i >= 3 && i <= 5)
+            cmd_table_put_right(table, heads[i], TONE_HEAD);
+        else
+            cmd_table_put(table, heads[i], TONE_HEAD);
+    }
+    cJSON_ArrayForEach(family, json_get(picture->status, "families"))
+        put_source(table, picture, family);
+    cmd_table_write(table, &picture->screen, out);
+}
+
+static void draw(const struct picture *picture, struct buf *out)
+{
+    const cJSON *family;
+    write_versions(picture, out);
+    buf_putc(out, '\n');
+    write_sources(picture, out);
+    if (!cJSON_IsTrue(json_get(picture->status, "agent_running")))
+        buf_puts(out, "\nNo agent is running: the figures are what the last one wrote down.\n");
+    cJSON_ArrayForEach(family, json_get(picture->status, "families"))
+    {
+        if (!cJSON_IsTrue(json_get(family, "configured")))
+            buf_printf(out,
+                       "\nFamily %s is not in the configuration any more: it is served, and "
+                       "not fed.\n",
+                       text_of(family, "family"));
+    }
+}
+
+static size_t count_lines(const struct buf *text)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < text->size; i++)
+        lines += text->data[i] == '\n';
+    return lines;
+}
+
+/* What stands on the screen, or was printed last. */
+struct shown {
+    struct buf text;
+    struct buf steady;
+};
+
+/* On a terminal: in place. */
+static void redraw(const struct buf *text, struct shown *shown)
+{
+    size_t lines = count_lines(&shown->text);
+    if (lines > 0)
+        printf("\033[%zuA\r\033[J", lines);
+    fputs(buf_str(text), stdout);
+    buf_clear(&shown->text);
+    buf_append(&shown->text, text->data, text->size);
+}
+
+/* Elsewhere: when something has changed. */
+static void append(const struct buf *text, const struct buf *steady, struct shown *shown)
+{
+    if (strcmp(buf_str(steady), buf_str(&shown->steady)) == 0)
+        return;
+    printf("%s%s", shown->steady.size > 0 ? "\n" : "", buf_str(text));
+    buf_clear(&shown->steady);
+    buf_append(&shown->steady, steady->data, steady->size);
+}
+
+static void show(const cJSON *status, bool terminal, struct shown *shown)
+{
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(SCREEN_SIZE);
+    CLEANUP(buf_fini) struct buf steady = BUF_INIT(SCREEN_SIZE);
+    struct picture picture = {.status = status, .screen = cmd_screen_of(), .bars = terminal};
+    draw(&picture, &text);
+    picture.steady = true;
+    draw(&picture, &steady);
+    if (terminal)
+        redraw(&text, shown);
+    else
+        append(&text, &steady, shown);
+}
+
+static int watch(const struct status_request *request)
+{
+    bool terminal = isatty(STDOUT_FILENO);
+    struct shown shown = {.text = BUF_INIT(SCREEN_SIZE), .steady = BUF_INIT(SCREEN_SIZE)};
+    int code = CLI_FAILED;
+    while (!ferror(stdout)) {
+        struct err err;
+        CLEANUP(cJSON_Deletep) cJSON *status = NULL;
+        CLEANUP(buf_fini) struct buf problem = BUF_INIT(KIB);
+        if (status_json(request, &status, &err)) {
+            show(status, terminal, &shown);
+        } else if (err.action == ERR_RETRY) {
+            buf_printf(&problem, "%s\n", err.text);
+            if (terminal)
+                redraw(&problem, &shown);
+            else
+                append(&problem, &problem, &shown);
+        } else {
+            code = cmd_fail(&err);
+            break;
+        }
+        fflush(stdout);
+        clock_sleep_ms(REDRAW_MS);
+    }
+    buf_fini(&shown.text);
+    buf_fini(&shown.steady);
+    return code;
+}
+
+static int print_once(const struct status_request *request, bool json)
+{
+    struct err err;
+    CLEANUP(cJSON_Deletep) cJSON *status = NULL;
+    if (!status_json(request, &status, &err))
+        return cmd_fail(&err);
+    if (json) {
+        cmd_print_json(status);
+        return CLI_DONE;
+    }
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(SCREEN_SIZE);
+    struct picture picture = {.status = status, .screen = cmd_screen_of()};
+    draw(&picture, &text);
+    fputs(buf_str(&text), stdout);
+    return CLI_DONE;
+}
+
+int cmd_status(const struct cli_args *args)
+{
+    struct err err;
+    struct cmd_state state;
+    if (args->watch && args->json) {
+        fprintf(stderr, "vectail: -w is for people: it does not go with -o json\n");
+        return CLI_USAGE;
+    }
+    CLEANUP(config_freep) struct config *config = cmd_load_config(args);
+    if (!config)
+        return CLI_USAGE;
+    if (!cmd_open_state(config, &state, &err))
+        return cmd_fail(&err);
+    struct status_request request = {.config = config,
+                                     .docs = state.docs,
+                                     .pool = state.pool,
+                                     .family = args->word_count ? args->words[0] : NULL};
+    int code = args->watch ? watch(&request) : print_once(&request, args->json);
+    cmd_close_state(&state);
+    return code;
+}

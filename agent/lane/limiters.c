@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/lane/limiters.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/family.h"
+#include "sinks/sink.h"
+
+struct limiters {
+    const struct config *config;
+    struct gate **gates;         /* as the configuration's stores */
+    struct provider **providers; /* as its embedders */
+};
+
+struct limiters *limiters_new(const struct config *config, struct docstore *docs)
+{
+    struct limiters *limiters = calloc(1, sizeof *limiters);
+    limiters->config = config;
+    limiters->gates = calloc(config->store_count + 1, sizeof(struct gate *));
+    limiters->providers = calloc(config->embedder_count + 1, sizeof(struct provider *));
+    for (size_t i = 0; i < config->store_count; i++)
+        limiters->gates[i] = gate_new(sink_writers(store_driver_name(config->stores[i].driver)));
+    for (size_t i = 0; i < config->embedder_count; i++)
+        limiters->providers[i] = provider_new(&config->embedders[i], docs, config->name);
+    return limiters;
+}
+
+void limiters_free(struct limiters *limiters)
+{
+    if (!limiters)
+        return;
+    for (size_t i = 0; i < limiters->config->store_count; i++)
+        gate_free(limiters->gates[i]);
+    for (size_t i = 0; i < limiters->config->embedder_count; i++)
+        provider_free(limiters->providers[i]);
+    free(limiters->gates);
+    free(limiters->providers);
+    free(limiters);
+}
+
+struct provider *const *limiters_providers(const struct limiters *limiters, size_t *count)
+{
+    *count = limiters->config->embedder_count;
+    return limiters->providers;
+}
+
+struct gate *limiters_gate(const struct limiters *limiters, const char *store)
+{
+    for (size_t i = 0; i < limiters->config->store_count; i++) {
+        if (strcmp(limiters->config->stores[i].name, store) == 0)
+            return limiters->gates[i];
+    }
+    return NULL;
+}
+
+struct provider *limiters_provider(const struct limiters *limiters, const char *embedder)
+{
+    for (size_t i = 0; i < limiters->config->embedder_count; i++) {
+        if (strcmp(limiters->config->embedders[i].name, embedder) == 0)
+            return limiters->providers[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all lanes of a process share: a gate for each store and a provider for each embedder of the
+ * configuration. Any thread. */
+#pragma once
+
+#include "agent/config/config.h"
+#include "agent/lane/gate.h"
+#include "agent/lane/provider.h"
+#include "state/docstore.h"
+
+struct limiters;
+
+/* `config` and `docs` are borrowed. */
+struct limiters *limiters_new(const struct config *config, struct docstore *docs);
+void limiters_free(struct limiters *limiters); /* NULL is fine */
+/* All of them. */
+struct provider *const *limiters_providers(const struct limiters *limiters, size_t *count);
+/* NULL where the configuration has none of that name. */
+struct gate *limiters_gate(const struct limiters *limiters, const char *store);
+struct provider *limiters_provider(const struct limiters *limiters, const char *embedder);

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Vectors that lie in a store already are read back, not bought.
+ *
+ * Where they may lie: in the document's own records, of its last state or of a write that was
+ * interrupted; in those of another document of the version, which the ledger knows by their contents;
+ * in those of another version with the same embedding part. What counts is the record itself: it must
+ * hold the content's fingerprint beside the vector.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/lane/worker_vectors.h"
+#include "base/log.h"
+
+/* Records of one read: an answer of some MiB. */
+#define FETCH_RECORDS 200
+/* Of a very long document, as many chunks are looked through for one that has moved. */
+#define LOOKED_THROUGH ((size_t)4096)
+
+struct candidate {
+    struct content *content;
+    const char *id;
+};
+
+struct place {
+    struct sink *sink;
+    const char *collection_id;
+    struct candidate *candidates;
+    size_t count;
+};
+
+static bool is_sound(const float *vector, size_t dims)
+{
+    double norm = 0;
+    for (size_t i = 0; i < dims; i++)
+        norm += (double)vector[i] * (double)vector[i];
+    return isfinite(norm) && norm > 0;
+}
+
+/* A vector is only as good as the content_fp that stands with it in the same record. */
+static bool is_record_of(const struct sink_record *record, const struct sha256 *fp, size_t dims)
+{
+    char text[SHA256_TEXT_SIZE];
+    sha256_format(fp, text);
+    if (!record->vector || record->dims != dims || !is_sound(record->vector, dims))
+        return false;
+    for (size_t i = 0; i < record->metadata_count; i++) {
+        const struct field *field = &record->metadata[i];
+        if (strcmp(field->name, "content_fp") == 0)
+            return field->value.type == VALUE_STRING && strcmp(field->value.as.string, text) == 0;
+    }
+    return false;
+}
+
+static int compare_candidate(const void *a, const void *b)
+{
+    return strcmp(((const struct candidate *)a)->id, ((const struct candidate *)b)->id);
+}
+
+static void take(struct worker *worker, const struct place *place, const struct sink_record *record)
+{
+    size_t dims = worker->lane->embed.dims;
+    struct candidate wanted = {.id = record->id};
+    struct candidate *found =
+        bsearch(&wanted, place->candidates, place->count, sizeof wanted, compare_candidate);
+    if (!found || !content_is_open(found->content) ||
+        !is_record_of(record, &content_chunk(found->content)->fp, dims))
+        return;
+    memcpy(found->content->vector, record->vector, dims * sizeof *record->vector);
+    content_settle(worker, found->content, false);
+    atomic_fetch_add(&worker->lane->stats.reused, 1);
+}
+
+static bool fetch(struct worker *worker, struct place *place, struct err *err)
+{
+    size_t most =
+        place->sink->limits.max_ids < FETCH_RECORDS ? place->sink->limits.max_ids : FETCH_RECORDS;
+    const char **ids = arena_alloc_array(worker->arena, place->count + 1, sizeof *ids);
+    qsort(place->candidates, place->count, sizeof *place->candidates, compare_candidate);
+    for (size_t i = 0; i < place->count; i++)
+        ids[i] = place->candidates[i].id;
+    for (size_t at = 0, part; at < place->count; at += part) {
+        struct sink_record *records;
+        size_t found;
+        part = place->count - at < most ? place->count - at : most;
+        arena_reset(worker->scratch);
+        if ((worker->held && !worker_go_on(worker, worker->held, err)) ||
+            !sink_fetch(place->sink, place->collection_id, ids + at, part,
+                        SINK_VECTORS | SINK_METADATA, worker->scratch, &records, &found, err))
+            return false;
+        for (size_t i = 0; i < found; i++)
+            take(worker, place, &records[i]);
+    }
+    return true;
+}
+
+static bool may_be_copied(const struct content *content)
+{
+    return content_is_open(content) && !content->fresh;
+}
+
+/* --- in the document's own records -------------------------------------------------------------- */
+
+/* Mostly it is still in its place. */
+static size_t find_fp(const struct sha256 *fps, size_t count, const struct sha256 *fp, size_t place)
+{
+    if (place < count && sha256_equal(&fps[place], fp))
+        return place;
+    size_t most = count < LOOKED_THROUGH ? count : LOOKED_THROUGH, i = 0;
+    while (i < most && !sha256_equal(&fps[i], fp))
+        i++;
+    return i < most ? i : count;
+}
+
+static const char *own_record(struct worker *worker, const struct want *want)
+{
+    const struct ledger_row *row = &want->task->row;
+    const struct ledger_intent *intent = &row->intent;
+    const struct sha256 *fp = &want->chunk->fp;
+    size_t place = (size_t)(want->chunk - want->task->chunks);
+    if (row->source_id) {
+        size_t i = find_fp(row->chunks, row->chunk_count, fp, place);
+        if (i < row->chunk_count)
+            return task_record_id(worker->lane, worker->arena, row->source_id, i, fp);
+    }
+    if (row->has_intent && intent->source_id) {
+        size_t i = find_fp(intent->chunks, intent->chunk_count, fp, place);
+        if (i < intent->chunk_count)
+            return task_record_id(worker->lane, worker->arena, intent->source_id, i, fp);
+    }
+    return NULL;
+}
+
+static bool copy_own(struct worker *worker, struct content_list *list, struct err *err)
+{
+    struct place place = {
+        .sink = worker->sink,
+        .collection_id = worker->lane->collection_id,
+        .candidates = arena_alloc_array(worker->arena, list->count + 1, sizeof *place.candidates)};
+    for (size_t i = 0; i < list->count; i++) {
+        struct content *content = &list->items[i];
+        const char *id = NULL;
+        for (size_t w = 0; may_be_copied(content) && !id && w < content->want_count; w++)
+            id = own_record(worker, &content->wants[w]);
+        if (id)
+            place.candidates[place.count++] = (struct candidate){content, id};
+    }
+    return place.count == 0 || fetch(worker, &place, err);
+}
+
+/* --- in those of other documents, and of other versions ----------------------------------------- */
+
+struct version_place {
+    struct ledger *ledger;
+    struct sink *sink;
+    const char *collection_id;
+    bool content_ids;
+};
+
+static bool copy_from(struct worker *worker, const struct version_place *version,
+                      struct content_list *list, struct err *err)
+{
+    struct arena *arena = worker->arena;
+    struct place place = {.sink = version->sink,
+                          .collection_id = version->collection_id,
+                          .candidates =
+                              arena_alloc_array(arena, list->count + 1, sizeof *place.candidates)};
+    struct sha256 *fps = arena_alloc_array(arena, list->count + 1, sizeof *fps);
+    struct ledger_donor *donors = arena_alloc_array(arena, list->count + 1, sizeof *donors);
+    struct content **asked = arena_alloc_array(arena, list->count + 1, sizeof(struct content *));
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (!may_be_copied(&list->items[i]))
+            continue;
+        fps[count] = content_chunk(&list->items[i])->fp;
+        asked[count++] = &list->items[i];
+    }
+    if (count == 0)
+        return true;
+    if (!ledger_find_contents(version->ledger, fps, count, arena, donors, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!donors[i].found)
+            continue;
+        const char *id =
+            record_id(arena, version->content_ids, donors[i].source_id, donors[i].index, &fps[i]);
+        place.candidates[place.count++] = (struct candidate){asked[i], id};
+    }
+    return place.count == 0 || fetch(worker, &place, err);
+}
+
+void worker_close_donors(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->lock); /* who cuts requests goes through them */
+    struct worker_donor *donors = worker->donors;
+    size_t count = worker->donor_count;
+    worker->donors = NULL;
+    worker->donor_count = 0;
+    pthread_mutex_unlock(&worker->lock);
+    for (size_t i = 0; i < count; i++) {
+        ledger_close(donors[i].ledger);
+        sink_close(donors[i].sink);
+        free(donors[i].collection_id);
+    }
+    free(donors);
+}
+
+/* Counts from the moment it can be cut: the store's answer is waited for behind that. */
+static bool open_donor(struct worker *worker, const struct lane_donor *donor, struct err *err)
+{
+    const struct lane *lane = worker->lane;
+    struct ledger_options options = {.pool = lane->agent->pool,
+                                     .database = lane->agent->config->mongodb.state_database,
+                                     .name = lane->agent->config->name,
+                                     .build_id = donor->build_id,
+                                     .owner = worker->owner};
+    struct worker_donor opened = {.content_ids = donor->content_ids};
+    if (!ledger_open(&options, &opened.ledger, err))
+        return false;
+    if (!lane_open_sink(donor->store, &opened.sink, err)) {
+        ledger_close(opened.ledger);
+        return false;
+    }
+    opened.collection_id = strdup(donor->collection_id);
+    pthread_mutex_lock(&worker->lock);
+    worker->donors[worker->donor_count++] = opened;
+    pthread_mutex_unlock(&worker->lock);
+    return sink_connect(opened.sink, err);
+}
+
+/* The lane's list changes as versions come and go. */
+static bool open_donors(struct worker *worker, struct err *err)
+{
+    struct lane *lane = worker->lane;
+    unsigned revision = atomic_load(&lane->donor_revision);
+    if (worker->donor_revision == revision)
+        return true;
+    worker_close_donors(worker);
+    size_t count = 0;
+    struct lane_donor *donors = lane_copy_donors(lane, worker->arena, &count, &revision);
+    worker->donors = calloc(count + 1, sizeof *worker->donors);
+    for (size_t i = 0; i < count; i++) {
+        if (!open_donor(worker, &donors[i], err)) {
+            worker_close_donors(worker);
+            return false;
+        }
+    }
+    worker->donor_revision = revision;
+    return true;
+}
+
+/* Another version may be dropped at any time: what cannot be read there is bought. A server that is
+ * away is waited for. */
+static bool is_passing(const struct err *err)
+{
+    return err->action == ERR_RETRY || err->action == ERR_CANCEL;
+}
+
+static bool copy_from_donors(struct worker *worker, struct content_list *list, struct err *err)
+{
+    if (!open_donors(worker, err))
+        return !is_passing(err);
+    for (size_t i = 0; i < worker->donor_count; i++) {
+        const struct worker_donor *donor = &worker->donors[i];
+        struct version_place version = {donor->ledger, donor->sink, donor->collection_id,
+                                        donor->content_ids};
+        if (copy_from(worker, &version, list, err))
+            continue;
+        if (is_passing(err))
+            return false;
+        log_debug("lane.reuse.failed", LOG_STR("family", worker->lane->family->name),
+                  LOG_STR("version", worker->lane->label), LOG_ERR(err));
+    }
+    return true;
+}
+
+bool worker_copy(struct worker *worker, struct content_list *list, struct err *err)
+{
+    struct version_place own = {worker->ledger, worker->sink, worker->lane->collection_id,
+                                lane_has_content_ids(worker->lane)};
+    return list->count == 0 || (copy_own(worker, list, err) && copy_from(worker, &own, list, err) &&
+                                copy_from_donors(worker, list, err));
+}

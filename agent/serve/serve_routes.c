@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/serve/serve_routes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "agent/serve/health.h"
+#include "agent/serve/serve_metrics.h"
+#include "agent/serve/status.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/sha256.h"
+
+#define MAX_PARTS 2
+#define NAME_SIZE 256
+
+/* What stood in the place of each {} of a route. */
+struct parts {
+    char items[MAX_PARTS][NAME_SIZE];
+    size_t count;
+};
+
+typedef void answer(const struct serve_request *request, const struct parts *parts,
+                    struct serve_reply *reply);
+
+static void put_json(struct serve_reply *reply, int status, const cJSON *json)
+{
+    char *text = json_print(json);
+    reply->status = status;
+    reply->content_type = "application/json";
+    buf_puts(&reply->body, text);
+    buf_putc(&reply->body, '\n');
+    free(text);
+}
+
+static const char *title_of(int status)
+{
+    switch (status) {
+    case 401:
+        return "Unauthorized";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 413:
+        return "Content Too Large";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Internal Server Error";
+    }
+}
+
+void serve_problem(struct serve_reply *reply, int status, const char *detail)
+{
+    CLEANUP(cJSON_Deletep) cJSON *problem = json_object();
+    json_add_string(problem, "type", "about:blank");
+    json_add_string(problem, "title", title_of(status));
+    json_add_int(problem, "status", status);
+    json_add_string(problem, "detail", detail);
+    buf_clear(&reply->body);
+    put_json(reply, status, problem);
+    reply->content_type = "application/problem+json";
+}
+
+static void answer_alive(const struct serve_request *request, const struct parts *parts,
+                         struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *health = health_json(request->agent->health);
+    put_json(reply, 200, health);
+}
+
+static void answer_ready(const struct serve_request *request, const struct parts *parts,
+                         struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *health = health_json(request->agent->health);
+    put_json(reply, cJSON_IsTrue(json_get(health, "ready")) ? 200 : 503, health);
+}
+
+static bool load_status(const struct serve_request *request, const char *family, cJSON **out,
+                        struct err *err)
+{
+    struct agent *agent = request->agent;
+    struct status_request wanted = {.config = agent->config,
+                                    .docs = agent->docs,
+                                    .pool = agent->pool,
+                                    .family = family,
+                                    .health = agent->health};
+    return status_json(&wanted, out, err);
+}
+
+static void answer_metrics(const struct serve_request *request, const struct parts *parts,
+                           struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *status = NULL;
+    /* without the state database the process still says what it knows of itself */
+    (void)!load_status(request, NULL, &status, NULL);
+    reply->status = 200;
+    reply->content_type = METRICS_CONTENT_TYPE;
+    struct metrics_process process = {.timings = request->agent->timings};
+    process.providers = limiters_providers(request->agent->limiters, &process.provider_count);
+    metrics_write(status, &process, &reply->body);
+}
+
+static cJSON *status_or_problem(const struct serve_request *request, const char *family,
+                                struct serve_reply *reply)
+{
+    struct err err;
+    cJSON *status = NULL;
+    if (load_status(request, family, &status, &err))
+        return status;
+    serve_problem(reply, err.action == ERR_REJECT ? 404 : 503, err.text);
+    return NULL;
+}
+
+static void answer_status(const struct serve_request *request, const struct parts *parts,
+                          struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, NULL, reply);
+    if (status)
+        put_json(reply, 200, status);
+}
+
+static void answer_family(const struct serve_request *request, const struct parts *parts,
+                          struct serve_reply *reply)
+{
+    CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, parts->items[0], reply);
+    if (status)
+        put_json(reply, 200, status_family(status, parts->items[0]));
+}
+
+static void answer_version(const struct serve_request *request, const struct parts *parts,
+                           struct serve_reply *reply)
+{
+    CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, parts->items[0], reply);
+    if (!status)
+        return;
+    const cJSON *family = status_family(status, parts->items[0]);
+    const cJSON *version = status_version(family, parts->items[1]);
+    if (version)
+        put_json(reply, 200, version);
+    else
+        serve_problem(reply, 404, "the family has no version of that label");
+}
+
+struct route {
+    const char *method;
+    const char *pattern; /* {}: a name */
+    answer *answer;      /* NULL: not built yet */
+};
+
+#define FAMILY "/v1/families/{}"
+#define VERSION "/v1/families/{}/versions/{}"
+
+static const struct route routes[] = {
+    {"GET", "/healthz", answer_alive},
+    {"GET", "/readyz", answer_ready},
+    {"GET", "/metrics", answer_metrics},
+    {"GET", "/v1/status", answer_status},
+    {"GET", "/v1/families", answer_status},
+    {"GET", FAMILY, answer_family},
+    {"GET", VERSION, answer_version},
+    {"GET", "/", NULL},
+    {"GET", "/v1/openapi.json", NULL},
+    {"GET", "/v1/events", NULL},
+    {"POST", "/v1/gc", NULL},
+    {"POST", FAMILY ":rollback", NULL},
+    {"POST", FAMILY ":plan", NULL},
+    {"POST", FAMILY ":sweep", NULL},
+    {"POST", FAMILY ":audit", NULL},
+    {"POST", FAMILY ":pause", NULL},
+    {"POST", FAMILY ":resume", NULL},
+    {"GET", FAMILY "/alias", NULL},
+    {"POST", FAMILY "/query", NULL},
+    {"GET", FAMILY "/quarantine", NULL},
+    {"POST", FAMILY "/quarantine:retry", NULL},
+    {"POST", FAMILY "/quarantine:skip", NULL},
+    {"POST", FAMILY "/versions", NULL},
+    {"DELETE", VERSION, NULL},
+    {"POST", VERSION ":verify", NULL},
+    {"POST", VERSION ":cutover", NULL},
+    {"POST", VERSION ":pause", NULL},
+    {"POST", VERSION ":resume", NULL},
+    {"POST", VERSION ":audit", NULL},
+};
+
+static bool matches(const char *pattern, const char *path, struct parts *parts)
+{
+    parts->count = 0;
+    while (*pattern) {
+        if (pattern[0] != '{') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        size_t length = strcspn(path, "/:");
+        if (length == 0 || length >= NAME_SIZE)
+            return false;
+        snprintf(parts->items[parts->count++], NAME_SIZE, "%.*s", (int)length, path);
+        path += length;
+        pattern += 2;
+    }
+    return *path == '\0';
+}
+
+/* Compares digests, so that neither content nor length shows in the time it takes. */
+static bool is_authorized(const struct serve_request *request)
+{
+    static const char scheme[] = "Bearer ";
+    if (!request->token)
+        return true;
+    if (!request->authorization ||
+        strncasecmp(request->authorization, scheme, sizeof scheme - 1) != 0)
+        return false;
+    const char *given = request->authorization + sizeof scheme - 1;
+    struct sha256 a = sha256_of(given, strlen(given));
+    struct sha256 b = sha256_of(request->token, strlen(request->token));
+    unsigned difference = 0;
+    for (size_t i = 0; i < SHA256_SIZE; i++)
+        difference |= (unsigned)(a.bytes[i] ^ b.bytes[i]);
+    return difference == 0;
+}
+
+static void allow(struct serve_reply *reply, const char *method)
+{
+    size_t used = strlen(reply->allow);
+    snprintf(reply->allow + used, sizeof reply->allow - used, "%s%s", used ? ", " : "", method);
+    if (strcmp(method, "GET") == 0)
+        allow(reply, "HEAD");
+}
+
+static void route_method(const struct serve_request *request, struct serve_reply *reply)
+{
+    const char *method = strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        struct parts parts;
+        if (!matches(routes[i].pattern, request->path, &parts))
+            continue;
+        if (strcmp(routes[i].method, method) != 0) {
+            allow(reply, routes[i].method);
+            continue;
+        }
+        reply->allow[0] = '\0';
+        if (routes[i].answer)
+            routes[i].answer(request, &parts, reply);
+        else
+            serve_problem(reply, 501, "this call is not built yet");
+        return;
+    }
+    if (reply->allow[0])
+        serve_problem(reply, 405, "this path does not take that method");
+    else
+        serve_problem(reply, 404, "there is no such path");
+}
+
+void serve_route(const struct serve_request *request, struct serve_reply *reply)
+{
+    *reply = (struct serve_reply){.body = BUF_INIT(SERVE_REPLY_MAX)};
+    if (strncmp(request->path, "/v1", 3) == 0 && !is_authorized(request))
+        serve_problem(reply, 401, "this call needs the header Authorization: Bearer <token>");
+    else if (request->too_large)
+        serve_problem(reply, 413, "a body may have 1 MiB at most");
+    else
+        route_method(request, reply);
+    if (reply->body.overflow)
+        serve_problem(reply, 500, "the answer is too large");
+}

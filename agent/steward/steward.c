@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/steward/steward.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/capture/capture.h"
+#include "agent/capture/guard.h"
+#include "agent/steward/steward_state.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#define LOOK_MS 1000
+/* While a version is being brought forward the next step is not kept waiting. */
+#define STEP_MS 10
+#define FAILED_MS 300
+/* Counting a ledger may take a twentieth of the time, at most. */
+#define COUNT_SHARE 20
+#define COUNT_EVERY_MS 1000
+
+bool steward_save(struct steward *steward, struct err *err)
+{
+    enum doc_swap outcome;
+    if (!registry_save(steward->agent->docs, &steward->registry, &outcome, err))
+        return false;
+    steward->overtaken = steward->overtaken || outcome != DOC_WON;
+    return true;
+}
+
+bool steward_leads(const struct steward *steward)
+{
+    if (steward->guard)
+        return guard_is_leader(steward->guard);
+    return steward->capture && capture_is_leader(steward->capture);
+}
+
+struct lane *steward_lane(struct steward *steward, const char *build_id)
+{
+    for (size_t i = 0; i < steward->lane_count; i++) {
+        if (strcmp(steward->lanes[i]->build_id, build_id) == 0)
+            return steward->lanes[i];
+    }
+    return NULL;
+}
+
+bool steward_open_ledger(struct steward *steward, const struct version *version,
+                         struct ledger **out, struct err *err)
+{
+    struct ledger_options options = {.pool = steward->agent->pool,
+                                     .database = steward->agent->config->mongodb.state_database,
+                                     .name = steward->agent->config->name,
+                                     .build_id = version->build_id,
+                                     .owner = steward->agent->holder};
+    return ledger_open(&options, out, err);
+}
+
+bool steward_count(struct steward *steward, const struct version *version,
+                   struct ledger_counts *out, struct err *err)
+{
+    CLEANUP(ledger_closep) struct ledger *ledger = NULL;
+    return steward_open_ledger(steward, version, &ledger, err) && ledger_count(ledger, out, err);
+}
+
+/* What is shown with a lag of nothing has been counted since there was none. */
+static bool counts_are_fresh(const struct steward *steward, const struct version *version,
+                             const struct feed_view *view)
+{
+    int64_t every_ms = steward->count_took_ms * COUNT_SHARE;
+    bool is_cheap = steward->count_took_ms < COUNT_EVERY_MS;
+    if (is_cheap && view->lag_items == 0 && steward->counted_lag != 0)
+        return false;
+    return strcmp(steward->counted_build, version->build_id) == 0 &&
+           clock_mono_ms() - steward->counted_ms <
+               (every_ms > COUNT_EVERY_MS ? every_ms : COUNT_EVERY_MS);
+}
+
+static bool refresh_counts(struct steward *steward, const struct version *version,
+                           const struct feed_view *view, struct err *err)
+{
+    if (counts_are_fresh(steward, version, view))
+        return true;
+    int64_t before = clock_mono_ms();
+    if (!steward_count(steward, version, &steward->counts, err))
+        return false;
+    steward->counted_lag = view->lag_items;
+    steward->counted_ms = clock_mono_ms();
+    steward->count_took_ms = steward->counted_ms - before;
+    snprintf(steward->counted_build, sizeof steward->counted_build, "%s", version->build_id);
+    return true;
+}
+
+static int64_t take(_Atomic int64_t *counter, int64_t *noted)
+{
+    int64_t now = atomic_load(counter), delta = now - *noted;
+    *noted = now;
+    return delta;
+}
+
+static void note_sums(struct steward *steward, struct lane *lane)
+{
+    struct lane_stats *stats = &lane->stats;
+    struct version_stats *noted = &lane->noted;
+    struct version_stats before = *noted;
+    struct version_stats delta = {.embedded = take(&stats->embedded, &noted->embedded),
+                                  .reused = take(&stats->reused, &noted->reused),
+                                  .unchanged = take(&stats->unchanged, &noted->unchanged),
+                                  .applied = take(&stats->applied, &noted->applied),
+                                  .stale = take(&stats->stale, &noted->stale),
+                                  .set_aside = take(&stats->quarantined, &noted->set_aside),
+                                  .erased = take(&stats->erased, &noted->erased),
+                                  .characters = take(&stats->characters, &noted->characters)};
+    int64_t applied_ms = atomic_load(&stats->applied_ms);
+    if (applied_ms != noted->applied_ms)
+        delta.applied_ms = noted->applied_ms = applied_ms;
+    struct err err;
+    if (!stats_add(steward->agent->docs, steward->agent->config->name, lane->build_id, &delta,
+                   &err))
+        *noted = before; /* noted again with the next look */
+}
+
+static double progress_of(const struct version *version, const struct feed_view *view,
+                          int64_t documents)
+{
+    if (version->state > VERSION_BACKFILLING || view->total_rows == 0)
+        return view->snapshot_done ? 1.0 : 0.0;
+    if (view->total_rows < 0)
+        return 0.0;
+    double part = (double)documents / (double)view->total_rows;
+    return part < 1.0 ? part : 0.999;
+}
+
+static void note_gauges(struct steward *steward, const struct version *version,
+                        const struct feed_view *view)
+{
+    const struct ledger_counts *counts = &steward->counts;
+    struct version_stats now = {.documents = counts->documents,
+                                .chunks = counts->chunks,
+                                .quarantined = counts->quarantined,
+                                .skipped = counts->skipped,
+                                .pending = counts->intents,
+                                .repairs = counts->repairs,
+                                .lag_items = view->lag_items,
+                                .lag_ms = steward_lag_ms(steward, version->build_id, view),
+                                .progress = progress_of(version, view, counts->documents),
+                                .eta_s = -1,
+                                .generation = view->gen,
+                                .in_step_ms = view->lag_items == 0 ? view->at_ms : 0};
+    struct ledger_behind behind;
+    enum sweep_state state = sweep_look(steward, version->build_id, &behind);
+    if (version->swept_gen >= view->gen)
+        (void)compare_look(steward, version->build_id, &state, &behind);
+    now.sweep_state = (int64_t)state;
+    now.sweep_candidates = behind.behind;
+    now.sweep_documents = behind.documents;
+    int64_t elapsed_ms = clock_wall_ms() - version->state_ms;
+    if (version->state != VERSION_BACKFILLING)
+        now.eta_s = 0;
+    else if (now.progress > 0.01 && elapsed_ms > 1000)
+        now.eta_s = (int64_t)((double)elapsed_ms / 1000 * (1 - now.progress) / now.progress);
+    struct err err;
+    if (!stats_set(steward->agent->docs, steward->agent->config->name, version->build_id, &now,
+                   &err))
+        log_debug("stats.failed", LOG_ERR(&err));
+}
+
+/* Everything the source held when this process started is applied. */
+static bool is_in_step(const struct steward *steward, const struct version *version,
+                       const struct feed_view *view)
+{
+    /* with the work log memory a token is durable only once what lies before it is applied; another
+     * process' log cannot be looked into */
+    bool memory = steward->agent->config->worklog.driver == WORKLOG_MEMORY;
+    bool applied = view->lag_items == 0 || (memory && view->lag_items < 0);
+    return version->state > VERSION_BACKFILLING && view->snapshot_done && applied &&
+           version->swept_gen >= view->gen && steward->started_ms > 0 &&
+           !registry_find_wish(&steward->registry, WISH_COMPARE, version->label, view->gen) &&
+           view->token_ms > steward->started_ms + 1000;
+}
+
+/* What only the process that leads does about a version that is fed. */
+static bool lead_version(struct steward *steward, struct version *version, struct feed_view *view,
+                         bool *busy, struct err *err)
+{
+    bool gap, sweeps = false;
+    if (!gaps_find(steward, version, view, &gap, err))
+        return false;
+    if (!gap && !steward->overtaken && !sweep_step(steward, version, view, &sweeps, err))
+        return false;
+    *busy = *busy || sweeps;
+    if (!gap && !steward->overtaken && !upkeep_step(steward, version, view, err))
+        return false;
+    if (!refresh_counts(steward, version, view, err))
+        return false;
+    note_gauges(steward, version, view);
+    return true;
+}
+
+static bool look_at_versions(struct steward *steward, bool leads, bool *busy, struct err *err)
+{
+    /* a family's first version becomes active by itself; one that is not made yet is not in step */
+    bool in_step = registry_in_state(&steward->registry, VERSION_ACTIVE) != NULL;
+    steward->asks = false;
+    for (size_t i = 0; i < steward->registry.version_count && !steward->overtaken; i++) {
+        struct version *version = &steward->registry.versions[i];
+        CLEANUP(feed_view_fini) struct feed_view view = {0};
+        in_step = in_step && version->state >= VERSION_BACKFILLING;
+        if (!version_is_fed(version->state))
+            continue;
+        if (!steward_view(steward, version, &view, err))
+            return false;
+        if (leads && !lead_version(steward, version, &view, busy, err))
+            return false;
+        in_step = in_step && is_in_step(steward, version, &view) &&
+                  (!leads || version->paused || steward->counts.repairs == 0);
+        steward->asks = steward->asks || (view.gen > 0 && version->stopped_gen == view.gen);
+    }
+    atomic_store(&steward->in_step, in_step && !steward->overtaken);
+    return true;
+}
+
+static bool is_wanted(const struct steward *steward, const struct version *version)
+{
+    bool leads = steward->agent->config->worklog.driver != WORKLOG_MEMORY || steward_leads(steward);
+    return leads && version_is_fed(version->state) && version->seeded && version->collection_id;
+}
+
+static const struct version *version_of(const struct steward *steward, const struct lane *lane)
+{
+    for (size_t i = 0; i < steward->registry.version_count; i++) {
+        if (strcmp(steward->registry.versions[i].build_id, lane->build_id) == 0)
+            return &steward->registry.versions[i];
+    }
+    return NULL;
+}
+
+static void stop_lane(struct steward *steward, size_t index, int64_t until_ms)
+{
+    struct lane *lane = steward->lanes[index];
+    lane_request_stop(lane);
+    lane_join(lane, until_ms);
+    note_sums(steward, lane);
+    steward_say(steward, lane->build_id, NULL);
+    lane_free(lane);
+    steward->lanes[index] = steward->lanes[--steward->lane_count];
+}
+
+static bool start_lane(struct steward *steward, const struct version *version, struct err *err)
+{
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    if (!steward_view(steward, version, &view, err))
+        return false;
+    struct lane_options options = {.agent = steward->agent,
+                                   .family = steward->family,
+                                   .version = version,
+                                   .registry = &steward->registry,
+                                   .gen = view.gen};
+    struct lane *lane;
+    if (!lane_start(&options, &lane, err))
+        return false;
+    steward->lanes = realloc(steward->lanes, (steward->lane_count + 1) * sizeof *steward->lanes);
+    steward->lanes[steward->lane_count++] = lane;
+    return true;
+}
+
+/* Starts those that are missing. One that cannot be started keeps none of the others from it; the
+ * first error is told. */
+static bool start_lanes(struct steward *steward, struct err *err)
+{
+    bool ok = true;
+    for (size_t i = 0; i < steward->registry.version_count && !agent_stopping(steward->agent);
+         i++) {
+        const struct version *version = &steward->registry.versions[i];
+        struct err refused;
+        if (!is_wanted(steward, version) || steward_lane(steward, version->build_id) ||
+            start_lane(steward, version, &refused))
+            continue;
+        steward_say(steward, version->build_id, refused.text);
+        if (ok)
+            *err = refused;
+        ok = false;
+    }
+    return ok;
+}
+
+/* What keeps a lane from being started was said when that was tried. */
+static void say_reasons(struct steward *steward)
+{
+    for (size_t i = 0; i < steward->registry.version_count; i++) {
+        const struct version *version = &steward->registry.versions[i];
+        struct lane *lane = steward_lane(steward, version->build_id);
+        char *reason = lane ? lane_reason(lane) : NULL;
+        if (lane || !is_wanted(steward, version))
+            steward_say(steward, version->build_id, reason);
+        free(reason);
+    }
+}
+
+static bool reconcile_lanes(struct steward *steward, struct err *err)
+{
+    for (size_t i = steward->lane_count; i-- > 0;) {
+        const struct version *version = version_of(steward, steward->lanes[i]);
+        if (!version || !is_wanted(steward, version))
+            stop_lane(steward, i, clock_mono_ms() + LANE_GRACE_MS);
+        else if (atomic_exchange(&steward->lanes[i]->paused, version->paused) != version->paused)
+            log_info("lane.paused", LOG_STR("family", steward->family->name),
+                     LOG_STR("version", version->label), LOG_BOOL("paused", version->paused));
+    }
+    for (size_t i = 0; i < steward->lane_count; i++)
+        lane_see_versions(steward->lanes[i], &steward->registry);
+    return start_lanes(steward, err);
+}
+
+/* What the source holds "as of the start" goes by MongoDB's clock, as the tokens do. */
+static bool read_start(struct steward *steward, struct err *err)
+{
+    struct doc_ref ref = {.collection = "families", .id = steward->family->name, .counter = "rev"};
+    bson_t *doc = NULL;
+    if (!docstore_load(steward->agent->docs, &ref, &doc, &steward->started_ms, err))
+        return false;
+    bson_destroy(doc);
+    return true;
+}
+
+/* One look. *moved: there is more to do at once. */
+static bool look(struct steward *steward, bool *moved, struct err *err)
+{
+    const struct config *config = steward->agent->config;
+    arena_reset(steward->arena);
+    steward->overtaken = false;
+    registry_fini(&steward->registry);
+    if (!registry_load(steward->agent->docs, config->name, steward->family->name,
+                       &steward->registry, err))
+        return false;
+    if (steward->started_ms == 0 && !read_start(steward, err))
+        return false;
+    int64_t rev = steward->registry.rev;
+    bool leads = steward_leads(steward);
+    struct err refused;
+    bool advanced = !leads || versions_advance(steward, &refused);
+    /* what cannot be brought forward does not keep what is there from being fed, nor a lane that cannot
+     * be started the others from being looked at */
+    if ((config->roles & ROLE_WORK) && !reconcile_lanes(steward, err)) {
+        refused = *err;
+        advanced = false;
+    }
+    for (size_t i = 0; i < steward->lane_count; i++)
+        note_sums(steward, steward->lanes[i]);
+    say_reasons(steward);
+    bool busy = false;
+    if ((leads || steward->agent->once) && !look_at_versions(steward, leads, &busy, err))
+        return false;
+    if (leads && !steward->overtaken && !wishes_carry_out(steward, err))
+        return false;
+    *moved = busy || steward->overtaken || steward->registry.rev != rev;
+    if (!advanced)
+        *err = refused;
+    return advanced;
+}
+
+/* Until the next look: soon while there is something to bring forward, also after the first failures,
+ * which are mostly servers that have just started. */
+static int64_t pause_after(const struct steward *steward, bool ok, bool moved, int *failures)
+{
+    *failures = ok ? 0 : *failures + 1;
+    if (!ok)
+        return *failures < 5 ? FAILED_MS : LOOK_MS;
+    bool begins = steward->registry.version_count == 0;
+    return moved || begins ? STEP_MS : LOOK_MS;
+}
+
+static void *run(void *argument)
+{
+    struct steward *steward = argument;
+    char component[128];
+    snprintf(component, sizeof component, "family %s", steward->family->name);
+    log_set_thread(component);
+    int failures = 0;
+    while (!agent_stopping(steward->agent)) {
+        struct err err;
+        bool moved = false;
+        bool ok = look(steward, &moved, &err);
+        atomic_store(&steward->refused, steward->asks || (!ok && err.action == ERR_FATAL));
+        health_set(steward->agent->health, component, ok ? NULL : err.text);
+        agent_sleep(steward->agent, pause_after(steward, ok, moved, &failures));
+    }
+    for (size_t i = 0; i < steward->lane_count; i++)
+        lane_request_stop(steward->lanes[i]);
+    int64_t until_ms = clock_mono_ms() + LANE_GRACE_MS; /* for all of them together */
+    while (steward->lane_count > 0)
+        stop_lane(steward, steward->lane_count - 1, until_ms);
+    steward_forget_notes(steward);
+    return NULL;
+}
+
+struct steward *steward_start(const struct steward_options *options)
+{
+    struct steward *steward = calloc(1, sizeof *steward);
+    steward->agent = options->agent;
+    steward->family = options->family;
+    steward->capture = options->capture;
+    steward->guard = options->guard;
+    steward->arena = arena_new(64 * MIB);
+    pthread_create(&steward->thread, NULL, run, steward);
+    return steward;
+}
+
+bool steward_is_refused(const struct steward *steward)
+{
+    return atomic_load(&steward->refused);
+}
+
+bool steward_in_step(const struct steward *steward)
+{
+    return atomic_load(&steward->in_step);
+}
+
+void steward_join(struct steward *steward)
+{
+    pthread_join(steward->thread, NULL);
+    sweeps_free(steward);
+    upkeeps_free(steward);
+    registry_fini(&steward->registry);
+    arena_free(steward->arena);
+    free(steward->lanes);
+    free(steward);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the steward share: steward.c (thread, lanes, statistics), steward_feed.c (how far
+ * a version's feed has come), steward_note.c (what is said of it), versions.c (the state machine), gaps.c (what is lost of the work log, and
+ * wishes), sweep.c (missed deletes) and upkeep.c (the
+ * ledger). The steward's own thread only. */
+#pragma once
+
+#include <pthread.h>
+
+#include "agent/lane/lane.h"
+#include "agent/stats.h"
+#include "agent/steward/feed.h"
+#include "agent/steward/steward.h"
+#include "agent/steward/sweep.h"
+#include "state/ledger.h"
+#include "state/registry.h"
+
+/* What is kept of a build from one look to the next. */
+struct steward_note {
+    char build_id[64];
+    char *reason; /* as it was written down; NULL: none stands there */
+    int64_t said_ms;
+    int64_t lagging_since_ms; /* wall time since when records wait; 0: none do */
+};
+
+struct steward {
+    struct agent *agent;
+    const struct family *family;
+    struct capture *capture;
+    const struct guard *guard;
+    pthread_t thread;
+    struct registry registry;
+    struct lane **lanes;
+    size_t lane_count;
+    struct steward_note *notes;
+    size_t note_count;
+    int64_t started_ms; /* by MongoDB's clock; 0: not known yet */
+    _Atomic bool in_step;
+    _Atomic bool refused;
+    bool overtaken; /* the registry was changed by another since it was loaded: look again */
+    bool asks;      /* a sweep waits for a person */
+    struct generation_asked asked; /* kafka: of the family's capture */
+    struct sweep *sweeps;          /* one per version that was looked at */
+    struct upkeep *upkeeps;        /* likewise */
+    struct arena *arena;
+    int64_t counted_ms; /* monotonic */
+    int64_t count_took_ms;
+    int64_t counted_lag; /* items that were not applied when it was counted */
+    struct ledger_counts counts;
+    char counted_build[64];
+};
+
+/* Writes the registry down. Overtaken: it is to be looked at again, and nothing is written. */
+bool steward_save(struct steward *steward, struct err *err) MUST_USE;
+bool steward_leads(const struct steward *steward);
+struct lane *steward_lane(struct steward *steward, const char *build_id);
+bool steward_view(struct steward *steward, const struct version *version, struct feed_view *view,
+                  struct err *err) MUST_USE;
+/* All that the generation's snapshot appended is applied. */
+bool feed_is_filled(const struct steward *steward, const struct feed_view *view);
+bool steward_open_ledger(struct steward *steward, const struct version *version,
+                         struct ledger **out, struct err *err) MUST_USE;
+/* Fresh counts of a version's ledger. */
+bool steward_count(struct steward *steward, const struct version *version,
+                   struct ledger_counts *out, struct err *err) MUST_USE;
+
+/* --- steward_note.c --- */
+
+/* Valid until the next call. */
+struct steward_note *steward_note_of(struct steward *steward, const char *build_id);
+/* Writes down why this process does not get on with a build, when that changes and every now and then
+ * while it lasts. NULL: it gets on, or has no lane of it. */
+void steward_say(struct steward *steward, const char *build_id, const char *reason);
+/* Takes all of it back, and frees. */
+void steward_forget_notes(struct steward *steward);
+/* Age of what is not applied yet: no older than what was applied last, and not longer than anything
+ * has been waiting. -1: unknown. */
+int64_t steward_lag_ms(struct steward *steward, const char *build_id, const struct feed_view *view);
+
+/* --- gaps.c --- */
+
+/* Where a group's offsets are lost, or lie outside the log, and the lane cannot mend that by reading
+ * its generation again, a new one is wished for. *gap: some partition stands. */
+bool gaps_find(struct steward *steward, struct version *version, const struct feed_view *view,
+               bool *gap, struct err *err) MUST_USE;
+/* The topic cannot be asked about: makes it again if it is gone. */
+void gaps_mend_topic(struct steward *steward, const struct feed_view *view);
+/* Asks the captures for the generations that are wished for, and removes what is carried out. */
+bool wishes_carry_out(struct steward *steward, struct err *err) MUST_USE;
+
+/* --- sweep.c --- */
+
+/* One step of a version's sweep, if one is due: `busy` while there is more to do at once. */
+bool sweep_step(struct steward *steward, struct version *version, const struct feed_view *view,
+                bool *busy, struct err *err) MUST_USE;
+enum sweep_state sweep_look(const struct steward *steward, const char *build_id,
+                            struct ledger_behind *counts);
+void sweeps_free(struct steward *steward);
+
+/* --- upkeep.c --- */
+
+/* Every few seconds: what is to be done in a version's ledger besides its feed. */
+bool upkeep_step(struct steward *steward, struct version *version, const struct feed_view *view,
+                 struct err *err) MUST_USE;
+void upkeeps_free(struct steward *steward);
+
+/* --- compare.c --- */
+
+/* A comparison of a version's ledger with the source is under way: how far it has come. */
+bool compare_look(const struct steward *steward, const char *build_id, enum sweep_state *state,
+                  struct ledger_behind *counts);
+
+/* --- expiry.c, for its test --- */
+
+/* How old a tombstone gets at least; and whether nothing older can come to the lane any more. */
+int64_t expiry_age_ms(int64_t retention_ms);
+bool expiry_is_passed(const struct ledger_row *row, const struct version *version,
+                      const struct feed_view *view, bool memory);
+
+/* --- versions.c --- */
+
+/* Makes the version the configuration wishes for, and takes each version one step further. True when
+ * nothing failed. */
+bool versions_advance(struct steward *steward, struct err *err) MUST_USE;
