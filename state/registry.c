@@ -63,6 +63,7 @@ static void event_fini(struct registry_event *event)
     bson_free(event->label);
     bson_free(event->by);
     bson_free(event->reason);
+    bson_free(event->wish);
 }
 
 void registry_fini(struct registry *registry)
@@ -80,6 +81,8 @@ void registry_fini(struct registry *registry)
     bson_free(registry->step.kind);
     bson_free(registry->step.label);
     bson_free(registry->step.owner);
+    bson_free(registry->step.why);
+    bson_free(registry->step.wish);
     for (size_t i = 0; i < registry->event_count; i++)
         event_fini(&registry->events[i]);
     bson_free(registry->events);
@@ -240,6 +243,8 @@ void registry_note(struct registry *registry, const struct registry_event *event
         .label = copy(event->label),
         .by = copy(event->by),
         .reason = copy(event->reason),
+        .wish = copy(event->wish),
+        .refused = event->refused,
     };
     registry->event_count = count;
 }

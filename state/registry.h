@@ -41,22 +41,35 @@ struct version {
     char *config_fp;
     int64_t dims;
     char *from;         /* "start", "snapshot", "offset:...", "timestamp:..." */
+    bool external;      /* adopted: not made by us, never written, never collected */
+    bool no_reuse;      /* all its vectors are bought, none is copied from another version */
+    bool proven;        /* its vectors were compared with fresh ones: others may copy them */
     bool seeded;        /* its group's start offsets are committed: its lanes may run */
     int64_t seeded_gen; /* of which generation; 0: never */
     bool paused;
     int64_t created_ms;
     int64_t state_ms;       /* when the state was entered */
+    int64_t steady_ms;      /* since when its lag is below the limit; 0: it is not */
+    int64_t verified_ms;    /* when it passed last; 0: never */
     int64_t verified_epoch; /* alias epoch it was verified under; -1: not verified */
+    int64_t failures;       /* verifications that failed in a row */
+    int64_t keep_until_ms;  /* previous: the end of the rollback window; 0: none is set */
     int64_t swept_gen;      /* the generation in which it is whole: its missed deletes are erased */
     int64_t stopped_gen;    /* the generation whose sweep waits for a person; 0: none does */
 };
 
 /* A step that excludes others while it lasts: "promoting" or "dropping" a label. */
+#define STEP_PROMOTING "promoting"
+#define STEP_DROPPING "dropping"
+
 struct registry_step {
     char *kind; /* NULL: none in progress */
     char *label;
     char *owner;
     int64_t since_ms;
+    int64_t epoch; /* promoting: of the alias that is to be replaced */
+    char *why;     /* promoting: "cutover", "rollback", "first" */
+    char *wish;    /* id of the wish that asked for it; NULL: none */
 };
 
 struct registry_event { /* newest last; at most 100 are kept */
@@ -65,6 +78,8 @@ struct registry_event { /* newest last; at most 100 are kept */
     char *label;
     char *by;
     char *reason; /* NULL: none */
+    char *wish;   /* id of the wish that it answers; NULL: none */
+    bool refused; /* the wish was not carried out, for `reason` */
 };
 
 /* What the leader is asked for, by a lane or by a person; it carries it out and removes it. */
@@ -72,6 +87,15 @@ struct registry_event { /* newest last; at most 100 are kept */
 #define WISH_RESUME "resume" /* a new generation: a person says that a stopped family is to go on */
 #define WISH_SWEEP "sweep"   /* the sweep of `gen` may erase more than the file allows */
 #define WISH_COMPARE "compare" /* a lane may have missed deletes: its ledger against the source */
+/* Of a person, each with an id; the event that carries the id is the answer. */
+#define WISH_CREATE "create"   /* args: embedder, store, from, no_reuse */
+#define WISH_VERIFY "verify"   /* the gates are to be run now */
+#define WISH_CUTOVER "cutover" /* args: force */
+#define WISH_ROLLBACK "rollback"
+#define WISH_DROP "drop"
+#define WISH_ADOPT "adopt"           /* args: target, embedder, store */
+#define WISH_REMOVE "remove"         /* args: drop_collections */
+#define WISH_PARTITIONS "partitions" /* args: count */
 
 struct registry_wish {
     char *kind;  /* of the above; another, of a newer build, is kept and left alone */
@@ -80,6 +104,8 @@ struct registry_wish {
     char *by;
     char *reason; /* NULL: none */
     int64_t at_ms;
+    char *id;   /* of a person's: random; NULL: of an agent's */
+    char *args; /* JSON object; NULL: none */
 };
 
 struct registry {
@@ -119,7 +145,7 @@ void registry_note(struct registry *registry, const struct registry_event *event
 
 /* --- registry_wish.c --- */
 
-/* Copies. False: there is an equal one (kind, label, gen), or no room for more. */
+/* Copies. False: there is an equal one (kind, label, gen, id), or no room for more. */
 bool registry_add_wish(struct registry *registry, const struct registry_wish *wish);
 /* NULL when there is none; label NULL: of the family only. */
 const struct registry_wish *registry_find_wish(const struct registry *registry, const char *kind,

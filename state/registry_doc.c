@@ -30,12 +30,19 @@ static bool put_version(bson_t *array, const char *key, const struct version *ve
     doc_put_text(&doc, "config_fp", version->config_fp);
     doc_put_int(&doc, "dims", version->dims);
     doc_put_text(&doc, "from", version->from);
+    BSON_APPEND_BOOL(&doc, "external", version->external);
+    BSON_APPEND_BOOL(&doc, "no_reuse", version->no_reuse);
+    BSON_APPEND_BOOL(&doc, "proven", version->proven);
     BSON_APPEND_BOOL(&doc, "seeded", version->seeded);
     doc_put_int(&doc, "seeded_gen", version->seeded_gen);
     BSON_APPEND_BOOL(&doc, "paused", version->paused);
     doc_put_date(&doc, "created_at", version->created_ms);
     doc_put_date(&doc, "state_at", version->state_ms);
+    doc_put_date(&doc, "steady_at", version->steady_ms);
+    doc_put_date(&doc, "verified_at", version->verified_ms);
     doc_put_int(&doc, "verified_epoch", version->verified_epoch);
+    doc_put_int(&doc, "failures", version->failures);
+    doc_put_date(&doc, "keep_until", version->keep_until_ms);
     doc_put_int(&doc, "swept_gen", version->swept_gen);
     doc_put_int(&doc, "stopped_gen", version->stopped_gen);
     bson_append_document_end(array, &doc);
@@ -54,6 +61,9 @@ static void put_step(bson_t *doc, const struct registry_step *step)
     doc_put_text(&child, "label", step->label);
     doc_put_text(&child, "owner", step->owner);
     doc_put_date(&child, "since", step->since_ms);
+    doc_put_int(&child, "epoch", step->epoch);
+    doc_put_text(&child, "why", step->why);
+    doc_put_text(&child, "wish", step->wish);
     bson_append_document_end(doc, &child);
 }
 
@@ -81,16 +91,19 @@ static void put_events(bson_t *doc, const struct registry *registry)
         doc_put_text(&child, "label", event->label);
         doc_put_text(&child, "by", event->by);
         doc_put_text(&child, "reason", event->reason);
+        doc_put_text(&child, "wish", event->wish);
+        BSON_APPEND_BOOL(&child, "refused", event->refused);
         bson_append_document_end(&array, &child);
     }
     bson_append_array_end(doc, &array);
 }
 
-static void put_wishes(bson_t *doc, const struct registry *registry)
+static bool put_wishes(bson_t *doc, const struct registry *registry, struct err *err)
 {
     bson_t array;
     bson_t child;
     char text[16];
+    bool ok = true;
     BSON_APPEND_ARRAY_BEGIN(doc, "wishes", &array);
     for (size_t i = 0; i < registry->wish_count; i++) {
         const struct registry_wish *wish = &registry->wishes[i];
@@ -101,9 +114,12 @@ static void put_wishes(bson_t *doc, const struct registry *registry)
         doc_put_text(&child, "by", wish->by);
         doc_put_text(&child, "reason", wish->reason);
         doc_put_date(&child, "at", wish->at_ms);
+        doc_put_text(&child, "id", wish->id);
+        ok = doc_put_json(&child, "args", wish->args, err) && ok;
         bson_append_document_end(&array, &child);
     }
     bson_append_array_end(doc, &array);
+    return ok;
 }
 
 bool registry_encode(const struct registry *registry, bson_t *out, struct err *err)
@@ -127,8 +143,7 @@ bool registry_encode(const struct registry *registry, bson_t *out, struct err *e
     put_held(out, registry);
     put_step(out, &registry->step);
     put_events(out, registry);
-    put_wishes(out, registry);
-    return ok;
+    return ok && put_wishes(out, registry, err);
 }
 
 static void read_version(struct doc_reader *reader, struct version *out)
@@ -146,12 +161,19 @@ static void read_version(struct doc_reader *reader, struct version *out)
     out->config_fp = doc_text(reader, "config_fp");
     out->dims = doc_int(reader, "dims", 0);
     out->from = doc_text(reader, "from");
+    out->external = doc_bool(reader, "external");
+    out->no_reuse = doc_bool(reader, "no_reuse");
+    out->proven = doc_bool(reader, "proven");
     out->seeded = doc_bool(reader, "seeded");
     out->seeded_gen = doc_int(reader, "seeded_gen", out->seeded ? 1 : 0);
     out->paused = doc_bool(reader, "paused");
     out->created_ms = doc_date(reader, "created_at");
     out->state_ms = doc_date(reader, "state_at");
+    out->steady_ms = doc_date(reader, "steady_at");
+    out->verified_ms = doc_date(reader, "verified_at");
     out->verified_epoch = doc_int(reader, "verified_epoch", -1);
+    out->failures = doc_int(reader, "failures", 0);
+    out->keep_until_ms = doc_date(reader, "keep_until");
     out->swept_gen = doc_int(reader, "swept_gen", 0);
     out->stopped_gen = doc_int(reader, "stopped_gen", 0);
     if (!reader->bad && !out->label)
@@ -169,6 +191,8 @@ static void read_event(struct doc_reader *reader, struct registry_event *out)
     out->label = doc_text(reader, "label");
     out->by = doc_text(reader, "by");
     out->reason = doc_text(reader, "reason");
+    out->wish = doc_text(reader, "wish");
+    out->refused = doc_bool(reader, "refused");
 }
 
 static void read_versions(struct doc_reader *reader, struct registry *out)
@@ -224,6 +248,8 @@ static void read_wish(struct doc_reader *reader, struct registry_wish *out)
     out->by = doc_text(reader, "by");
     out->reason = doc_text(reader, "reason");
     out->at_ms = doc_date(reader, "at");
+    out->id = doc_text(reader, "id");
+    out->args = doc_json(reader, "args");
     if (!reader->bad && !out->kind)
         reader->bad = "kind";
 }
@@ -252,6 +278,9 @@ static void read_step(struct doc_reader *reader, struct registry_step *out)
     out->label = doc_text(&step, "label");
     out->owner = doc_text(&step, "owner");
     out->since_ms = doc_date(&step, "since");
+    out->epoch = doc_int(&step, "epoch", 0);
+    out->why = doc_text(&step, "why");
+    out->wish = doc_text(&step, "wish");
     if (step.bad && !reader->bad)
         reader->bad = "step";
 }

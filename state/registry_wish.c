@@ -31,11 +31,22 @@ const struct registry_wish *registry_find_wish(const struct registry *registry, 
     return NULL;
 }
 
+static bool is_there(const struct registry *registry, const struct registry_wish *wish)
+{
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        const struct registry_wish *other = &registry->wishes[i];
+        if (other->gen == wish->gen && same_text(other->kind, wish->kind) &&
+            same_text(other->label, wish->label) && same_text(other->id, wish->id))
+            return true;
+    }
+    return false;
+}
+
 bool registry_add_wish(struct registry *registry, const struct registry_wish *wish)
 {
     assert(wish->kind);
     size_t count = registry->wish_count + 1;
-    if (count > MAX_WISHES || registry_find_wish(registry, wish->kind, wish->label, wish->gen))
+    if (count > MAX_WISHES || is_there(registry, wish))
         return false;
     registry->wishes = bson_realloc(registry->wishes, count * sizeof(*registry->wishes));
     registry->wishes[count - 1] = (struct registry_wish){
@@ -45,6 +56,8 @@ bool registry_add_wish(struct registry *registry, const struct registry_wish *wi
         .by = copy(wish->by),
         .reason = copy(wish->reason),
         .at_ms = wish->at_ms ? wish->at_ms : clock_wall_ms(),
+        .id = copy(wish->id),
+        .args = copy(wish->args),
     };
     registry->wish_count = count;
     return true;
@@ -58,6 +71,8 @@ void registry_drop_wish(struct registry *registry, size_t index)
     bson_free(wish->label);
     bson_free(wish->by);
     bson_free(wish->reason);
+    bson_free(wish->id);
+    bson_free(wish->args);
     registry->wish_count--;
     memmove(wish, wish + 1, (registry->wish_count - index) * sizeof(*wish));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the steward share: steward.c (thread, lanes, statistics), steward_feed.c (how far
- * a version's feed has come), steward_note.c (what is said of it), versions.c (the state machine), gaps.c (what is lost of the work log, and
- * wishes), sweep.c (missed deletes) and upkeep.c (the
+ * a version's feed has come), steward_note.c (what is said of it), versions.c (the state machine), version_create.c and version_seed.c (its beginnings), gaps.c (what is lost of
+ * the work log, and wishes), sweep.c (missed deletes) and upkeep.c (the
  * ledger). The steward's own thread only. */
 #pragma once
 
@@ -119,6 +119,31 @@ bool expiry_is_passed(const struct ledger_row *row, const struct version *versio
 
 /* --- versions.c --- */
 
+void version_set_text(char **slot, const char *text); /* a copy; NULL: none */
+/* Writes the registry down. RETRY when it was changed by another meanwhile: look again. */
+bool version_save(struct steward *steward, struct err *err) MUST_USE;
+/* The next state, written down; it clears the reason. */
+bool version_enter(struct steward *steward, struct version *version, enum version_state state,
+                   struct err *err) MUST_USE;
+
 /* Makes the version the configuration wishes for, and takes each version one step further. True when
  * nothing failed. */
 bool versions_advance(struct steward *steward, struct err *err) MUST_USE;
+
+/* --- version_create.c --- */
+
+/* Writes down what the version that the file asks for is to be. */
+bool version_plan(struct steward *steward, struct err *err) MUST_USE;
+/* FATAL when the label stands for another embed config than the file's: what was built under it is not
+ * touched. */
+bool version_check_wish(struct steward *steward, const struct version *version, struct err *err)
+    MUST_USE;
+/* Makes the collection, and looks at what the store made of it. */
+bool version_create(struct steward *steward, struct version *version, struct err *err) MUST_USE;
+
+/* --- version_seed.c --- */
+
+/* With a new generation the group begins anew: it is to be seeded again. */
+bool version_leave_generation(struct steward *steward, struct version *version, struct err *err)
+    MUST_USE;
+bool version_seed(struct steward *steward, struct version *version, struct err *err) MUST_USE;

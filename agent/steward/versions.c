@@ -13,14 +13,13 @@
 #include "base/log.h"
 #include "cdc/scan.h"
 
-static void set_text(char **slot, const char *text)
+void version_set_text(char **slot, const char *text)
 {
     free(*slot);
     *slot = text ? strdup(text) : NULL;
 }
 
-/* Writes the registry down. False when it was changed by another meanwhile: look again later. */
-static bool save(struct steward *steward, struct err *err)
+bool version_save(struct steward *steward, struct err *err)
 {
     enum doc_swap outcome;
     if (!registry_save(steward->agent->docs, &steward->registry, &outcome, err))
@@ -36,13 +35,13 @@ static void note_reason(struct steward *steward, struct version *version, const 
     struct err err;
     if (version->reason && reason && strcmp(version->reason, reason) == 0)
         return;
-    set_text(&version->reason, reason);
-    if (!save(steward, &err))
+    version_set_text(&version->reason, reason);
+    if (!version_save(steward, &err))
         log_debug("version.reason.failed", LOG_ERR(&err));
 }
 
-static bool enter(struct steward *steward, struct version *version, enum version_state state,
-                  struct err *err)
+bool version_enter(struct steward *steward, struct version *version, enum version_state state,
+                   struct err *err)
 {
     log_info("version.state", LOG_STR("family", steward->family->name),
              LOG_STR("version", version->label),
@@ -50,189 +49,8 @@ static bool enter(struct steward *steward, struct version *version, enum version
              LOG_STR("to", version_state_name(state)));
     version->state = state;
     version->state_ms = clock_wall_ms();
-    set_text(&version->reason, NULL);
-    return save(steward, err);
-}
-
-static const char *model_of(const struct config_embedder *embedder)
-{
-    return embedder->model ? embedder->model : embedder_driver_name(embedder->driver);
-}
-
-/* Asks the embedder who it is and that it answers with the configured dimensions. */
-static bool probe(const struct config_embedder *config, char digest[static 128], struct err *err)
-{
-    CLEANUP(embedder_closep) struct embedder *embedder = NULL;
-    struct embed_text text = {.text = "vectail", .size = 7};
-    float *vector = calloc((size_t)config->dims, sizeof *vector);
-    bool ok = lane_open_embedder(config, &embedder, err) &&
-              embedder_digest(embedder, digest, err) &&
-              embedder_embed(embedder, &text, 1, vector, NULL, err);
-    free(vector);
-    return ok || err_prefix(err, "embedder %s", config->name);
-}
-
-static void fill_version(struct steward *steward, struct version *version, cJSON *embed)
-{
-    const struct config_family *family = steward->family->config;
-    const struct config_embedder *embedder =
-        config_embedder_of(steward->agent->config, family->version.embedder);
-    char name[LIMIT_COLLECTION_NAME + 1], fp[SHA256_TEXT_SIZE];
-    family_collection_name(family, version, model_of(embedder), name);
-    config_fp(embed, fp);
-    char *text = json_print(embed);
-    version->state = VERSION_PLANNED;
-    version->created_ms = version->state_ms = clock_wall_ms();
-    version->dims = embedder->dims;
-    version->verified_epoch = -1;
-    set_text(&version->collection, name);
-    set_text(&version->store, family->store);
-    set_text(&version->embedder, family->version.embedder);
-    set_text(&version->embed, text);
-    set_text(&version->config_fp, fp);
-    set_text(&version->from, "start");
-    free(text);
-}
-
-static bool plan(struct steward *steward, struct err *err)
-{
-    const struct config_family *family = steward->family->config;
-    const struct config_embedder *embedder =
-        config_embedder_of(steward->agent->config, family->version.embedder);
-    char digest[128] = "";
-    if (!probe(embedder, digest, err))
-        return false;
-    CLEANUP(cJSON_Deletep) cJSON *embed = family_embed_json(family, embedder, digest);
-    struct version *version = registry_add_version(&steward->registry, family->version.label);
-    fill_version(steward, version, embed);
-    set_text(&steward->registry.source_database, family->source.database);
-    set_text(&steward->registry.source_collection, family->source.collection);
-    struct registry_event event = {.at_ms = clock_wall_ms(),
-                                   .what = strdup("planned"),
-                                   .label = strdup(version->label),
-                                   .by = strdup("configuration")};
-    registry_note(&steward->registry, &event);
-    free(event.what);
-    free(event.label);
-    free(event.by);
-    log_info("version.planned", LOG_STR("family", family->name), LOG_STR("version", version->label),
-             LOG_STR("collection", version->collection), LOG_STR("config_fp", version->config_fp));
-    return save(steward, err);
-}
-
-/* A label that stands for another embed config than the file's is refused: what was built under it
- * is not touched. */
-static bool check_wish(struct steward *steward, const struct version *version, struct err *err)
-{
-    const struct config_family *family = steward->family->config;
-    const struct config_embedder *embedder =
-        config_embedder_of(steward->agent->config, family->version.embedder);
-    CLEANUP(cJSON_Deletep) cJSON *stored = json_parse(version->embed, strlen(version->embed), err);
-    if (!stored)
-        return false;
-    const char *digest = "";
-    char fp[SHA256_TEXT_SIZE];
-    (void)!json_get_string(stored, "digest", &digest);
-    CLEANUP(cJSON_Deletep) cJSON *embed = family_embed_json(family, embedder, digest);
-    config_fp(embed, fp);
-    if (strcmp(fp, version->config_fp) == 0)
-        return true;
-    return err_set(
-        err, ERR_FATAL, ERR_CONFIG, 0,
-        "version %s was built under config_fp %s, the file now says %s: a changed model, "
-        "chunking or text needs a new label; the version goes on as it was built",
-        version->label, version->config_fp, fp);
-}
-
-static bool create(struct steward *steward, struct version *version, struct err *err)
-{
-    const struct config_store *store = config_store_of(steward->agent->config, version->store);
-    if (!store)
-        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "store '%s' is not in the configuration",
-                       version->store);
-    if (version->state == VERSION_PLANNED && !enter(steward, version, VERSION_CREATING, err))
-        return false;
-    CLEANUP(cJSON_Deletep) cJSON *embed = json_parse(version->embed, strlen(version->embed), err);
-    if (!embed)
-        return false;
-    const char *driver = "", *model = "", *distance = "";
-    (void)!json_get_string(embed, "driver", &driver);
-    (void)!json_get_string(embed, "model", &model);
-    (void)!json_get_string(embed, "distance", &distance);
-    const struct field metadata[] = {
-        {"family", value_string(steward->family->name)},
-        {"version", value_string(version->label)},
-        {"driver", value_string(driver)},
-        {"model", value_string(model)},
-        {"dims", value_int(version->dims)},
-        {"distance", value_string(distance)},
-        {"config_fp", value_string(version->config_fp)},
-        {"input_format", value_string(EMBED_INPUT_FORMAT)},
-        {"created_by", value_string("vectail")},
-        {"name", value_string(steward->agent->config->name)},
-        {"build_id", value_string(version->build_id)},
-        {"state_id", value_string(steward->agent->state_id)},
-    };
-    struct sink_spec spec = {.name = version->collection,
-                             .dims = (size_t)version->dims,
-                             .distance = distance,
-                             .metadata = metadata,
-                             .metadata_count = ARRAY_LEN(metadata)};
-    CLEANUP(sink_closep) struct sink *sink = NULL;
-    struct sink_collection made;
-    if (!lane_open_sink(store, &sink, err) || !sink_connect(sink, err) ||
-        !sink_ensure(sink, &spec, steward->arena, &made, err))
-        return err_prefix(err, "version %s", version->label);
-    set_text(&version->collection_id, made.id);
-    return enter(steward, version, VERSION_BACKFILLING, err);
-}
-
-/* With a new generation the group begins anew at its first record, once its members have left: what
- * lies before is dropped anyway, and whatever became of topic and offsets, no record of it is missed. */
-static bool leave_generation(struct steward *steward, struct version *version, struct err *err)
-{
-    CLEANUP(feed_view_fini) struct feed_view view = {0};
-    if (steward->agent->config->worklog.driver == WORKLOG_MEMORY)
-        return true;
-    struct feed_place place = feed_place_of(steward->agent, steward->family, version->build_id);
-    if (!feed_view_load(&place, &view, err))
-        return false;
-    if (!view.known || view.gen <= version->seeded_gen)
-        return true;
-    version->seeded = false;
-    return save(steward, err);
-}
-
-/* Where the lane's group begins to read: at the generation's first record. */
-static bool seed(struct steward *steward, struct version *version, struct err *err)
-{
-    CLEANUP(feed_view_fini) struct feed_view view = {0};
-    if (steward->agent->config->worklog.driver == WORKLOG_MEMORY) {
-        version->seeded = true; /* the lane's own log begins with the process */
-        return save(steward, err);
-    }
-    if (!steward_view(steward, version, &view, err))
-        return false;
-    if (!view.known || view.gen == 0)
-        return true; /* the capture has not begun yet */
-    struct err refused;
-    char *group = lane_group(steward->agent->config, steward->family->name, version);
-    bool ok = worklog_seed(steward->agent->log, steward->family->topic, group, view.start_offsets,
-                           view.partitions, &refused);
-    free(group);
-    if (!ok && refused.action == ERR_RETRY && version->seeded_gen > 0) {
-        log_debug("version.seed.waiting", LOG_ERR(&refused)); /* mostly for members to leave */
-        return true;
-    }
-    if (!ok) {
-        *err = refused;
-        return false;
-    }
-    if (version->seeded_gen == 0)
-        version->swept_gen = view.gen; /* it has nothing of an older one */
-    version->seeded = true;
-    version->seeded_gen = view.gen;
-    return save(steward, err);
+    version_set_text(&version->reason, NULL);
+    return version_save(steward, err);
 }
 
 /* Documents of the source that belong to the family, by our own evaluator. */
@@ -352,9 +170,9 @@ static bool write_alias(struct steward *steward, const struct version *version, 
 static void set_step(struct steward *steward, const char *kind, const char *label)
 {
     struct registry_step *step = &steward->registry.step;
-    set_text(&step->kind, kind);
-    set_text(&step->label, label);
-    set_text(&step->owner, kind ? steward->agent->holder : NULL);
+    version_set_text(&step->kind, kind);
+    version_set_text(&step->label, label);
+    version_set_text(&step->owner, kind ? steward->agent->holder : NULL);
     step->since_ms = kind ? clock_wall_ms() : 0;
 }
 
@@ -362,10 +180,10 @@ static void set_step(struct steward *steward, const char *kind, const char *labe
 static bool activate(struct steward *steward, struct version *version, struct err *err)
 {
     set_step(steward, "promoting", version->label);
-    if (!save(steward, err) || !write_alias(steward, version, err))
+    if (!version_save(steward, err) || !write_alias(steward, version, err))
         return false;
     set_step(steward, NULL, NULL);
-    return enter(steward, version, VERSION_ACTIVE, err);
+    return version_enter(steward, version, VERSION_ACTIVE, err);
 }
 
 static bool is_first(const struct steward *steward, const struct version *version)
@@ -414,7 +232,7 @@ static bool verify(struct steward *steward, struct version *version, struct err 
     if (!agree || !allowed)
         return true;
     version->verified_epoch = 0;
-    return enter(steward, version, VERSION_READY, err);
+    return version_enter(steward, version, VERSION_READY, err);
 }
 
 static bool follow(struct steward *steward, struct version *version, struct err *err)
@@ -423,7 +241,8 @@ static bool follow(struct steward *steward, struct version *version, struct err 
     if (!steward_view(steward, version, &view, err))
         return false;
     if (version->state == VERSION_BACKFILLING)
-        return !feed_is_filled(steward, &view) || enter(steward, version, VERSION_CATCHING_UP, err);
+        return !feed_is_filled(steward, &view) ||
+               version_enter(steward, version, VERSION_CATCHING_UP, err);
     if (version->swept_gen < view.gen)
         return true; /* what was missed is erased before it is counted */
     bool small =
@@ -431,10 +250,10 @@ static bool follow(struct steward *steward, struct version *version, struct err 
     if (!small)
         return true;
     if (is_first(steward, version))
-        return enter(steward, version, VERSION_VERIFYING, err);
+        return version_enter(steward, version, VERSION_VERIFYING, err);
     if (!version->reason) {
-        set_text(&version->reason, "filled and in step; cutting over is not built yet");
-        return save(steward, err);
+        version_set_text(&version->reason, "filled and in step; cutting over is not built yet");
+        return version_save(steward, err);
     }
     return true;
 }
@@ -442,14 +261,14 @@ static bool follow(struct steward *steward, struct version *version, struct err 
 static bool advance(struct steward *steward, struct version *version, struct err *err)
 {
     bool fed = version_is_fed(version->state);
-    if (fed && version->seeded && !leave_generation(steward, version, err))
+    if (fed && version->seeded && !version_leave_generation(steward, version, err))
         return false;
     if (fed && !version->seeded)
-        return seed(steward, version, err);
+        return version_seed(steward, version, err);
     switch (version->state) {
     case VERSION_PLANNED:
     case VERSION_CREATING:
-        return create(steward, version, err);
+        return version_create(steward, version, err);
     case VERSION_BACKFILLING:
     case VERSION_CATCHING_UP:
         return follow(steward, version, err);
@@ -466,10 +285,10 @@ bool versions_advance(struct steward *steward, struct err *err)
 {
     const char *label = steward->family->config->version.label;
     if (!registry_held(&steward->registry, label))
-        return plan(steward, err);
+        return version_plan(steward, err);
     struct version *wanted = registry_version(&steward->registry, label);
     struct err refused;
-    bool ok = !wanted || check_wish(steward, wanted, &refused);
+    bool ok = !wanted || version_check_wish(steward, wanted, &refused);
     for (size_t i = 0; i < steward->registry.version_count; i++) {
         struct version *version = &steward->registry.versions[i];
         if (!advance(steward, version, err)) {

@@ -48,6 +48,43 @@ static void a_version_is_found_by_its_state(void **state)
     registry_fini(&registry);
 }
 
+static void what_a_person_asks_for_and_its_answer_are_read_back(void **state)
+{
+    (void)state;
+    struct registry registry, back;
+    struct err err;
+    fill(&registry);
+    char kind[] = WISH_CREATE, label[] = "v3", id[] = "a1", args[] = "{\"embedder\": \"nomic\"}";
+    struct registry_wish wish = {.kind = kind, .label = label, .id = id, .args = args};
+    assert_true(registry_add_wish(&registry, &wish));
+    assert_false(registry_add_wish(&registry, &wish));
+    char other[] = "a2", what[] = "create", reason[] = "no";
+    wish.id = other;
+    assert_true(registry_add_wish(&registry, &wish));
+    registry_note(&registry, &(struct registry_event){
+                                 .what = what, .wish = id, .refused = true, .reason = reason});
+    registry.step.epoch = 7;
+    registry.step.why = bson_strdup("cutover");
+    registry.step.wish = bson_strdup("a0");
+    registry.versions[0].proven = registry.versions[0].external = true;
+    registry.versions[0].keep_until_ms = 1234;
+    bson_t doc = BSON_INITIALIZER;
+    assert_true(registry_encode(&registry, &doc, &err));
+    assert_true(registry_decode(&doc, &back, &err));
+    assert_string_equal(back.wishes[1].id, "a2");
+    assert_non_null(strstr(back.wishes[0].args, "nomic"));
+    assert_string_equal(back.events[1].wish, "a1");
+    assert_true(back.events[1].refused);
+    assert_int_equal(back.step.epoch, 7);
+    assert_string_equal(back.step.why, "cutover");
+    assert_string_equal(back.step.wish, "a0");
+    assert_true(back.versions[0].proven && back.versions[0].external);
+    assert_int_equal(back.versions[0].keep_until_ms, 1234);
+    bson_destroy(&doc);
+    registry_fini(&registry);
+    registry_fini(&back);
+}
+
 static void only_the_last_hundred_events_are_kept(void **state)
 {
     (void)state;
@@ -113,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_label_built_again_gets_the_next_build_and_another_id),
         cmocka_unit_test(a_version_is_found_by_its_state),
+        cmocka_unit_test(what_a_person_asks_for_and_its_answer_are_read_back),
         cmocka_unit_test(only_the_last_hundred_events_are_kept),
         cmocka_unit_test(
             a_version_is_fed_from_its_first_backfill_to_the_end_of_its_rollback_window),
