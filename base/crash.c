@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/crash.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attr.h"
+
+static const char *const points[] = {
+    /* agent/steward/rename.c: forward */
+    "rename.written",  /* the journal is written, nothing is renamed */
+    "rename.parked",   /* what was live has its parking name, nobody has the live one */
+    "rename.promoted", /* the new one has the live name, and that is not written down */
+    "rename.done",     /* that is written down; the alias still names the old one */
+    /* and back */
+    "rename.undoing",  /* that it is to be undone is written down */
+    "rename.demoted",  /* the new one has its own name again, nobody has the live one */
+    "rename.restored", /* the old one has the live name again, and that is not written down */
+};
+
+static _Atomic unsigned long visits[ARRAY_LEN(points)];
+
+static size_t find_point(const char *name, size_t length)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(points) &&
+           (strlen(points[i]) != length || strncmp(points[i], name, length) != 0))
+        i++;
+    return i;
+}
+
+/* The N of "name:N"; a misspelt word would otherwise make a test that kills nothing. */
+static unsigned long read_turn(const char *word, size_t length)
+{
+    if (word[length] == '\0')
+        return 1;
+    char *end = NULL;
+    unsigned long turn = strtoul(word + length + 1, &end, 10);
+    assert(turn > 0 && *end == '\0');
+    return turn;
+}
+
+void crash_point(const char *name)
+{
+    size_t here = find_point(name, strlen(name));
+    assert(here < ARRAY_LEN(points));
+    const char *word = getenv("VECTAIL_CRASH_AT"); /* NOLINT(concurrency-mt-unsafe): only read */
+    if (!word || !*word)
+        return;
+    size_t length = strcspn(word, ":");
+    size_t wanted = find_point(word, length);
+    assert(wanted < ARRAY_LEN(points));
+    if (wanted == here && atomic_fetch_add(&visits[here], 1) + 1 == read_turn(word, length))
+        raise(SIGKILL);
+}
