@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/steward/transition.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/steward/wish.h"
+#include "cdc/worklog.h"
+
+struct look {
+    const struct registry *registry;
+    const struct registry_wish *wish;
+    const struct alias *alias;
+    const struct wish_args *args;
+    const struct version *version; /* newest build of the label; NULL: there is none */
+    char *reason;
+    size_t size;
+};
+
+static bool refuse(const struct look *look, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static bool refuse(const struct look *look, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vsnprintf(look->reason, look->size, format, list);
+    va_end(list);
+    return false;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+static const struct version *newest(const struct registry *registry, const char *label)
+{
+    const struct version *found = NULL;
+    for (size_t i = 0; label && i < registry->version_count; i++) {
+        const struct version *version = &registry->versions[i];
+        if (strcmp(version->label, label) == 0 && (!found || version->build > found->build))
+            found = version;
+    }
+    return found;
+}
+
+static const struct version *in_state(const struct registry *registry, enum version_state state)
+{
+    for (size_t i = 0; i < registry->version_count; i++) {
+        if (registry->versions[i].state == state)
+            return &registry->versions[i];
+    }
+    return NULL;
+}
+
+bool transition_is_named(const struct version *version, const struct alias *alias)
+{
+    return same(version->collection, alias->target) ||
+           same(version->collection, alias->previous_target);
+}
+
+static bool step_is(const struct look *look, const char *kind, const char *label)
+{
+    return same(look->registry->step.kind, kind) && same(look->registry->step.label, label);
+}
+
+static bool find_version(const struct look *look)
+{
+    const char *family = look->registry->family;
+    if (!look->wish->label)
+        return refuse(look, "no version is named");
+    return look->version ||
+           refuse(look, "family %s has no version '%s'", family, look->wish->label);
+}
+
+/* Readers are led where the registry thinks they are, or a person has to say what is right. */
+static bool alias_is_ours(const struct look *look)
+{
+    const struct alias *alias = look->alias;
+    const struct version *active = in_state(look->registry, VERSION_ACTIVE);
+    if (!alias || (!active && !alias->target))
+        return true;
+    if (!active)
+        return refuse(look,
+                      "the alias leads to '%s', which no version of this family is: take it over "
+                      "with `vectail adopt`, or remove the alias document",
+                      alias->target);
+    if (!alias->target)
+        return refuse(look, "version %s is served, but the alias document is gone: put it back",
+                      active->label);
+    return same(alias->target, active->collection) ||
+           refuse(look,
+                  "the alias leads to '%s', and not to '%s' of the active version %s: it was "
+                  "changed by another, put it right first",
+                  alias->target, active->collection, active->label);
+}
+
+static bool check_create(const struct look *look)
+{
+    const struct version *version = look->version;
+    if (!look->wish->label || !*look->wish->label)
+        return refuse(look, "no version is named");
+    if (!look->args->embedder)
+        return refuse(look, "no embedder is named");
+    if (!version || version->state == VERSION_DROPPED)
+        return true;
+    if (version->state == VERSION_FAILED || version->state == VERSION_RETIRED)
+        return refuse(look, "version %s is there and %s: drop it first, or take another label",
+                      version->label, version_state_name(version->state));
+    return refuse(look, "version %s is there already, and %s: another one needs another label",
+                  version->label, version_state_name(version->state));
+}
+
+static bool check_verify(const struct look *look)
+{
+    const struct version *version = look->version;
+    if (!find_version(look))
+        return false;
+    if (version->external)
+        return refuse(look, "version %s was adopted: nothing is known of what is in it",
+                      version->label);
+    return version_is_fed(version->state) ||
+           refuse(look, "version %s is %s: there is nothing to verify", version->label,
+                  version_state_name(version->state));
+}
+
+static bool can_be_served(const struct look *look)
+{
+    const struct version *version = look->version;
+    switch (version->state) {
+    case VERSION_ACTIVE:
+        return refuse(look, "version %s is served already", version->label);
+    case VERSION_PREVIOUS:
+        return refuse(look, "version %s was served before this one: `vectail rollback %s`",
+                      version->label, look->registry->family);
+    case VERSION_PLANNED:
+    case VERSION_CREATING:
+        return refuse(look, "version %s is %s: it has no collection yet", version->label,
+                      version_state_name(version->state));
+    case VERSION_RETIRED:
+    case VERSION_DROPPED:
+    case VERSION_FAILED:
+        return refuse(look, "version %s is %s: it is not kept in step any more", version->label,
+                      version_state_name(version->state));
+    default:
+        break;
+    }
+    if (version->state == VERSION_READY || look->args->force)
+        return true;
+    return refuse(look, "version %s is %s, not ready%s%s", version->label,
+                  version_state_name(version->state), version->reason ? ": " : "",
+                  version->reason ? version->reason : "");
+}
+
+static bool check_cutover(const struct look *look)
+{
+    if (!find_version(look))
+        return false;
+    if (step_is(look, STEP_DROPPING, look->version->label))
+        return refuse(look, "version %s is being dropped", look->version->label);
+    if (look->args->force && !look->wish->reason)
+        return refuse(look, "to force it, a reason has to be given");
+    return can_be_served(look) && alias_is_ours(look);
+}
+
+static bool check_rollback(const struct look *look)
+{
+    const struct version *previous = in_state(look->registry, VERSION_PREVIOUS);
+    if (!previous)
+        return refuse(look, "family %s has no previous version to go back to",
+                      look->registry->family);
+    return step_is(look, STEP_PROMOTING, previous->label) || alias_is_ours(look);
+}
+
+static bool check_drop(const struct look *look)
+{
+    const struct version *version = look->version;
+    if (!find_version(look))
+        return false;
+    if (version->state == VERSION_DROPPED)
+        return refuse(look, "version %s is dropped already", version->label);
+    if (version->external)
+        return refuse(look, "version %s was adopted: its collection '%s' is not ours to remove",
+                      version->label, version->collection);
+    if (version->state == VERSION_ACTIVE)
+        return refuse(look, "version %s is what is served", version->label);
+    if (version->state == VERSION_PREVIOUS)
+        return refuse(look,
+                      "version %s is kept to go back to until families.%s.rollback_window is over",
+                      version->label, look->registry->family);
+    if (step_is(look, STEP_PROMOTING, version->label))
+        return refuse(look, "version %s is being cut over to", version->label);
+    if (look->alias && transition_is_named(version, look->alias))
+        return refuse(look, "the alias names the collection '%s' of version %s",
+                      version->collection, version->label);
+    return true;
+}
+
+static bool check_adopt(const struct look *look)
+{
+    const char *target = look->args->target;
+    const struct version *active = in_state(look->registry, VERSION_ACTIVE);
+    if (!target || !*target)
+        return refuse(look, "no collection is named");
+    if (!look->args->embedder)
+        return refuse(look, "no embedder is named");
+    if (active)
+        return refuse(look, "family %s has a served version already: %s", look->registry->family,
+                      active->label);
+    for (size_t i = 0; i < look->registry->version_count; i++) {
+        const struct version *version = &look->registry->versions[i];
+        if (same(version->collection, target))
+            return refuse(look, "'%s' is the collection of version %s", target, version->label);
+    }
+    if (look->alias && look->alias->target && !same(look->alias->target, target))
+        return refuse(look, "the alias leads to '%s', not to '%s'", look->alias->target, target);
+    return true;
+}
+
+static bool check_remove(const struct look *look)
+{
+    return look->registry->rev > 0 ||
+           refuse(look, "nothing is written down of a family '%s'", look->registry->family);
+}
+
+static bool check_partitions(const struct look *look)
+{
+    int64_t count = look->args->count;
+    return (count >= 1 && count <= WORKLOG_MAX_PARTITIONS) ||
+           refuse(look, "a topic has 1 to %d partitions, not %lld", WORKLOG_MAX_PARTITIONS,
+                  (long long)count);
+}
+
+static const struct {
+    const char *kind;
+    bool (*check)(const struct look *look);
+} checks[] = {
+    {WISH_CREATE, check_create},   {WISH_VERIFY, check_verify},
+    {WISH_CUTOVER, check_cutover}, {WISH_ROLLBACK, check_rollback},
+    {WISH_DROP, check_drop},       {WISH_ADOPT, check_adopt},
+    {WISH_REMOVE, check_remove},   {WISH_PARTITIONS, check_partitions},
+};
+
+bool transition_check(const struct registry *registry, const struct registry_wish *wish,
+                      const struct alias *alias, char *reason, size_t size)
+{
+    struct err err;
+    struct wish_args args;
+    struct look look = {registry, wish, alias, &args, newest(registry, wish->label), reason, size};
+    bool allowed = true;
+    reason[0] = '\0';
+    if (registry->step.kind && same(registry->step.wish, wish->id))
+        return true; /* begun: it is carried on */
+    if (!wish_args_decode(wish, &args, &err))
+        return refuse(&look, "%s", err.text);
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+        if (strcmp(wish->kind, checks[i].kind) == 0)
+            allowed = checks[i].check(&look);
+    }
+    wish_args_fini(&args);
+    return allowed;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/steward/wish.h"
+
+#include <string.h>
+
+static bool is(const char *kind, const char *other)
+{
+    return strcmp(kind, other) == 0;
+}
+
+bool wish_args_decode(const struct registry_wish *wish, struct wish_args *out, struct err *err)
+{
+    *out = (struct wish_args){0};
+    if (!wish->args)
+        return true;
+    out->json = json_parse(wish->args, strlen(wish->args), err);
+    if (out->json && !cJSON_IsObject(out->json))
+        (void)err_set(err, ERR_REJECT, ERR_DATA, 0, "it is not an object");
+    if (!out->json || !cJSON_IsObject(out->json)) {
+        wish_args_fini(out);
+        return err_prefix(err, "args of the wish to %s", wish->kind);
+    }
+    (void)!json_get_string(out->json, "embedder", &out->embedder);
+    (void)!json_get_string(out->json, "store", &out->store);
+    (void)!json_get_string(out->json, "from", &out->from);
+    (void)!json_get_string(out->json, "target", &out->target);
+    (void)!json_get_int(out->json, "count", &out->count);
+    (void)!json_get_bool(out->json, "no_reuse", &out->no_reuse);
+    (void)!json_get_bool(out->json, "force", &out->force);
+    (void)!json_get_bool(out->json, "drop_collections", &out->drop_collections);
+    return true;
+}
+
+void wish_args_fini(struct wish_args *args)
+{
+    cJSON_Delete(args->json);
+    *args = (struct wish_args){0};
+}
+
+static void add_text(cJSON *object, const char *name, const char *text)
+{
+    if (text)
+        json_add_string(object, name, text);
+}
+
+char *wish_args_encode(const char *kind, const struct wish_args *args)
+{
+    CLEANUP(cJSON_Deletep) cJSON *object = json_object();
+    bool builds = is(kind, WISH_CREATE), adopts = is(kind, WISH_ADOPT);
+    if (builds || adopts) {
+        add_text(object, "embedder", args->embedder);
+        add_text(object, "store", args->store);
+    }
+    if (adopts)
+        add_text(object, "target", args->target);
+    if (builds) {
+        json_add_string(object, "from", args->from ? args->from : "start");
+        json_add_bool(object, "no_reuse", args->no_reuse);
+    }
+    if (is(kind, WISH_CUTOVER))
+        json_add_bool(object, "force", args->force);
+    if (is(kind, WISH_REMOVE))
+        json_add_bool(object, "drop_collections", args->drop_collections);
+    if (is(kind, WISH_PARTITIONS))
+        json_add_int(object, "count", args->count);
+    return cJSON_GetArraySize(object) > 0 ? json_print(object) : NULL;
+}
+
+bool wish_is_of_person(const char *kind)
+{
+    static const char *const kinds[] = {WISH_CREATE, WISH_VERIFY, WISH_CUTOVER, WISH_ROLLBACK,
+                                        WISH_DROP,   WISH_ADOPT,  WISH_REMOVE,  WISH_PARTITIONS};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (is(kind, kinds[i]))
+            return true;
+    }
+    return false;
+}
+
+const struct registry_event *wish_answer(const struct registry *registry, const char *id)
+{
+    for (size_t i = registry->event_count; i-- > 0;) {
+        const struct registry_event *event = &registry->events[i];
+        if (event->wish && is(event->wish, id))
+            return event;
+    }
+    return NULL;
+}
+
+int wish_index(const struct registry *registry, const char *id)
+{
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        if (registry->wishes[i].id && is(registry->wishes[i].id, id))
+            return (int)i;
+    }
+    return -1;
+}

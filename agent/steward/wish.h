@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a person's wish asks for besides its kind and label: the JSON in `args`, in both directions. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/json.h"
+#include "state/registry.h"
+
+struct wish_args {
+    const char *embedder;  /* create, adopt */
+    const char *store;     /* create, adopt; NULL: the family's own */
+    const char *from;      /* create; NULL: "start" */
+    const char *target;    /* adopt: name of a collection */
+    int64_t count;         /* partitions */
+    bool no_reuse;         /* create */
+    bool force;            /* cutover */
+    bool drop_collections; /* remove */
+    cJSON *json;           /* owns the strings after wish_args_decode(); else NULL */
+};
+
+/* Missing members are NULL, 0 and false; so are those of another type. REJECT, DATA: not a JSON
+ * object. */
+bool wish_args_decode(const struct registry_wish *wish, struct wish_args *out, struct err *err)
+    MUST_USE;
+void wish_args_fini(struct wish_args *args);
+/* What the kind takes of it, as JSON; NULL where it takes nothing. free() it. */
+char *wish_args_encode(const char *kind, const struct wish_args *args);
+
+/* One of those that a person writes, and whose answer is an event. */
+bool wish_is_of_person(const char *kind);
+/* The event that answers it, or NULL while there is none. Borrowed. */
+const struct registry_event *wish_answer(const struct registry *registry, const char *id);
+/* Where the wish stands in the registry, or -1 when it is gone. */
+int wish_index(const struct registry *registry, const char *id);
