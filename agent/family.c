@@ -51,7 +51,7 @@ static void collect_text_fields(const struct config_family *family, const struct
     for (size_t i = 0; live && i < live->version_count; i++) {
         const struct version *version = &live->versions[i];
         struct embed_config embed;
-        if (!version_is_fed(version->state) || !version->embed)
+        if (!version_is_fed(version) || !version->embed)
             continue;
         CLEANUP(cJSON_Deletep)
         cJSON *json = json_parse(version->embed, strlen(version->embed), NULL);

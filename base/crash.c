@@ -11,6 +11,22 @@
 #include "base/attr.h"
 
 static const char *const points[] = {
+    /* agent/steward: a version is made */
+    "create.planned",  /* what it is to be is written down */
+    "create.creating", /* that its collection is being made, too */
+    "create.created",  /* the collection is there, and that is not written down */
+    /* somebody else's collection is adopted */
+    "adopt.written",
+    /* the alias is flipped: first activation, cutover, rollback */
+    "promote.written",  /* the step is written down */
+    "promote.flipped",  /* the alias leads to it, and that is not written down */
+    "promote.finished", /* the states are written down */
+    /* a version is dropped */
+    "drop.written",   /* the step is written down */
+    "drop.unnamed",   /* the alias does not name it any more */
+    "drop.deleted",   /* its collection is gone */
+    "drop.forgotten", /* so is its ledger */
+    "drop.finished",  /* that is written down */
     /* agent/steward/rename.c: forward */
     "rename.written",  /* the journal is written, nothing is renamed */
     "rename.parked",   /* what was live has its parking name, nobody has the live one */

@@ -38,9 +38,10 @@ bool version_state_parse(const char *name, enum version_state *out)
     return false;
 }
 
-bool version_is_fed(enum version_state state)
+bool version_is_fed(const struct version *version)
 {
-    return state >= VERSION_BACKFILLING && state <= VERSION_PREVIOUS;
+    return !version->external && version->state >= VERSION_BACKFILLING &&
+           version->state <= VERSION_PREVIOUS;
 }
 
 static void version_fini(struct version *version)
@@ -66,6 +67,17 @@ static void event_fini(struct registry_event *event)
     bson_free(event->wish);
 }
 
+void registry_clear_step(struct registry *registry)
+{
+    struct registry_step *step = &registry->step;
+    bson_free(step->kind);
+    bson_free(step->label);
+    bson_free(step->owner);
+    bson_free(step->why);
+    bson_free(step->wish);
+    *step = (struct registry_step){0};
+}
+
 void registry_fini(struct registry *registry)
 {
     bson_free(registry->name);
@@ -78,11 +90,7 @@ void registry_fini(struct registry *registry)
     for (size_t i = 0; i < registry->held_count; i++)
         bson_free(registry->held_labels[i]);
     bson_free(registry->held_labels);
-    bson_free(registry->step.kind);
-    bson_free(registry->step.label);
-    bson_free(registry->step.owner);
-    bson_free(registry->step.why);
-    bson_free(registry->step.wish);
+    registry_clear_step(registry);
     for (size_t i = 0; i < registry->event_count; i++)
         event_fini(&registry->events[i]);
     bson_free(registry->events);

@@ -24,9 +24,6 @@ enum version_state { /* protocols: planned -> ... -> dropped */
                      VERSION_FAILED,
 };
 const char *version_state_name(enum version_state state);
-/* True for the states in which a lane keeps the version in step. */
-bool version_is_fed(enum version_state state);
-
 struct version {
     char *label;
     int build;      /* 1, 2, ... of this label */
@@ -43,6 +40,7 @@ struct version {
     char *from;         /* "start", "snapshot", "offset:...", "timestamp:..." */
     bool external;      /* adopted: not made by us, never written, never collected */
     bool no_reuse;      /* all its vectors are bought, none is copied from another version */
+    bool declined;      /* was rolled back from: not cut over to by itself */
     bool proven;        /* its vectors were compared with fresh ones: others may copy them */
     bool seeded;        /* its group's start offsets are committed: its lanes may run */
     int64_t seeded_gen; /* of which generation; 0: never */
@@ -57,6 +55,9 @@ struct version {
     int64_t swept_gen;      /* the generation in which it is whole: its missed deletes are erased */
     int64_t stopped_gen;    /* the generation whose sweep waits for a person; 0: none does */
 };
+
+/* A lane keeps it in step: ours, and made, and not retired yet. */
+bool version_is_fed(const struct version *version);
 
 /* A step that excludes others while it lasts: "promoting" or "dropping" a label. */
 #define STEP_PROMOTING "promoting"
@@ -141,6 +142,7 @@ struct version *registry_in_state(struct registry *registry, enum version_state 
 /* Adds an entry with a random build_id and build = highest of this label + 1; holds the label. */
 struct version *registry_add_version(struct registry *registry, const char *label);
 bool registry_held(const struct registry *registry, const char *label);
+void registry_clear_step(struct registry *registry);
 void registry_note(struct registry *registry, const struct registry_event *event); /* copies */
 
 /* --- registry_wish.c --- */

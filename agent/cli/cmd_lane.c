@@ -42,7 +42,7 @@ static bool set_paused(struct registry *registry, void *context)
     for (size_t i = 0; i < registry->version_count; i++) {
         struct version *version = &registry->versions[i];
         char what[16];
-        if (!version_is_fed(version->state) ||
+        if (!version_is_fed(version) ||
             (change->label && strcmp(version->label, change->label) != 0))
             continue;
         change->known = true;
@@ -150,7 +150,7 @@ static bool find_places(struct resume *resume, struct err *err)
     resume->count = memory ? 0 : 1;
     for (size_t i = 0; memory && i < registry.version_count; i++) {
         const struct version *version = &registry.versions[i];
-        if (version_is_fed(version->state))
+        if (version_is_fed(version))
             resume->places[resume->count++] = (struct place){.label = strdup(version->label),
                                                              .build_id = strdup(version->build_id)};
     }

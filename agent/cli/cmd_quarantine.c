@@ -405,7 +405,7 @@ static bool each_version(struct errand *errand, look_at *look, struct err *err)
     for (size_t i = 0; ok && i < registry.version_count; i++) {
         const struct version *version = &registry.versions[i];
         CLEANUP(ledger_closep) struct ledger *ledger = NULL;
-        if (!version_is_fed(version->state) || (label && strcmp(version->label, label) != 0))
+        if (!version_is_fed(version) || (label && strcmp(version->label, label) != 0))
             continue;
         errand->versions++;
         ok = open_ledger(errand, version, &ledger, err) && look(errand, version, ledger, err);

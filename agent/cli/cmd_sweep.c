@@ -214,7 +214,7 @@ static int run_sweep(struct look *look, bool as_json)
                             &look->registry, &err);
     for (size_t i = 0; ok && i < look->registry.version_count; i++) {
         const struct version *version = &look->registry.versions[i];
-        ok = !version_is_fed(version->state) || look_at(look, version, &err);
+        ok = !version_is_fed(version) || look_at(look, version, &err);
     }
     registry_fini(&look->registry);
     if (!ok)

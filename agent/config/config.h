@@ -102,6 +102,8 @@ struct config_embedder {
     double price_per_million_tokens; /* NaN: unknown */
 };
 
+enum config_cutover { CUTOVER_MANUAL, CUTOVER_AUTO };
+
 /* metadata: {name: path} | {name: [first, that, is, not, null]} | {"*": path of a sub-document} */
 struct config_metadata {
     char *name; /* "*": all scalars of the sub-document */
@@ -138,6 +140,7 @@ struct config_family {
         char *embedder;
     } version;
     bool allow_test_embedder;
+    enum config_cutover cutover;
     int64_t rollback_window_ms;
     struct {
         int64_t lag_for_ms;

@@ -43,7 +43,7 @@ static const char *speaking_build(const struct view *view)
         const struct version *version = &view->registry->versions[i];
         if (version->state == VERSION_ACTIVE)
             return version->build_id;
-        if (version_is_fed(version->state))
+        if (version_is_fed(version))
             build_id = version->build_id;
     }
     return build_id;

@@ -129,7 +129,7 @@ static struct version *version_of_wish(struct steward *steward, const struct reg
 {
     struct version *version =
         wish->label ? registry_version(&steward->registry, wish->label) : NULL;
-    return version && version_is_fed(version->state) ? version : NULL;
+    return version && version_is_fed(version) ? version : NULL;
 }
 
 static void note(struct steward *steward, const struct registry_wish *wish, const char *what)

@@ -206,7 +206,7 @@ static bool look_at_versions(struct steward *steward, bool leads, bool *busy, st
         struct version *version = &steward->registry.versions[i];
         CLEANUP(feed_view_fini) struct feed_view view = {0};
         in_step = in_step && version->state >= VERSION_BACKFILLING;
-        if (!version_is_fed(version->state))
+        if (!version_is_fed(version))
             continue;
         if (!steward_view(steward, version, &view, err))
             return false;
@@ -223,7 +223,7 @@ static bool look_at_versions(struct steward *steward, bool leads, bool *busy, st
 static bool is_wanted(const struct steward *steward, const struct version *version)
 {
     bool leads = steward->agent->config->worklog.driver != WORKLOG_MEMORY || steward_leads(steward);
-    return leads && version_is_fed(version->state) && version->seeded && version->collection_id;
+    return leads && version_is_fed(version) && version->seeded && version->collection_id;
 }
 
 static const struct version *version_of(const struct steward *steward, const struct lane *lane)

@@ -12,6 +12,8 @@
 #include "agent/steward/feed.h"
 #include "agent/steward/steward.h"
 #include "agent/steward/sweep.h"
+#include "agent/steward/wish.h"
+#include "agent/verify/verify_job.h"
 #include "state/ledger.h"
 #include "state/registry.h"
 
@@ -122,6 +124,11 @@ bool expiry_is_passed(const struct ledger_row *row, const struct version *versio
 void version_set_text(char **slot, const char *text); /* a copy; NULL: none */
 /* Writes the registry down. RETRY when it was changed by another meanwhile: look again. */
 bool version_save(struct steward *steward, struct err *err) MUST_USE;
+/* Why a version does not get on stands with it, for `status`; the next state clears it. */
+void version_note_reason(struct steward *steward, struct version *version, const char *reason);
+/* Whether it is whole and keeps up, and if not, why. */
+bool version_is_in_step(struct steward *steward, const struct version *version, bool *in_step,
+                        char reason[static 300], struct err *err) MUST_USE;
 /* The next state, written down; it clears the reason. */
 bool version_enter(struct steward *steward, struct version *version, enum version_state state,
                    struct err *err) MUST_USE;
@@ -132,8 +139,19 @@ bool versions_advance(struct steward *steward, struct err *err) MUST_USE;
 
 /* --- version_create.c --- */
 
-/* Writes down what the version that the file asks for is to be. */
-bool version_plan(struct steward *steward, struct err *err) MUST_USE;
+/* A version that somebody asks for. */
+struct version_wish {
+    const char *label;
+    const char *embedder;
+    const char *store;
+    const char *from;
+    bool no_reuse;
+    const char *by;
+    const char *wish; /* id; NULL: the file asks for it */
+};
+/* Writes down what it is to be. REJECT, FATAL: it cannot be made. */
+bool version_plan(struct steward *steward, const struct version_wish *wish, struct err *err)
+    MUST_USE;
 /* FATAL when the label stands for another embed config than the file's: what was built under it is not
  * touched. */
 bool version_check_wish(struct steward *steward, const struct version *version, struct err *err)
@@ -147,3 +165,79 @@ bool version_create(struct steward *steward, struct version *version, struct err
 bool version_leave_generation(struct steward *steward, struct version *version, struct err *err)
     MUST_USE;
 bool version_seed(struct steward *steward, struct version *version, struct err *err) MUST_USE;
+
+/* --- verification.c --- */
+
+enum verification {
+    VERIFICATION_RUNNING, /* ask again with the next look */
+    VERIFICATION_PASSED,
+    VERIFICATION_FAILED,
+    VERIFICATION_ERROR, /* it could not be looked at */
+};
+/* Begins it where nothing is being verified. *report is filled when it has passed or failed. */
+enum verification verification_step(struct steward *steward, const struct version *version,
+                                    bool cheap, struct verify_report *report, struct err *err);
+
+/* --- promote.c --- */
+
+#define PROMOTE_FIRST "activated" /* a family's first version has nobody to replace */
+#define PROMOTE_CUTOVER "cutover"
+#define PROMOTE_ROLLBACK "rollback"
+#define PROMOTE_ADOPT "adopt"
+
+struct promotion {
+    struct version *to;
+    const char *why;
+    const char *wish; /* id; NULL: nobody's */
+};
+/* Writes down that it is to be served; promote_step() carries that out. */
+bool promote_begin(struct steward *steward, const struct promotion *promotion, struct err *err)
+    MUST_USE;
+bool promote_step(struct steward *steward, struct err *err) MUST_USE;
+/* The version that was served last, if it is kept; NULL: none is. */
+struct version *rollback_target(struct registry *registry);
+bool steward_load_alias(struct steward *steward, struct alias *out, struct err *err) MUST_USE;
+/* An alias that somebody else changed is taken over where it leads to a version of ours, or told. */
+bool alias_watch(struct steward *steward, struct err *err) MUST_USE;
+
+/* --- requests.c --- */
+
+/* A wish that may be carried out, with what it asks for. */
+struct request {
+    const struct alias *alias; /* as it is now */
+    struct wish_args args;
+};
+
+struct answer {
+    const char *what;
+    const char *label;
+    const char *by;
+    const char *reason;
+    const char *wish; /* removed; NULL: none */
+    bool refused;
+};
+/* Into the registry's events; not written down yet. */
+void request_answer(struct registry *registry, const struct answer *answer);
+bool request_done(struct steward *steward, const struct registry_wish *wish, struct err *err)
+    MUST_USE;
+bool request_refuse(struct steward *steward, const struct registry_wish *wish, const char *reason,
+                    struct err *err) MUST_USE;
+/* One step of what persons ask for. */
+bool requests_carry_out(struct steward *steward, struct err *err) MUST_USE;
+
+/* --- drop.c --- */
+
+bool drop_begin(struct steward *steward, const struct registry_wish *wish, struct err *err)
+    MUST_USE;
+bool drop_step(struct steward *steward, struct err *err) MUST_USE;
+/* What the store says of it is what this deployment wrote when it made this build. */
+bool drop_is_ours(const struct sink_collection *collection, const struct version *version,
+                  const char *name, const char *state_id);
+/* A previous version whose window is over is kept in step no longer. */
+bool versions_retire(struct steward *steward, struct version *version, struct err *err) MUST_USE;
+
+/* --- adopt.c --- */
+
+#define ADOPTED_LABEL "external"
+bool adopt_carry_out(struct steward *steward, const struct registry_wish *wish,
+                     const struct request *request, struct err *err) MUST_USE;

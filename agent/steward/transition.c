@@ -56,8 +56,7 @@ static const struct version *in_state(const struct registry *registry, enum vers
 
 bool transition_is_named(const struct version *version, const struct alias *alias)
 {
-    return same(version->collection, alias->target) ||
-           same(version->collection, alias->previous_target);
+    return same(version->collection, alias->target);
 }
 
 static bool step_is(const struct look *look, const char *kind, const char *label)
@@ -120,9 +119,8 @@ static bool check_verify(const struct look *look)
     if (version->external)
         return refuse(look, "version %s was adopted: nothing is known of what is in it",
                       version->label);
-    return version_is_fed(version->state) ||
-           refuse(look, "version %s is %s: there is nothing to verify", version->label,
-                  version_state_name(version->state));
+    return version_is_fed(version) || refuse(look, "version %s is %s: there is nothing to verify",
+                                             version->label, version_state_name(version->state));
 }
 
 static bool can_be_served(const struct look *look)
@@ -146,11 +144,26 @@ static bool can_be_served(const struct look *look)
     default:
         break;
     }
-    if (version->state == VERSION_READY || look->args->force)
+    /* one that was ready is verified again when the alias has moved: that is waited for */
+    if (version->state == VERSION_READY || look->args->force ||
+        (version->state == VERSION_VERIFYING && version->verified_ms > 0))
         return true;
     return refuse(look, "version %s is %s, not ready%s%s", version->label,
                   version_state_name(version->state), version->reason ? ": " : "",
                   version->reason ? version->reason : "");
+}
+
+/* Somebody else was faster: this was asked of what is not so any more. */
+static bool is_of_this_epoch(const struct look *look)
+{
+    const struct wish_args *args = look->args;
+    if (!look->alias || !args->has_epoch || args->epoch == look->alias->epoch)
+        return true;
+    return refuse(look,
+                  "the alias was flipped since that was asked for: it leads to '%s' in epoch %lld, "
+                  "not %lld; look at `vectail status %s` and ask again",
+                  look->alias->target ? look->alias->target : "nothing",
+                  (long long)look->alias->epoch, (long long)args->epoch, look->registry->family);
 }
 
 static bool check_cutover(const struct look *look)
@@ -161,7 +174,8 @@ static bool check_cutover(const struct look *look)
         return refuse(look, "version %s is being dropped", look->version->label);
     if (look->args->force && !look->wish->reason)
         return refuse(look, "to force it, a reason has to be given");
-    return can_be_served(look) && alias_is_ours(look);
+    return is_of_this_epoch(look) && can_be_served(look) &&
+           (look->args->force || alias_is_ours(look));
 }
 
 static bool check_rollback(const struct look *look)
@@ -170,7 +184,8 @@ static bool check_rollback(const struct look *look)
     if (!previous)
         return refuse(look, "family %s has no previous version to go back to",
                       look->registry->family);
-    return step_is(look, STEP_PROMOTING, previous->label) || alias_is_ours(look);
+    return step_is(look, STEP_PROMOTING, previous->label) ||
+           (is_of_this_epoch(look) && alias_is_ours(look));
 }
 
 static bool check_drop(const struct look *look)

@@ -20,5 +20,5 @@
 bool transition_check(const struct registry *registry, const struct registry_wish *wish,
                       const struct alias *alias, char *reason, size_t size) MUST_USE;
 
-/* The collection is the one that readers are led to, now or after a rollback. */
+/* The collection is the one that readers are led to. */
 bool transition_is_named(const struct version *version, const struct alias *alias);

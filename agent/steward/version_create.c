@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "agent/steward/steward_state.h"
-#include "base/clock.h"
+#include "base/crash.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -27,52 +27,72 @@ static bool probe(const struct config_embedder *config, char digest[static 128],
     return ok || err_prefix(err, "embedder %s", config->name);
 }
 
-static void fill_version(struct steward *steward, struct version *version, cJSON *embed)
+static void fill_version(struct steward *steward, const struct version_wish *wish,
+                         struct version *version, const cJSON *embed)
 {
     const struct config_family *family = steward->family->config;
     const struct config_embedder *embedder =
-        config_embedder_of(steward->agent->config, family->version.embedder);
+        config_embedder_of(steward->agent->config, wish->embedder);
     char name[LIMIT_COLLECTION_NAME + 1], fp[SHA256_TEXT_SIZE];
     family_collection_name(family, version, model_of(embedder), name);
     config_fp(embed, fp);
     char *text = json_print(embed);
     version->state = VERSION_PLANNED;
-    version->created_ms = version->state_ms = clock_wall_ms();
     version->dims = embedder->dims;
-    version->verified_epoch = -1;
+    version->no_reuse = wish->no_reuse;
     version_set_text(&version->collection, name);
-    version_set_text(&version->store, family->store);
-    version_set_text(&version->embedder, family->version.embedder);
+    version_set_text(&version->store, wish->store);
+    version_set_text(&version->embedder, wish->embedder);
     version_set_text(&version->embed, text);
     version_set_text(&version->config_fp, fp);
-    version_set_text(&version->from, "start");
+    version_set_text(&version->from, wish->from);
     free(text);
 }
 
-bool version_plan(struct steward *steward, struct err *err)
+static bool check_plan(struct steward *steward, const struct version_wish *wish, struct err *err)
+{
+    const struct config *config = steward->agent->config;
+    const struct config_embedder *embedder =
+        wish->embedder ? config_embedder_of(config, wish->embedder) : NULL;
+    if (!embedder)
+        return err_set(err, ERR_REJECT, ERR_CONFIG, 0,
+                       "embedder '%s' is not in the configuration of the agent that leads",
+                       wish->embedder ? wish->embedder : "");
+    if (!config_store_of(config, wish->store))
+        return err_set(err, ERR_REJECT, ERR_CONFIG, 0,
+                       "store '%s' is not in the configuration of the agent that leads",
+                       wish->store);
+    if (embedder->driver == EMBEDDER_HASH && !steward->family->config->allow_test_embedder)
+        return err_set(err, ERR_REJECT, ERR_CONFIG, 0,
+                       "embedder '%s' is a test embedder, whose vectors mean nothing: family %s "
+                       "does not allow it (allow_test_embedder)",
+                       wish->embedder, steward->family->name);
+    return true;
+}
+
+bool version_plan(struct steward *steward, const struct version_wish *wish, struct err *err)
 {
     const struct config_family *family = steward->family->config;
-    const struct config_embedder *embedder =
-        config_embedder_of(steward->agent->config, family->version.embedder);
     char digest[128] = "";
-    if (!probe(embedder, digest, err))
+    if (!check_plan(steward, wish, err) ||
+        !probe(config_embedder_of(steward->agent->config, wish->embedder), digest, err))
         return false;
-    CLEANUP(cJSON_Deletep) cJSON *embed = family_embed_json(family, embedder, digest);
-    struct version *version = registry_add_version(&steward->registry, family->version.label);
-    fill_version(steward, version, embed);
+    CLEANUP(cJSON_Deletep)
+    cJSON *embed = family_embed_json(
+        family, config_embedder_of(steward->agent->config, wish->embedder), digest);
+    struct version *version = registry_add_version(&steward->registry, wish->label);
+    fill_version(steward, wish, version, embed);
     version_set_text(&steward->registry.source_database, family->source.database);
     version_set_text(&steward->registry.source_collection, family->source.collection);
-    struct registry_event event = {.at_ms = clock_wall_ms(),
-                                   .what = strdup("planned"),
-                                   .label = strdup(version->label),
-                                   .by = strdup("configuration")};
-    registry_note(&steward->registry, &event);
-    free(event.what);
-    free(event.label);
-    free(event.by);
+    struct answer answer = {
+        .what = "planned", .label = version->label, .by = wish->by, .wish = wish->wish};
     log_info("version.planned", LOG_STR("family", family->name), LOG_STR("version", version->label),
              LOG_STR("collection", version->collection), LOG_STR("config_fp", version->config_fp));
-    return version_save(steward, err);
+    request_answer(&steward->registry, &answer);
+    if (!version_save(steward, err))
+        return false;
+    crash_point("create.planned");
+    return true;
 }
 
 /* A label that stands for another embed config than the file's is refused: what was built under it
@@ -139,6 +159,7 @@ bool version_create(struct steward *steward, struct version *version, struct err
     if (!lane_open_sink(store, &sink, err) || !sink_connect(sink, err) ||
         !sink_ensure(sink, &spec, steward->arena, &made, err))
         return err_prefix(err, "version %s", version->label);
+    crash_point("create.created");
     version_set_text(&version->collection_id, made.id);
     return version_enter(steward, version, VERSION_BACKFILLING, err);
 }

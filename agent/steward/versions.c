@@ -5,13 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/capture/capture.h"
 #include "agent/steward/steward_state.h"
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "cdc/scan.h"
+
+/* Until a version that failed its gates is verified again, doubled with each failure. */
+#define FAILED_PAUSE_MS 2000
+/* A version that is ready may be behind for so long. */
+#define BEHIND_MS 15000
 
 void version_set_text(char **slot, const char *text)
 {
@@ -29,8 +31,7 @@ bool version_save(struct steward *steward, struct err *err)
                    steward->family->name);
 }
 
-/* Why a version does not get on stands with it, for `status`; the next state clears it. */
-static void note_reason(struct steward *steward, struct version *version, const char *reason)
+void version_note_reason(struct steward *steward, struct version *version, const char *reason)
 {
     struct err err;
     if (version->reason && reason && strcmp(version->reason, reason) == 0)
@@ -53,214 +54,176 @@ bool version_enter(struct steward *steward, struct version *version, enum versio
     return version_save(steward, err);
 }
 
-/* Documents of the source that belong to the family, by our own evaluator. */
-static bool count_source(struct steward *steward, int64_t *out, struct err *err)
+/* A family's first version has nobody to replace. */
+static bool is_first(struct steward *steward)
 {
-    const struct shape *shape = steward->family->shape;
-    struct scan_options options = {.pool = steward->agent->pool,
-                                   .database = steward->family->config->source.database,
-                                   .collection = steward->family->config->source.collection,
-                                   .projection = shape_projection(shape)};
-    if (!shape_filter(shape))
-        return scan_count(&options, out, err);
-    CLEANUP(scan_closep) struct scan *scan = NULL;
-    const bson_t *doc;
-    if (!scan_open(&options, &scan, err))
-        return false;
-    for (*out = 0;;) {
-        if (!scan_next(scan, &doc, err))
-            return false;
-        if (!doc)
-            return true;
-        *out += shape_matches(shape, doc);
-    }
+    return !registry_in_state(&steward->registry, VERSION_ACTIVE);
 }
 
-static bool count_store(struct steward *steward, const struct version *version, int64_t *out,
+bool version_is_in_step(struct steward *steward, const struct version *version, bool *in_step,
+                        char reason[static 300], struct err *err)
+{
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    int64_t most = steward->family->config->verify.max_lag_items;
+    *in_step = false;
+    if (!steward_view(steward, version, &view, err))
+        return false;
+    if (version->paused)
+        snprintf(reason, 300, "version %s is paused: `vectail resume %s %s`", version->label,
+                 steward->family->name, version->label);
+    else if (!version->seeded || version->swept_gen < view.gen)
+        snprintf(reason, 300, "version %s is not whole: it is being read anew after a gap",
+                 version->label);
+    else if (view.lag_items < 0 || view.lag_items > most)
+        snprintf(reason, 300,
+                 "version %s is not in step: %lld items are not applied yet, "
+                 "verify.max_lag_items allows %lld",
+                 version->label, (long long)view.lag_items, (long long)most);
+    else
+        *in_step = true;
+    return true;
+}
+
+/* Since when it keeps up stands in the registry: whoever leads next goes on counting from there. */
+static bool note_steady(struct steward *steward, struct version *version, bool in_step,
                         struct err *err)
 {
-    const struct config_store *store = config_store_of(steward->agent->config, version->store);
-    CLEANUP(sink_closep) struct sink *sink = NULL;
-    return lane_open_sink(store, &sink, err) && sink_connect(sink, err) &&
-           sink_count(sink, version->collection_id, out, err);
+    if (in_step == (version->steady_ms > 0))
+        return true;
+    version->steady_ms = in_step ? clock_wall_ms() : 0;
+    return version_save(steward, err);
 }
 
-/* Source, ledger and store hold the same numbers, but for what was in flight while they were
- * counted. *agree false: not yet; the reason is on the version. */
-static bool counts_agree(struct steward *steward, struct version *version, bool *agree,
-                         struct err *err)
+/* After a failed one longer and longer: each reads the whole version. */
+static int64_t verify_pause_ms(const struct steward *steward, const struct version *version,
+                               bool first)
 {
-    struct ledger_counts before, after;
-    int64_t source, records;
-    CLEANUP(feed_view_fini) struct feed_view view = {0};
-    *agree = false;
-    if (!steward_count(steward, version, &before, err) || !count_source(steward, &source, err) ||
-        !count_store(steward, version, &records, err) ||
-        !steward_count(steward, version, &after, err) ||
-        !steward_view(steward, version, &view, err))
+    int64_t lag_for_ms = first ? 0 : steward->family->config->verify.lag_for_ms;
+    int64_t shift = version->failures < 8 ? version->failures : 8;
+    int64_t pause_ms = version->failures > 0 ? (int64_t)FAILED_PAUSE_MS << shift : 0;
+    return lag_for_ms > pause_ms ? lag_for_ms : pause_ms;
+}
+
+static bool catch_up(struct steward *steward, struct version *version, struct err *err)
+{
+    bool in_step;
+    char reason[300] = "";
+    if (!version_is_in_step(steward, version, &in_step, reason, err) ||
+        !note_steady(steward, version, in_step, err))
         return false;
-    int64_t held = after.documents + after.quarantined + after.skipped;
-    bool still = before.documents == after.documents && before.chunks == after.chunks &&
-                 view.lag_items == 0 && after.intents == 0;
-    int64_t flight = still ? 0 : view.lag_items + llabs(after.documents - before.documents) + 64;
-    int64_t per_document = after.documents > 0 ? after.chunks / after.documents + 4 : 4;
-    *agree =
-        llabs(source - held) <= flight && llabs(records - after.chunks) <= flight * per_document;
-    if (!*agree) {
-        char reason[160];
-        snprintf(reason, sizeof reason,
-                 "the source has %lld documents, the ledger %lld; the ledger has %lld chunks, the "
-                 "store %lld",
-                 (long long)source, (long long)held, (long long)after.chunks, (long long)records);
-        note_reason(steward, version, reason);
-        log_info("version.counts.differ", LOG_STR("family", steward->family->name),
-                 LOG_STR("version", version->label), LOG_INT("source", source),
-                 LOG_INT("ledger", held), LOG_INT("chunks", after.chunks),
-                 LOG_INT("records", records));
+    int64_t steady_ms = clock_wall_ms() - version->steady_ms;
+    int64_t here_ms = clock_wall_ms() - version->state_ms;
+    int64_t pause_ms = verify_pause_ms(steward, version, is_first(steward));
+    if (!in_step || steady_ms < pause_ms || (version->failures > 0 && here_ms < pause_ms))
+        return true;
+    return version_enter(steward, version, VERSION_VERIFYING, err);
+}
+
+/* Whoever asked to verify it gets the answer in the same write. */
+static void answer_verify(struct steward *steward, const struct version *version,
+                          const struct verify_report *report, const char *reason)
+{
+    struct answer answer = {.what = report->ok ? "verified" : "verify",
+                            .label = version->label,
+                            .by = steward->agent->holder,
+                            .reason = report->ok ? NULL : reason,
+                            .refused = !report->ok};
+    bool asked = false;
+    for (size_t i = steward->registry.wish_count; i-- > 0;) {
+        const struct registry_wish *wish = &steward->registry.wishes[i];
+        bool waits = strcmp(wish->kind, WISH_VERIFY) == 0 ||
+                     (!report->ok && strcmp(wish->kind, WISH_CUTOVER) == 0);
+        if (!wish->id || !waits || !wish->label || strcmp(wish->label, version->label) != 0)
+            continue;
+        asked = true;
+        answer.wish = wish->id;
+        request_answer(&steward->registry, &answer);
     }
-    return true;
-}
-
-/* What readers need to embed a query as the version's documents were embedded. */
-static char *alias_embed(const struct version *version, const cJSON *embed)
-{
-    CLEANUP(cJSON_Deletep) cJSON *object = json_object();
-    const char *text = "";
-    json_add_string(object, "driver", json_get_string(embed, "driver", &text) ? text : "");
-    json_add_string(object, "fn", json_get_string(embed, "model", &text) ? text : "");
-    json_add_int(object, "dims", version->dims);
-    json_add_string(object, "distance", json_get_string(embed, "distance", &text) ? text : "");
-    json_add(object, "normalize", cJSON_Duplicate(json_get(embed, "normalize"), true));
-    json_add_string(object, "query_prefix",
-                    json_get_string(embed, "query_prefix", &text) ? text : "");
-    json_add_string(object, "digest", json_get_string(embed, "digest", &text) ? text : "");
-    json_add_string(object, "version", version->label);
-    json_add_string(object, "config_fp", version->config_fp);
-    return json_print(object);
-}
-
-static bool write_alias(struct steward *steward, const struct version *version, struct err *err)
-{
-    struct alias alias;
-    enum doc_swap outcome = DOC_WON;
-    const struct alias_ref *ref = &steward->family->alias;
-    if (!alias_load(steward->agent->docs, ref, &alias, err))
-        return false;
-    bool ok = true;
-    if (alias.target && strcmp(alias.target, version->collection) != 0) {
-        ok = err_set(err, ERR_FATAL, ERR_STATE, 0,
-                     "the alias of %s already leads to '%s', which is not ours: it is left alone",
-                     steward->family->name, alias.target);
-    } else if (!alias.target) {
-        CLEANUP(cJSON_Deletep)
-        cJSON *embed = json_parse(version->embed, strlen(version->embed), err);
-        ok = embed != NULL;
-        if (ok) {
-            alias.target = strdup(version->collection);
-            alias.embed = alias_embed(version, embed);
-            ok = alias_swap(steward->agent->docs, ref, &alias, &outcome, err);
-        }
-    }
-    alias_fini(&alias);
-    if (ok && outcome != DOC_WON)
-        ok = err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another");
-    return ok;
-}
-
-static void set_step(struct steward *steward, const char *kind, const char *label)
-{
-    struct registry_step *step = &steward->registry.step;
-    version_set_text(&step->kind, kind);
-    version_set_text(&step->label, label);
-    version_set_text(&step->owner, kind ? steward->agent->holder : NULL);
-    step->since_ms = kind ? clock_wall_ms() : 0;
-}
-
-/* The family's first version has nobody to replace: verified, it is served. */
-static bool activate(struct steward *steward, struct version *version, struct err *err)
-{
-    set_step(steward, "promoting", version->label);
-    if (!version_save(steward, err) || !write_alias(steward, version, err))
-        return false;
-    set_step(steward, NULL, NULL);
-    return version_enter(steward, version, VERSION_ACTIVE, err);
-}
-
-static bool is_first(const struct steward *steward, const struct version *version)
-{
-    for (size_t i = 0; i < steward->registry.version_count; i++) {
-        const struct version *other = &steward->registry.versions[i];
-        if (other != version &&
-            (other->state == VERSION_ACTIVE || other->state == VERSION_PREVIOUS ||
-             other->state == VERSION_RETIRED))
-            return false;
-    }
-    return true;
-}
-
-/* Documents that were set aside are missing from the index: how many may be is said in the file. */
-static bool quarantine_allows(struct steward *steward, struct version *version, bool *allowed,
-                              struct err *err)
-{
-    struct ledger_counts counts;
-    int64_t most = steward->family->config->verify.max_quarantined;
-    if (!steward_count(steward, version, &counts, err))
-        return false;
-    *allowed = counts.quarantined <= most;
-    if (!*allowed) {
-        char reason[200];
-        snprintf(reason, sizeof reason,
-                 "%lld documents are quarantined, verify.max_quarantined allows %lld: correct them "
-                 "in the source, or allow them",
-                 (long long)counts.quarantined, (long long)most);
-        note_reason(steward, version, reason);
-    }
-    return true;
+    if (!asked && (report->ok || version->failures == 1))
+        request_answer(&steward->registry, &answer);
 }
 
 static bool verify(struct steward *steward, struct version *version, struct err *err)
 {
-    bool agree, allowed;
-    CLEANUP(feed_view_fini) struct feed_view view = {0};
-    if (!steward_view(steward, version, &view, err))
-        return false;
-    if (version->swept_gen < view.gen)
-        return true; /* a new generation has begun meanwhile */
-    if (!counts_agree(steward, version, &agree, err) ||
-        !quarantine_allows(steward, version, &allowed, err))
-        return false;
-    if (!agree || !allowed)
-        return true;
-    version->verified_epoch = 0;
-    return version_enter(steward, version, VERSION_READY, err);
+    struct verify_report report;
+    char reason[400] = "";
+    enum verification state = verification_step(steward, version, false, &report, err);
+    if (state == VERIFICATION_RUNNING || state == VERIFICATION_ERROR)
+        return state == VERIFICATION_RUNNING;
+    verify_report_reason(&report, reason, sizeof reason);
+    version->failures = report.ok ? 0 : version->failures + 1;
+    if (report.ok) {
+        version->proven = steward->family->config->verify.sample > 0;
+        version->verified_ms = report.at_ms;
+        version->verified_epoch = report.epoch;
+    }
+    answer_verify(steward, version, &report, reason);
+    if (report.ok)
+        return version_enter(steward, version, VERSION_READY, err);
+    version->state = VERSION_CATCHING_UP;
+    version->state_ms = clock_wall_ms();
+    version_set_text(&version->reason, reason);
+    log_warn("version.verify.failed", LOG_STR("family", steward->family->name),
+             LOG_STR("version", version->label), LOG_STR("reason", reason));
+    return version_save(steward, err);
 }
 
-static bool follow(struct steward *steward, struct version *version, struct err *err)
+/* By itself: a family's first version; or the one that the file asks for, where it says so. */
+static bool promotes_itself(struct steward *steward, const struct version *version,
+                            const struct alias *alias)
 {
-    CLEANUP(feed_view_fini) struct feed_view view = {0};
-    if (!steward_view(steward, version, &view, err))
-        return false;
-    if (version->state == VERSION_BACKFILLING)
-        return !feed_is_filled(steward, &view) ||
-               version_enter(steward, version, VERSION_CATCHING_UP, err);
-    if (version->swept_gen < view.gen)
-        return true; /* what was missed is erased before it is counted */
-    bool small =
-        view.lag_items >= 0 && view.lag_items <= steward->family->config->verify.max_lag_items;
-    if (!small)
+    const struct config_family *family = steward->family->config;
+    return family->cutover == CUTOVER_AUTO && !version->declined && !version->external &&
+           version->verified_epoch == alias->epoch &&
+           strcmp(version->label, family->version.label) == 0;
+}
+
+static bool activate(struct steward *steward, struct version *version, const struct alias *alias,
+                     struct err *err)
+{
+    struct promotion promotion = {.to = version, .why = PROMOTE_FIRST};
+    if (alias->target && strcmp(alias->target, version->collection) != 0)
+        return err_set(
+            err, ERR_FATAL, ERR_STATE, 0,
+            "the alias of %s already leads to '%s', which is not ours: it is left alone; "
+            "`vectail adopt %s --target %s --embed NAME` takes it as what is served now",
+            steward->family->name, alias->target, steward->family->name, alias->target);
+    return promote_begin(steward, &promotion, err);
+}
+
+static bool stay_ready(struct steward *steward, struct version *version, struct err *err)
+{
+    bool in_step, ok = true;
+    char reason[300] = "";
+    struct alias alias;
+    if (version->external)
         return true;
-    if (is_first(steward, version))
-        return version_enter(steward, version, VERSION_VERIFYING, err);
-    if (!version->reason) {
-        version_set_text(&version->reason, "filled and in step; cutting over is not built yet");
+    if (!version_is_in_step(steward, version, &in_step, reason, err) ||
+        !note_steady(steward, version, in_step, err))
+        return false;
+    if (!in_step && clock_wall_ms() - version->state_ms > BEHIND_MS) {
+        version->state_ms = clock_wall_ms();
+        version->state = VERSION_CATCHING_UP;
+        version_set_text(&version->reason, reason);
         return version_save(steward, err);
     }
-    return true;
+    if (steward->registry.step.kind || !in_step)
+        return true;
+    if (!steward_load_alias(steward, &alias, err))
+        return false;
+    struct promotion promotion = {.to = version, .why = PROMOTE_CUTOVER};
+    if (is_first(steward))
+        ok = activate(steward, version, &alias, err);
+    else if (promotes_itself(steward, version, &alias))
+        ok = promote_begin(steward, &promotion, err);
+    alias_fini(&alias);
+    return ok;
 }
 
 static bool advance(struct steward *steward, struct version *version, struct err *err)
 {
-    bool fed = version_is_fed(version->state);
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    bool fed = version_is_fed(version);
     if (fed && version->seeded && !version_leave_generation(steward, version, err))
         return false;
     if (fed && !version->seeded)
@@ -270,35 +233,71 @@ static bool advance(struct steward *steward, struct version *version, struct err
     case VERSION_CREATING:
         return version_create(steward, version, err);
     case VERSION_BACKFILLING:
+        return steward_view(steward, version, &view, err) &&
+               (!feed_is_filled(steward, &view) ||
+                version_enter(steward, version, VERSION_CATCHING_UP, err));
     case VERSION_CATCHING_UP:
-        return follow(steward, version, err);
+        return catch_up(steward, version, err);
     case VERSION_VERIFYING:
         return verify(steward, version, err);
     case VERSION_READY:
-        return !is_first(steward, version) || activate(steward, version, err);
+        return stay_ready(steward, version, err);
+    case VERSION_PREVIOUS:
+        return versions_retire(steward, version, err);
     default:
         return true;
     }
 }
 
-bool versions_advance(struct steward *steward, struct err *err)
+/* What the file asks for is a wish only if the registry never held its label: an old file cannot bring
+ * back what is gone. */
+static bool plan_wanted(struct steward *steward, struct err *err)
 {
-    const char *label = steward->family->config->version.label;
-    if (!registry_held(&steward->registry, label))
-        return version_plan(steward, err);
-    struct version *wanted = registry_version(&steward->registry, label);
-    struct err refused;
-    bool ok = !wanted || version_check_wish(steward, wanted, &refused);
+    const struct config_family *family = steward->family->config;
+    struct version_wish wish = {.label = family->version.label,
+                                .embedder = family->version.embedder,
+                                .store = family->store,
+                                .from = "start",
+                                .by = "configuration"};
+    if (!registry_held(&steward->registry, wish.label))
+        return version_plan(steward, &wish, err) || err_prefix(err, "version %s", wish.label);
+    const struct version *wanted = registry_version(&steward->registry, wish.label);
+    return !wanted || wanted->state >= VERSION_RETIRED || wanted->external ||
+           version_check_wish(steward, wanted, err);
+}
+
+/* One that does not get on keeps none of the others from it; the first error is told. */
+static bool advance_all(struct steward *steward, struct err *err)
+{
+    bool ok = true;
     for (size_t i = 0; i < steward->registry.version_count; i++) {
         struct version *version = &steward->registry.versions[i];
-        if (!advance(steward, version, err)) {
-            note_reason(steward, version, err->text);
-            return false;
+        struct err refused;
+        if (advance(steward, version, &refused)) {
+            if (version->state == VERSION_BACKFILLING && version->reason)
+                version_note_reason(steward, version, NULL);
+            continue;
         }
-        if (version->state == VERSION_BACKFILLING && version->reason)
-            note_reason(steward, version, NULL);
+        version_note_reason(steward, version, refused.text);
+        if (ok)
+            *err = refused;
+        ok = false;
     }
-    if (!ok)
-        *err = refused;
+    return ok;
+}
+
+bool versions_advance(struct steward *steward, struct err *err)
+{
+    bool (*const steps[])(struct steward *, struct err *) = {
+        plan_wanted, promote_step, drop_step, advance_all, requests_carry_out, alias_watch};
+    bool ok = true;
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        struct err refused;
+        if (steps[i](steward, &refused))
+            continue;
+        if (ok)
+            *err = refused;
+        ok = false;
+    }
     return ok;
 }

@@ -10,13 +10,15 @@
 #include "state/registry.h"
 
 struct wish_args {
-    const char *embedder;  /* create, adopt */
-    const char *store;     /* create, adopt; NULL: the family's own */
-    const char *from;      /* create; NULL: "start" */
-    const char *target;    /* adopt: name of a collection */
-    int64_t count;         /* partitions */
-    bool no_reuse;         /* create */
-    bool force;            /* cutover */
+    const char *embedder; /* create, adopt */
+    const char *store;    /* create, adopt; NULL: the family's own */
+    const char *from;     /* create; NULL: "start" */
+    const char *target;   /* adopt: name of a collection */
+    int64_t count;        /* partitions */
+    bool no_reuse;        /* create */
+    bool force;           /* cutover */
+    bool has_epoch;       /* cutover, rollback: asked for when the alias was in `epoch` */
+    int64_t epoch;
     bool drop_collections; /* remove */
     cJSON *json;           /* owns the strings after wish_args_decode(); else NULL */
 };

@@ -199,8 +199,8 @@ class Agent:
         return next((one for one in families if one["family"] == family), None)
 
     def version(self, family: str, label: str | None = None) -> dict | None:
-        """The status of a version; without a label, of the active one."""
-        for version in (self.family(family) or {}).get("versions", []):
+        """The status of the newest build of a version; without a label, of the active one."""
+        for version in reversed((self.family(family) or {}).get("versions", [])):
             if version["label"] == label or (label is None and version["state"] == "active"):
                 return version
         return None

@@ -137,10 +137,31 @@ static void a_version_that_the_alias_names_is_not_dropped(void **state)
     struct scene scene;
     set_up(&scene, VERSION_RETIRED);
     expect_allowed(&scene, S(WISH_DROP), NULL);
+    /* as the way back it is named until the drop, which takes that back */
     scene.alias.previous_target = S("c2");
-    expect_refused(&scene, S(WISH_DROP), NULL, "the alias names");
+    expect_allowed(&scene, S(WISH_DROP), NULL);
     scene.alias = (struct alias){.target = S("c2")};
     expect_refused(&scene, S(WISH_DROP), NULL, "the alias names");
+}
+
+static void what_was_asked_before_another_flip_is_refused(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene, VERSION_READY);
+    scene.alias.epoch = 7;
+    expect_allowed(&scene, S(WISH_CUTOVER), S("{\"epoch\": 7}"));
+    expect_refused(&scene, S(WISH_CUTOVER), S("{\"epoch\": 6}"), "flipped since");
+}
+
+static void one_that_is_verified_again_is_waited_for(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene, VERSION_VERIFYING);
+    expect_refused(&scene, S(WISH_CUTOVER), NULL, "not ready");
+    scene.registry.versions[1].verified_ms = 1;
+    expect_allowed(&scene, S(WISH_CUTOVER), NULL);
 }
 
 static void what_was_adopted_is_never_dropped_and_not_verified_but_gone_back_to(void **state)
@@ -343,6 +364,8 @@ int main(void)
         cmocka_unit_test(a_label_that_is_not_there_is_refused_but_for_create),
         cmocka_unit_test(the_newest_build_of_a_label_is_what_counts),
         cmocka_unit_test(a_version_that_the_alias_names_is_not_dropped),
+        cmocka_unit_test(what_was_asked_before_another_flip_is_refused),
+        cmocka_unit_test(one_that_is_verified_again_is_waited_for),
         cmocka_unit_test(what_was_adopted_is_never_dropped_and_not_verified_but_gone_back_to),
         cmocka_unit_test(an_alias_that_another_has_changed_stops_cutover_and_rollback),
         cmocka_unit_test(force_needs_a_reason),

@@ -107,7 +107,10 @@ static void a_version_is_fed_from_its_first_backfill_to_the_end_of_its_rollback_
     const bool fed[] = {false, false, true, true, true, true, true, true, false, false, false};
     for (size_t i = 0; i < ARRAY_LEN(fed); i++) {
         enum version_state parsed;
-        assert_int_equal(version_is_fed((enum version_state)i), fed[i]);
+        struct version version = {.state = (enum version_state)i};
+        assert_int_equal(version_is_fed(&version), fed[i]);
+        version.external = true; /* not ours to feed */
+        assert_false(version_is_fed(&version));
         assert_true(version_state_parse(version_state_name((enum version_state)i), &parsed));
         assert_int_equal(parsed, i);
     }

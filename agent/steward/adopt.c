@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A collection that somebody else made becomes what the family serves: never written, never collected,
+ * there to cut over from and to go back to. */
+#include <string.h>
+
+#include "agent/steward/steward_state.h"
+#include "base/crash.h"
+#include "base/json.h"
+#include "base/log.h"
+
+struct adoption {
+    const char *target;
+    const struct config_embedder *embedder;
+    const struct config_store *store;
+    struct sink_collection collection;
+};
+
+static const char *owner_of(const struct sink_collection *collection)
+{
+    const char *owner = NULL;
+    bool ours = false;
+    for (size_t i = 0; i < collection->metadata_count; i++) {
+        const struct field *field = &collection->metadata[i];
+        if (field->value.type != VALUE_STRING)
+            continue;
+        if (strcmp(field->name, "created_by") == 0)
+            ours = strcmp(field->value.as.string, "vectail") == 0;
+        if (strcmp(field->name, "name") == 0)
+            owner = field->value.as.string;
+    }
+    return ours ? owner : NULL;
+}
+
+/* REJECT with the reason where it cannot be adopted. */
+static bool find_target(struct steward *steward, struct adoption *adoption, struct err *err)
+{
+    CLEANUP(sink_closep) struct sink *sink = NULL;
+    bool found;
+    if (!lane_open_sink(adoption->store, &sink, err) || !sink_connect(sink, err) ||
+        !sink_find(sink, adoption->target, steward->arena, &found, &adoption->collection, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_REJECT, ERR_STATE, 0, "store %s has no collection '%s'",
+                       adoption->store->name, adoption->target);
+    const char *owner = owner_of(&adoption->collection);
+    if (owner)
+        return err_set(err, ERR_REJECT, ERR_STATE, 0,
+                       "collection '%s' was made by vectail, for deployment %s", adoption->target,
+                       owner);
+    size_t dims = adoption->collection.dims;
+    if (dims > 0 && dims != (size_t)adoption->embedder->dims)
+        return err_set(err, ERR_REJECT, ERR_CONFIG, 0,
+                       "collection '%s' holds vectors of %zu dimensions, embedder '%s' makes %d: "
+                       "readers would get errors",
+                       adoption->target, dims, adoption->embedder->name,
+                       (int)adoption->embedder->dims);
+    return true;
+}
+
+static struct version *add(struct steward *steward, const struct adoption *adoption)
+{
+    char fp[SHA256_TEXT_SIZE];
+    CLEANUP(cJSON_Deletep)
+    cJSON *embed = family_embed_json(steward->family->config, adoption->embedder, "");
+    config_fp(embed, fp);
+    struct version *version = registry_add_version(&steward->registry, ADOPTED_LABEL);
+    version->external = true;
+    version->state = VERSION_READY;
+    version->dims = adoption->embedder->dims;
+    version_set_text(&version->collection, adoption->collection.name);
+    version_set_text(&version->collection_id, adoption->collection.id);
+    version_set_text(&version->store, adoption->store->name);
+    version_set_text(&version->embedder, adoption->embedder->name);
+    version_set_text(&version->config_fp, fp);
+    version->embed = json_print(embed);
+    return version;
+}
+
+bool adopt_carry_out(struct steward *steward, const struct registry_wish *wish,
+                     const struct request *request, struct err *err)
+{
+    const struct config *config = steward->agent->config;
+    const struct wish_args *args = &request->args;
+    struct adoption adoption = {
+        .target = args->target,
+        .embedder = config_embedder_of(config, args->embedder),
+        .store =
+            config_store_of(config, args->store ? args->store : steward->family->config->store)};
+    struct err refused;
+    if (!adoption.embedder || !adoption.store)
+        return request_refuse(
+            steward, wish, "the agent that leads has no such embedder or store in its file", err);
+    if (!find_target(steward, &adoption, &refused)) {
+        if (refused.action == ERR_REJECT || refused.action == ERR_FATAL)
+            return request_refuse(steward, wish, refused.text, err);
+        *err = refused;
+        return false;
+    }
+    struct version *version = add(steward, &adoption);
+    log_info("family.adopted", LOG_STR("family", steward->family->name),
+             LOG_STR("collection", version->collection));
+    if (!request->alias->target) { /* the alias is written as with any flip */
+        struct promotion promotion = {.to = version, .why = PROMOTE_ADOPT, .wish = wish->id};
+        return promote_begin(steward, &promotion, err);
+    }
+    version->state = VERSION_ACTIVE;
+    if (!request_done(steward, wish, err))
+        return false;
+    crash_point("adopt.written");
+    return true;
+}

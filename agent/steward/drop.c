@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of a version: retired when its window is over or a person says so, and its collection deleted
+ * once no process can be writing to it any more, and only if it is provably ours. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/capture/leader.h"
+#include "agent/steward/steward_state.h"
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+
+/* Lanes of all processes have seen that it is retired, and stopped, or lost their leases. */
+#define QUIET_MS (LEASE_TTL_MS + LANE_GRACE_MS)
+
+bool versions_retire(struct steward *steward, struct version *version, struct err *err)
+{
+    bool over = version->state == VERSION_PREVIOUS && version->keep_until_ms > 0 &&
+                clock_wall_ms() >= version->keep_until_ms;
+    if (!over)
+        return true;
+    struct answer answer = {.what = "retired",
+                            .label = version->label,
+                            .by = steward->agent->holder,
+                            .reason = "its rollback window is over"};
+    request_answer(&steward->registry, &answer);
+    return version_enter(steward, version, VERSION_RETIRED, err);
+}
+
+static void forget(struct version *version)
+{
+    version->state = VERSION_DROPPED;
+    version->state_ms = clock_wall_ms();
+    version_set_text(&version->reason, NULL);
+}
+
+bool drop_begin(struct steward *steward, const struct registry_wish *wish, struct err *err)
+{
+    struct version *version = registry_version(&steward->registry, wish->label);
+    struct registry_step *step = &steward->registry.step;
+    if (version->state < VERSION_RETIRED)
+        return version_enter(steward, version, VERSION_RETIRED, err);
+    if (clock_wall_ms() - version->state_ms < QUIET_MS)
+        return true;
+    version_set_text(&step->kind, STEP_DROPPING);
+    version_set_text(&step->label, version->label);
+    version_set_text(&step->owner, steward->agent->holder);
+    version_set_text(&step->wish, wish->id);
+    step->since_ms = clock_wall_ms();
+    if (!version_save(steward, err))
+        return false;
+    crash_point("drop.written");
+    return true;
+}
+
+static const char *text_of(const struct sink_collection *collection, const char *name)
+{
+    for (size_t i = 0; i < collection->metadata_count; i++) {
+        const struct field *field = &collection->metadata[i];
+        if (strcmp(field->name, name) == 0 && field->value.type == VALUE_STRING)
+            return field->value.as.string;
+    }
+    return "";
+}
+
+bool drop_is_ours(const struct sink_collection *collection, const struct version *version,
+                  const char *name, const char *state_id)
+{
+    return strcmp(text_of(collection, "created_by"), "vectail") == 0 &&
+           strcmp(text_of(collection, "name"), name) == 0 &&
+           strcmp(text_of(collection, "state_id"), state_id) == 0 &&
+           strcmp(text_of(collection, "build_id"), version->build_id) == 0;
+}
+
+static bool drop_collection(struct steward *steward, const struct version *version, struct err *err)
+{
+    const struct config_store *store = config_store_of(steward->agent->config, version->store);
+    CLEANUP(sink_closep) struct sink *sink = NULL;
+    struct sink_collection there;
+    bool found;
+    if (!store)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
+                       "store '%s' is not in the configuration of the agent that leads",
+                       version->store);
+    if (!lane_open_sink(store, &sink, err) || !sink_connect(sink, err) ||
+        !sink_find(sink, version->collection, steward->arena, &found, &there, err))
+        return false;
+    if (!found)
+        return true;
+    if (!drop_is_ours(&there, version, steward->agent->config->name, steward->agent->state_id))
+        return err_set(err, ERR_FATAL, ERR_STATE, 0,
+                       "collection '%s' does not say that it is build %s of deployment %s: it is "
+                       "left alone",
+                       version->collection, version->build_id, steward->agent->config->name);
+    return sink_drop(sink, version->collection, err);
+}
+
+/* The alias must not lead to it, and is not to name it as the way back. *named: it leads to it. */
+static bool leave_alias(struct steward *steward, const struct version *version, bool *named,
+                        struct err *err)
+{
+    struct alias alias;
+    enum doc_swap outcome = DOC_WON;
+    if (!steward_load_alias(steward, &alias, err))
+        return false;
+    *named = alias.target && strcmp(alias.target, version->collection) == 0;
+    bool ok = true;
+    if (!*named && alias.previous_target &&
+        strcmp(alias.previous_target, version->collection) == 0) {
+        bson_free(alias.previous_target);
+        alias.previous_target = NULL;
+        ok = alias_swap(steward->agent->docs, &steward->family->alias, &alias, &outcome, err);
+    }
+    alias_fini(&alias);
+    return ok && (outcome == DOC_WON ||
+                  err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another"));
+}
+
+static bool end(struct steward *steward, struct version *version, const char *refused,
+                struct err *err)
+{
+    struct registry_step *step = &steward->registry.step;
+    struct answer answer = {.what = "drop",
+                            .label = step->label,
+                            .by = step->owner,
+                            .reason = refused,
+                            .wish = step->wish,
+                            .refused = refused != NULL};
+    log_info("version.dropped", LOG_STR("family", steward->family->name),
+             LOG_STR("version", step->label), LOG_STR("refused", refused ? refused : ""));
+    if (version && !refused)
+        forget(version);
+    else if (version)
+        version_set_text(&version->reason, refused);
+    request_answer(&steward->registry, &answer);
+    registry_clear_step(&steward->registry);
+    if (!version_save(steward, err))
+        return false;
+    crash_point("drop.finished");
+    return true;
+}
+
+static bool drop_ledger(struct steward *steward, const struct version *version, struct err *err)
+{
+    CLEANUP(ledger_closep) struct ledger *ledger = NULL;
+    return steward_open_ledger(steward, version, &ledger, err) && ledger_drop(ledger, err);
+}
+
+bool drop_step(struct steward *steward, struct err *err)
+{
+    const struct registry_step *step = &steward->registry.step;
+    bool named = false;
+    struct err refused;
+    if (!step->kind || strcmp(step->kind, STEP_DROPPING) != 0)
+        return true;
+    struct version *version = registry_version(&steward->registry, step->label);
+    if (!version || version->state == VERSION_DROPPED)
+        return end(steward, NULL, NULL, err);
+    if (!leave_alias(steward, version, &named, err))
+        return false;
+    if (named)
+        return end(steward, version, "the alias leads to it", err);
+    crash_point("drop.unnamed");
+    if (!drop_collection(steward, version, &refused)) {
+        if (refused.action == ERR_FATAL)
+            return end(steward, version, refused.text, err);
+        *err = refused;
+        return false;
+    }
+    crash_point("drop.deleted");
+    if (!drop_ledger(steward, version, err))
+        return false;
+    crash_point("drop.forgotten");
+    return end(steward, version, NULL, err);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is served: one compare-and-set of the alias document, written down before and after.
+ *
+ * Begun: the registry's step says which version is to be served, and from which epoch of the alias.
+ * Whoever leads carries it on: flips the alias if it is still in that epoch, and then writes the
+ * versions' new states. A death in between leaves the step, and the alias says how far it came. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/steward/steward_state.h"
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/json.h"
+#include "base/log.h"
+
+/* What readers need to embed a query as the version's documents were embedded. */
+static char *alias_embed(const struct version *version, const cJSON *embed)
+{
+    CLEANUP(cJSON_Deletep) cJSON *object = json_object();
+    const char *text = "";
+    json_add_string(object, "driver", json_get_string(embed, "driver", &text) ? text : "");
+    json_add_string(object, "fn", json_get_string(embed, "model", &text) ? text : "");
+    json_add_int(object, "dims", version->dims);
+    json_add_string(object, "distance", json_get_string(embed, "distance", &text) ? text : "");
+    json_add(object, "normalize", cJSON_Duplicate(json_get(embed, "normalize"), true));
+    json_add_string(object, "query_prefix",
+                    json_get_string(embed, "query_prefix", &text) ? text : "");
+    json_add_string(object, "digest", json_get_string(embed, "digest", &text) ? text : "");
+    json_add_string(object, "version", version->label);
+    json_add_string(object, "config_fp", version->config_fp);
+    return json_print(object);
+}
+
+/* As the alias document holds it; what it says already of an adopted collection is kept. NULL, with err,
+ * when what was written down cannot be read. */
+static char *embed_for_readers(const struct version *version, const struct alias *alias,
+                               struct err *err)
+{
+    if (version->external && alias->target && strcmp(alias->target, version->collection) == 0)
+        return strdup(alias->embed ? alias->embed : "{}");
+    if (version->external && alias->previous_target && alias->previous_embed &&
+        strcmp(alias->previous_target, version->collection) == 0)
+        return strdup(alias->previous_embed);
+    CLEANUP(cJSON_Deletep) cJSON *embed = json_parse(version->embed, strlen(version->embed), err);
+    return embed ? alias_embed(version, embed) : NULL;
+}
+
+bool steward_load_alias(struct steward *steward, struct alias *out, struct err *err)
+{
+    return alias_load(steward->agent->docs, &steward->family->alias, out, err);
+}
+
+struct version *rollback_target(struct registry *registry)
+{
+    struct version *last = NULL;
+    for (size_t i = 0; i < registry->version_count; i++) {
+        struct version *version = &registry->versions[i];
+        if (version->state == VERSION_PREVIOUS && (!last || version->state_ms > last->state_ms))
+            last = version;
+    }
+    return last;
+}
+
+static void set_step(struct steward *steward, const struct promotion *promotion, int64_t epoch)
+{
+    struct registry_step *step = &steward->registry.step;
+    version_set_text(&step->kind, STEP_PROMOTING);
+    version_set_text(&step->label, promotion->to->label);
+    version_set_text(&step->owner, steward->agent->holder);
+    version_set_text(&step->why, promotion->why);
+    version_set_text(&step->wish, promotion->wish);
+    step->since_ms = clock_wall_ms();
+    step->epoch = epoch;
+}
+
+bool promote_begin(struct steward *steward, const struct promotion *promotion, struct err *err)
+{
+    struct alias alias;
+    if (!steward_load_alias(steward, &alias, err))
+        return false;
+    int64_t epoch = alias.epoch;
+    alias_fini(&alias);
+    set_step(steward, promotion, epoch);
+    if (!version_save(steward, err))
+        return false;
+    crash_point("promote.written");
+    return true;
+}
+
+/* The alias was changed by somebody else since: what was asked for was asked of another state. */
+static bool abandon(struct steward *steward, const char *reason, struct err *err)
+{
+    struct registry_step *step = &steward->registry.step;
+    struct answer answer = {.what = step->why,
+                            .label = step->label,
+                            .by = steward->agent->holder,
+                            .reason = reason,
+                            .wish = step->wish,
+                            .refused = true};
+    log_warn("alias.flip.abandoned", LOG_STR("family", steward->family->name),
+             LOG_STR("version", step->label), LOG_STR("reason", reason));
+    request_answer(&steward->registry, &answer);
+    registry_clear_step(&steward->registry);
+    return version_save(steward, err);
+}
+
+static const char *wish_field(const struct registry *registry, const char *id, bool by)
+{
+    for (size_t i = 0; id && i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        if (wish->id && strcmp(wish->id, id) == 0)
+            return by ? wish->by : wish->reason;
+    }
+    return NULL;
+}
+
+static void replace(struct steward *steward, struct version *old, bool back, int64_t now_ms)
+{
+    /* what was rolled back from stays in step, and is not taken again by itself */
+    bool shadow_again = back && !old->external;
+    old->declined = old->declined || back;
+    old->state = shadow_again ? VERSION_READY : VERSION_PREVIOUS;
+    old->state_ms = now_ms;
+    old->keep_until_ms = shadow_again ? 0 : now_ms + steward->family->config->rollback_window_ms;
+}
+
+static bool finish(struct steward *steward, struct version *to, struct err *err)
+{
+    struct registry *registry = &steward->registry;
+    struct registry_step *step = &registry->step;
+    struct version *old = registry_in_state(registry, VERSION_ACTIVE);
+    int64_t now_ms = clock_wall_ms();
+    const char *by = wish_field(registry, step->wish, true);
+    struct answer answer = {.what = step->why,
+                            .label = step->label,
+                            .by = by ? by : steward->agent->holder,
+                            .reason = wish_field(registry, step->wish, false),
+                            .wish = step->wish};
+    if (old && old != to)
+        replace(steward, old, strcmp(step->why, PROMOTE_ROLLBACK) == 0, now_ms);
+    log_info("version.state", LOG_STR("family", steward->family->name),
+             LOG_STR("version", to->label), LOG_STR("from", version_state_name(to->state)),
+             LOG_STR("to", version_state_name(VERSION_ACTIVE)));
+    to->state = VERSION_ACTIVE;
+    to->state_ms = now_ms;
+    to->keep_until_ms = 0;
+    version_set_text(&to->reason, NULL);
+    request_answer(registry, &answer);
+    registry_clear_step(registry);
+    if (!version_save(steward, err))
+        return false;
+    crash_point("promote.finished");
+    return true;
+}
+
+/* Where `rollback` would lead to once the step is over. */
+static const struct version *next_previous(struct steward *steward, const struct version *to)
+{
+    struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
+    if (strcmp(steward->registry.step.why, PROMOTE_ROLLBACK) != 0 && active != to)
+        return active;
+    struct version *last = NULL;
+    for (size_t i = 0; i < steward->registry.version_count; i++) {
+        struct version *version = &steward->registry.versions[i];
+        if (version != to && version->state == VERSION_PREVIOUS &&
+            (!last || version->state_ms > last->state_ms))
+            last = version;
+    }
+    return last;
+}
+
+static bool fill_alias(struct steward *steward, const struct version *to, struct alias *alias,
+                       struct err *err)
+{
+    const struct version *previous = next_previous(steward, to);
+    char *embed = embed_for_readers(to, alias, err);
+    char *previous_embed = embed && previous ? embed_for_readers(previous, alias, err) : NULL;
+    if (!embed || (previous && !previous_embed)) {
+        free(embed);
+        return false;
+    }
+    alias_fini(alias);
+    alias->epoch = steward->registry.step.epoch;
+    alias->target = strdup(to->collection);
+    alias->embed = embed;
+    alias->previous_target = previous ? strdup(previous->collection) : NULL;
+    alias->previous_embed = previous_embed;
+    return true;
+}
+
+static bool flip(struct steward *steward, struct version *to, struct alias *alias, struct err *err)
+{
+    enum doc_swap outcome;
+    char *from = alias->target ? strdup(alias->target) : NULL;
+    bool ok = fill_alias(steward, to, alias, err) &&
+              alias_swap(steward->agent->docs, &steward->family->alias, alias, &outcome, err);
+    if (ok && outcome != DOC_WON)
+        ok = err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another");
+    if (ok) {
+        log_info("alias.flipped", LOG_STR("family", steward->family->name),
+                 LOG_STR("from", from ? from : ""), LOG_STR("to", alias->target),
+                 LOG_STR("why", steward->registry.step.why), LOG_INT("epoch", alias->epoch));
+        crash_point("promote.flipped");
+    }
+    free(from);
+    return ok && finish(steward, to, err);
+}
+
+static bool carry_on(struct steward *steward, struct alias *alias, struct err *err)
+{
+    const struct registry_step *step = &steward->registry.step;
+    struct version *to = registry_version(&steward->registry, step->label);
+    char reason[300];
+    if (!to || (!version_is_fed(to) && !to->external))
+        return abandon(steward, "the version is not there any more", err);
+    if (alias->target && strcmp(alias->target, to->collection) == 0)
+        return finish(steward, to, err);
+    if (alias->epoch == step->epoch)
+        return flip(steward, to, alias, err);
+    snprintf(reason, sizeof reason,
+             "the alias was changed by another: it leads to '%.150s' in epoch %" PRId64
+             ", and this was asked for in epoch %" PRId64,
+             alias->target ? alias->target : "nothing", alias->epoch, step->epoch);
+    return abandon(steward, reason, err);
+}
+
+bool promote_step(struct steward *steward, struct err *err)
+{
+    const struct registry_step *step = &steward->registry.step;
+    struct alias alias;
+    if (!step->kind || strcmp(step->kind, STEP_PROMOTING) != 0)
+        return true;
+    if (!steward_load_alias(steward, &alias, err))
+        return false;
+    bool ok = carry_on(steward, &alias, err);
+    alias_fini(&alias);
+    return ok;
+}
+
+/* --- what somebody else did to the alias --------------------------------------------------------- */
+
+static struct version *version_of_collection(struct registry *registry, const char *collection)
+{
+    for (size_t i = registry->version_count; collection && i-- > 0;) {
+        struct version *version = &registry->versions[i];
+        bool served = version->state == VERSION_READY || version->state == VERSION_PREVIOUS ||
+                      version->state == VERSION_ACTIVE;
+        if (served && strcmp(version->collection, collection) == 0)
+            return version;
+    }
+    return NULL;
+}
+
+/* By hand, to a version of ours that is whole: that is who is served now. */
+static bool adopt_flip(struct steward *steward, struct version *to, int64_t epoch, struct err *err)
+{
+    struct version *old = registry_in_state(&steward->registry, VERSION_ACTIVE);
+    char reason[100];
+    snprintf(reason, sizeof reason, "the alias was changed by hand, in epoch %" PRId64, epoch);
+    struct answer answer = {
+        .what = "alias", .label = to->label, .by = "somebody else", .reason = reason};
+    log_warn("alias.adopted", LOG_STR("family", steward->family->name),
+             LOG_STR("version", to->label), LOG_INT("epoch", epoch));
+    if (old)
+        replace(steward, old, false, clock_wall_ms());
+    to->state = VERSION_ACTIVE;
+    to->state_ms = clock_wall_ms();
+    to->keep_until_ms = 0;
+    request_answer(&steward->registry, &answer);
+    return version_save(steward, err);
+}
+
+bool alias_watch(struct steward *steward, struct err *err)
+{
+    struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
+    char text[400];
+    struct alias alias;
+    if (!active || steward->registry.step.kind)
+        return true;
+    if (!steward_load_alias(steward, &alias, err))
+        return false;
+    struct version *other = version_of_collection(&steward->registry, alias.target);
+    bool ok = true;
+    snprintf(text, sizeof text,
+             "the alias leads to '%.150s', which is not version %.80s: somebody changed it; "
+             "`vectail cutover` or `rollback` with --force leads it back",
+             alias.target ? alias.target : "nothing", active->label);
+    if (other && other != active)
+        ok = adopt_flip(steward, other, alias.epoch, err);
+    else if (!other)
+        version_note_reason(steward, active, text);
+    else if (active->reason)
+        version_note_reason(steward, active, NULL);
+    alias_fini(&alias);
+    return ok;
+}
