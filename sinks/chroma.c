@@ -309,6 +309,46 @@ static bool chroma_list(struct sink *sink, struct arena *arena, struct sink_coll
     }
 }
 
+/* Servers before 1.5 do not know the route, and answer as if the collection were gone. */
+static bool chroma_find_listed(struct sink *sink, const char *id, struct arena *arena, bool *found,
+                               struct sink_collection *out, struct err *err)
+{
+    struct sink_collection *all = NULL;
+    size_t count = 0;
+    if (!chroma_list(sink, arena, &all, &count, err))
+        return false;
+    for (size_t i = 0; i < count && !*found; i++) {
+        *found = strcmp(all[i].id, id) == 0;
+        if (*found)
+            *out = all[i];
+    }
+    return true;
+}
+
+static bool chroma_find_id(struct sink *sink, const char *id, struct arena *arena, bool *found,
+                           struct sink_collection *out, struct err *err)
+{
+    struct chroma *self = chroma_of(sink);
+    CLEANUP(exchange_fini) struct exchange exchange = exchange_of(self->database);
+    buf_puts(&exchange.url, "/collections/by-id/");
+    chroma_build_segment(&exchange.url, id);
+    if (!exchange_run(self, &exchange, "GET", err))
+        return exchange.call.status == 404 && chroma_find_listed(sink, id, arena, found, out, err);
+    const struct chroma_reply reply = reply_of(self, &exchange);
+    *found = chroma_parse_collection(&reply, arena, out, err);
+    return *found;
+}
+
+static bool chroma_rename(struct sink *sink, const char *id, const char *name, struct err *err)
+{
+    struct chroma *self = chroma_of(sink);
+    if (!chroma_check_name(name, err))
+        return false;
+    CLEANUP(exchange_fini) struct exchange exchange = exchange_on(self, id, "");
+    chroma_build_rename(&exchange.body, name);
+    return exchange_run(self, &exchange, "PUT", err);
+}
+
 static bool chroma_send_records(struct chroma *self, const char *collection,
                                 const struct sink_record *records, size_t count, int *status,
                                 struct err *err)
@@ -425,8 +465,10 @@ const struct sink_ops chroma_sink = {
     .open = chroma_open,
     .connect = chroma_connect,
     .find = chroma_find,
+    .find_id = chroma_find_id,
     .create = chroma_create,
     .drop = chroma_drop,
+    .rename = chroma_rename,
     .list = chroma_list,
     .upsert = chroma_upsert,
     .update = chroma_update,

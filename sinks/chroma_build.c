@@ -63,6 +63,13 @@ void chroma_build_create(struct buf *out, const struct sink_spec *spec)
     buf_puts(out, "}}}");
 }
 
+void chroma_build_rename(struct buf *out, const char *name)
+{
+    buf_puts(out, "{\"new_name\":");
+    write_text(out, name);
+    buf_putc(out, '}');
+}
+
 static void write_numbers(struct buf *out, const float *vector, size_t dims)
 {
     buf_putc(out, '[');

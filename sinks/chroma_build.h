@@ -19,6 +19,7 @@ struct chroma_form {
 const char *chroma_name_problem(const char *name);
 
 void chroma_build_create(struct buf *out, const struct sink_spec *spec);
+void chroma_build_rename(struct buf *out, const char *name);
 void chroma_build_upsert(struct buf *out, const struct chroma_form *form,
                          const struct sink_record *records, size_t count);
 /* Metadata only. */

@@ -196,6 +196,21 @@ bool memory_find(struct sink *sink, const char *name, struct arena *arena, bool 
     return memory_leave(true);
 }
 
+bool memory_find_id(struct sink *sink, const char *id, struct arena *arena, bool *found,
+                    struct sink_collection *out, struct err *err)
+{
+    struct memory_sink *self = (struct memory_sink *)sink;
+    if (!memory_enter(self, err))
+        return false;
+    const struct memory_collection *collection = self->store->collections;
+    while (collection && strcmp(collection->id, id) != 0)
+        collection = collection->next;
+    *found = collection != NULL;
+    if (collection)
+        describe(collection, arena, out);
+    return memory_leave(true);
+}
+
 bool memory_create(struct sink *sink, const struct sink_spec *spec, struct arena *arena,
                    struct sink_collection *out, struct err *err)
 {
@@ -236,6 +251,23 @@ bool memory_drop(struct sink *sink, const char *name, struct err *err)
         free(gone->distance);
         free(gone);
     }
+    return memory_leave(true);
+}
+
+bool memory_rename(struct sink *sink, const char *id, const char *name, struct err *err)
+{
+    struct memory_sink *self = (struct memory_sink *)sink;
+    if (!memory_enter(self, err))
+        return false;
+    struct memory_collection *collection = by_id(self, id, err);
+    if (!collection)
+        return memory_leave(false);
+    const struct memory_collection *holder = by_name(self->store, name);
+    if (holder && holder != collection)
+        return memory_leave(
+            err_set(err, ERR_FATAL, ERR_HTTP, 409, "collection %s: the name is taken", name));
+    free(collection->name);
+    collection->name = copy(name);
     return memory_leave(true);
 }
 
@@ -492,8 +524,10 @@ const struct sink_ops memory_sink = {
     .open = memory_open,
     .connect = memory_connect,
     .find = memory_find,
+    .find_id = memory_find_id,
     .create = memory_create,
     .drop = memory_drop,
+    .rename = memory_rename,
     .list = memory_list,
     .upsert = memory_upsert,
     .update = memory_update,

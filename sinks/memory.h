@@ -13,9 +13,12 @@ bool memory_open_as(const struct sink_ops *ops, const struct sink_options *optio
 bool memory_connect(struct sink *sink, struct err *err) MUST_USE;
 bool memory_find(struct sink *sink, const char *name, struct arena *arena, bool *found,
                  struct sink_collection *out, struct err *err) MUST_USE;
+bool memory_find_id(struct sink *sink, const char *id, struct arena *arena, bool *found,
+                    struct sink_collection *out, struct err *err) MUST_USE;
 bool memory_create(struct sink *sink, const struct sink_spec *spec, struct arena *arena,
                    struct sink_collection *out, struct err *err) MUST_USE;
 bool memory_drop(struct sink *sink, const char *name, struct err *err) MUST_USE;
+bool memory_rename(struct sink *sink, const char *id, const char *name, struct err *err) MUST_USE;
 bool memory_list(struct sink *sink, struct arena *arena, struct sink_collection **out,
                  size_t *count, struct err *err) MUST_USE;
 bool memory_upsert(struct sink *sink, const char *collection, const struct sink_record *records,

@@ -46,6 +46,13 @@ bool sink_find(struct sink *sink, const char *name, struct arena *arena, bool *f
     return sink->ops->find(sink, name, arena, found, out, err);
 }
 
+bool sink_find_id(struct sink *sink, const char *id, struct arena *arena, bool *found,
+                  struct sink_collection *out, struct err *err)
+{
+    *found = false;
+    return sink->ops->find_id(sink, id, arena, found, out, err);
+}
+
 static void print_value(const struct value *value, char *out, size_t size)
 {
     switch (value->type) {
@@ -137,6 +144,29 @@ bool sink_ensure(struct sink *sink, const struct sink_spec *spec, struct arena *
 bool sink_drop(struct sink *sink, const char *name, struct err *err)
 {
     return sink->ops->drop(sink, name, err);
+}
+
+/* Stores say in their own ways that a name is taken, Chroma as an error of the server: what is there
+ * tells. So it tells that a request whose answer was lost was carried out. */
+bool sink_rename(struct sink *sink, const char *id, const char *name, struct arena *arena,
+                 struct err *err)
+{
+    struct err refused = {0};
+    struct sink_collection held, own;
+    bool found = false, known = false;
+    if (sink->ops->rename(sink, id, name, &refused))
+        return true;
+    bool looked = refused.action != ERR_CANCEL && refused.code != 404 &&
+                  sink_find(sink, name, arena, &found, &held, NULL);
+    if (looked && found && strcmp(held.id, id) == 0)
+        return true;
+    if (looked && found && sink_find_id(sink, id, arena, &known, &own, NULL) && known)
+        return err_set(err, ERR_FATAL, ERR_HTTP, 409,
+                       "collection %s cannot be named %s: collection %s has that name", own.name,
+                       name, held.id);
+    if (err)
+        *err = refused;
+    return err_prefix(err, "collection %s", name);
 }
 
 bool sink_list(struct sink *sink, struct arena *arena, struct sink_collection **out, size_t *count,

@@ -81,10 +81,15 @@ struct sink_ops {
     /* *found false when there is none of that name. */
     bool (*find)(struct sink *sink, const char *name, struct arena *arena, bool *found,
                  struct sink_collection *out, struct err *err) MUST_USE;
+    /* The same by the store's handle. */
+    bool (*find_id)(struct sink *sink, const char *id, struct arena *arena, bool *found,
+                    struct sink_collection *out, struct err *err) MUST_USE;
     /* Creates it; FATAL when the name is taken. */
     bool (*create)(struct sink *sink, const struct sink_spec *spec, struct arena *arena,
                    struct sink_collection *out, struct err *err) MUST_USE;
     bool (*drop)(struct sink *sink, const char *name, struct err *err) MUST_USE; /* idempotent */
+    /* By its handle, which stays. Any error when the name is taken: sink_rename() looks why. */
+    bool (*rename)(struct sink *sink, const char *id, const char *name, struct err *err) MUST_USE;
     bool (*list)(struct sink *sink, struct arena *arena, struct sink_collection **out,
                  size_t *count, struct err *err) MUST_USE;
     /* Idempotent. All records are visible on true; on false any subset may be. */
@@ -130,11 +135,18 @@ size_t sink_writers(const char *driver);
 bool sink_connect(struct sink *sink, struct err *err) MUST_USE;
 bool sink_find(struct sink *sink, const char *name, struct arena *arena, bool *found,
                struct sink_collection *out, struct err *err) MUST_USE;
+bool sink_find_id(struct sink *sink, const char *id, struct arena *arena, bool *found,
+                  struct sink_collection *out, struct err *err) MUST_USE;
 /* Finds or creates; what the store says is compared with `spec` (distance, dims, and each of the
  * spec's metadata fields): a difference is FATAL, STATE, with both values. */
 bool sink_ensure(struct sink *sink, const struct sink_spec *spec, struct arena *arena,
                  struct sink_collection *out, struct err *err) MUST_USE;
 bool sink_drop(struct sink *sink, const char *name, struct err *err) MUST_USE;
+/* Gives the collection of this handle another name; records, metadata and handle stay. Idempotent.
+ * FATAL, HTTP, 409 with both names when another collection has it. After RETRY it may be carried out
+ * yet. */
+bool sink_rename(struct sink *sink, const char *id, const char *name, struct arena *arena,
+                 struct err *err) MUST_USE;
 bool sink_list(struct sink *sink, struct arena *arena, struct sink_collection **out, size_t *count,
                struct err *err) MUST_USE;
 bool sink_upsert(struct sink *sink, const char *collection, const struct sink_record *records,

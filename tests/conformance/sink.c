@@ -136,6 +136,90 @@ static void a_dropped_collection_is_gone_and_stays_gone(void **state)
     assert_int_equal(n, 0);
 }
 
+/* ---- names ---- */
+
+static void find_id_tells_what_is_there(void **state)
+{
+    struct fixture *f = *state;
+    bool found = false;
+    struct sink_collection held;
+    upsert(f, make_batch(f, "a", 1));
+    MUST(f, sink_find_id(f->sink, f->collection.id, f->arena, &found, &held, &f->err));
+    assert_true(found);
+    assert_string_equal(held.id, f->collection.id);
+    assert_string_equal(held.name, f->name);
+    assert_string_equal(held.distance, "cosine");
+    assert_int_equal(held.dims, DIMS);
+    assert_int_equal(held.metadata_count, ARRAY_LEN(metadata));
+    MUST(f, sink_drop(f->sink, f->name, &f->err));
+    MUST(f, sink_find_id(f->sink, f->collection.id, f->arena, &found, &held, &f->err));
+    assert_false(found);
+}
+
+static bool is_called(struct fixture *f, const char *name)
+{
+    bool found = false;
+    struct sink_collection held;
+    MUST(f, sink_find(f->sink, name, f->arena, &found, &held, &f->err));
+    return found && strcmp(held.id, f->collection.id) == 0;
+}
+
+static void a_renamed_collection_keeps_its_handle_and_what_it_holds(void **state)
+{
+    struct fixture *f = *state;
+    bool found = false;
+    struct sink_collection held;
+    CLEANUP(sink_closep) struct sink *other = open_sink(true);
+    const char *name = arena_printf(f->arena, "%s-renamed", f->name);
+    upsert(f, make_batch(f, "a", 3));
+    MUST(f, sink_rename(f->sink, f->collection.id, name, f->arena, &f->err));
+    MUST(f, sink_rename(f->sink, f->collection.id, name, f->arena, &f->err)); /* idempotent */
+    assert_true(is_called(f, name));
+    assert_false(is_called(f, f->name));
+    MUST(f, sink_find_id(f->sink, f->collection.id, f->arena, &found, &held, &f->err));
+    assert_string_equal(held.name, name);
+    assert_int_equal(held.metadata_count, ARRAY_LEN(metadata));
+    /* readers and writers that hold the handle notice nothing */
+    upsert(f, make_batch(f, "b", 2));
+    int64_t n = 0;
+    MUST(f, sink_count(other, f->collection.id, &n, &f->err));
+    assert_int_equal(n, 5);
+    MUST(f, sink_rename(f->sink, f->collection.id, f->name, f->arena, &f->err));
+    assert_true(is_called(f, f->name));
+    assert_false(is_called(f, name));
+}
+
+static void rename_refuses_a_name_that_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct sink_collection other;
+    struct sink_spec spec = f->spec;
+    spec.name = arena_printf(f->arena, "%s-other", f->name);
+    MUST(f, sink_ensure(f->sink, &spec, f->arena, &other, &f->err));
+    assert_false(sink_rename(f->sink, f->collection.id, spec.name, f->arena, &f->err));
+    assert_int_equal(f->err.action, ERR_FATAL);
+    assert_int_equal(f->err.code, 409);
+    assert_non_null(strstr(f->err.text, arena_printf(f->arena, "%s cannot be", f->name)));
+    assert_non_null(strstr(f->err.text, spec.name));
+    assert_true(is_called(f, f->name));
+    assert_false(is_called(f, spec.name));
+    MUST(f, sink_drop(f->sink, spec.name, &f->err));
+    MUST(f, sink_rename(f->sink, f->collection.id, spec.name, f->arena, &f->err));
+    assert_true(is_called(f, spec.name));
+    MUST(f, sink_drop(f->sink, spec.name, &f->err));
+}
+
+static void a_collection_that_is_gone_is_not_renamed(void **state)
+{
+    struct fixture *f = *state;
+    if (!keeps_records()) /* null takes what it was never told of */
+        return;
+    MUST(f, sink_drop(f->sink, f->name, &f->err));
+    assert_false(sink_rename(f->sink, f->collection.id, f->name, f->arena, &f->err));
+    assert_int_equal(f->err.action, ERR_FATAL);
+    assert_int_equal(f->err.code, 404);
+}
+
 /* ---- writing ---- */
 
 static void upsert_is_idempotent(void **state)
@@ -323,6 +407,17 @@ static int run_collections(void)
     return cmocka_run_group_tests_name(driver, tests, NULL, NULL);
 }
 
+static int run_names(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(find_id_tells_what_is_there),
+        TEST(a_renamed_collection_keeps_its_handle_and_what_it_holds),
+        TEST(rename_refuses_a_name_that_is_taken),
+        TEST(a_collection_that_is_gone_is_not_renamed),
+    };
+    return cmocka_run_group_tests_name(driver, tests, NULL, NULL);
+}
+
 static int run_writing(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,7 +435,7 @@ static int run_writing(void)
 
 static int run_suite(void)
 {
-    int failed = run_collections();
+    int failed = run_collections() + run_names();
     return keeps_records() ? failed + run_writing() : failed;
 }
 

@@ -21,6 +21,8 @@ struct double_server {
     char path[512];
     int status; /* of everything but the pre-flight; 0: as it should be */
     const char *preflight;
+    const char *listed; /* an older server: it lists these, and has no route by id; NULL: none */
+    bool taken;         /* it renames nothing */
 };
 
 static size_t count_ids(const struct httpd_request *request)
@@ -41,6 +43,26 @@ static void answer_upsert(struct double_server *server, struct httpd_connection 
     httpd_reply(connection, 200, NULL, "{}");
 }
 
+static void answer_old(struct double_server *server, struct httpd_connection *connection,
+                       const struct httpd_request *request)
+{
+    if (strcmp(request->method, "PUT") == 0)
+        httpd_reply(connection, server->taken ? 500 : 200, NULL,
+                    server->taken ? "{\"error\":\"InternalError\",\"message\":\"(code: 2067)\"}"
+                                  : "{}");
+    else if (strstr(request->path, "offset=0"))
+        httpd_reply(connection, 200, NULL, server->listed);
+    else if (strstr(request->path, "offset="))
+        httpd_reply(connection, 200, NULL, "[]");
+    else if (strstr(request->path, "/by-id/"))
+        httpd_reply(connection, 404, NULL, "{\"error\":\"NotFoundError\"}");
+    else if (strstr(request->path, "/collections/the-name"))
+        httpd_reply(connection, 200, NULL,
+                    "{\"id\":\"u-2\",\"name\":\"the-name\",\"metadata\":null}");
+    else
+        httpd_reply(connection, 404, NULL, "{\"error\":\"NotFoundError\"}");
+}
+
 static void handle(struct httpd_connection *connection, const struct httpd_request *request,
                    void *context)
 {
@@ -54,6 +76,8 @@ static void handle(struct httpd_connection *connection, const struct httpd_reque
     else if (server->status)
         httpd_reply(connection, server->status, "Retry-After: 3\r\n",
                     "{\"error\":\"E\",\"message\":\"it said ck-1\"}");
+    else if (server->listed)
+        answer_old(server, connection, request);
     else if (strstr(request->path, "/upsert"))
         answer_upsert(server, connection, count_ids(request));
     else
@@ -240,6 +264,46 @@ static void names_that_chroma_refuses_never_reach_it(void **state)
     assert_int_equal(httpd_request_count(server->httpd), 0);
 }
 
+#define LISTED "[{\"id\":\"u-1\",\"name\":\"one\"},{\"id\":\"u-2\",\"name\":\"the-name\"}]"
+
+static void a_server_without_the_route_by_id_is_asked_for_its_list(void **state)
+{
+    struct double_server *server = *state;
+    CLEANUP(sink_closep) struct sink *sink = opened(server);
+    CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
+    struct sink_collection collection;
+    struct err err = {0};
+    bool found = false;
+    server->listed = LISTED;
+    assert_true(sink_find_id(sink, "u-2", arena, &found, &collection, &err));
+    assert_true(found);
+    assert_string_equal(collection.name, "the-name");
+    assert_true(sink_find_id(sink, "u-3", arena, &found, &collection, &err));
+    assert_false(found);
+    server->status = 500; /* a server that fails says nothing about what is there */
+    assert_false(sink_find_id(sink, "u-3", arena, &found, &collection, &err));
+    assert_int_equal(err.action, ERR_RETRY);
+}
+
+static void a_rename_that_fails_is_judged_by_what_is_there(void **state)
+{
+    struct double_server *server = *state;
+    CLEANUP(sink_closep) struct sink *sink = opened(server);
+    CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
+    struct err err = {0};
+    server->listed = LISTED;
+    server->taken = true;
+    assert_true(sink_rename(sink, "u-2", "the-name", arena, &err)); /* the answer was lost */
+    assert_false(sink_rename(sink, "u-1", "the-name", arena, &err));
+    assert_int_equal(err.action, ERR_FATAL);
+    assert_int_equal(err.code, 409);
+    assert_non_null(strstr(err.text, "collection one cannot be named the-name: collection u-2"));
+    assert_false(sink_rename(sink, "u-1", "free", arena, &err)); /* 500, and nobody has the name */
+    assert_int_equal(err.action, ERR_RETRY);
+    assert_false(sink_rename(sink, "u-1", "a/b", arena, &err));
+    assert_int_equal(err.domain, ERR_CONFIG);
+}
+
 static void nothing_to_erase_is_no_request(void **state)
 {
     struct double_server *server = *state;
@@ -298,6 +362,8 @@ int main(void)
         TEST(a_busy_store_says_when_to_come_back),
         TEST(a_reply_that_is_not_chromas_is_tried_again),
         TEST(names_that_chroma_refuses_never_reach_it),
+        TEST(a_server_without_the_route_by_id_is_asked_for_its_list),
+        TEST(a_rename_that_fails_is_judged_by_what_is_there),
         TEST(nothing_to_erase_is_no_request),
         TEST(nothing_is_sent_that_the_guard_refuses),
         cmocka_unit_test(a_store_without_a_url_is_refused),

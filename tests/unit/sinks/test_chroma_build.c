@@ -50,6 +50,14 @@ static void create_names_space_and_metadata(void **state)
     assert_non_null(strstr(buf_str(&out), "\"metadata\":null"));
 }
 
+static void rename_sends_the_new_name(void **state)
+{
+    (void)state;
+    CLEANUP(buf_fini) struct buf out = BUF_INIT(MIB);
+    chroma_build_rename(&out, "docs__v1");
+    assert_string_equal(buf_str(&out), "{\"new_name\":\"docs__v1\"}");
+}
+
 static void upsert_sends_arrays_side_by_side(void **state)
 {
     (void)state;
@@ -152,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_follow_chromas_rule),
         cmocka_unit_test(create_names_space_and_metadata),
+        cmocka_unit_test(rename_sends_the_new_name),
         cmocka_unit_test(upsert_sends_arrays_side_by_side),
         cmocka_unit_test(upsert_without_documents_sends_base64_and_no_text),
         cmocka_unit_test(numbers_keep_every_bit),
