@@ -25,6 +25,8 @@ enum embedder_driver { EMBEDDER_HASH, EMBEDDER_OPENAI, EMBEDDER_OLLAMA };
 enum config_distance { DISTANCE_COSINE, DISTANCE_L2, DISTANCE_IP };
 enum config_chunk { CHUNK_RECURSIVE, CHUNK_FIXED, CHUNK_NONE };
 enum config_id_scheme { ID_POSITION, ID_CONTENT };
+enum config_cutover { CUTOVER_MANUAL, CUTOVER_AUTO };
+enum config_cutover_by { CUTOVER_BY_ALIAS, CUTOVER_BY_RENAME };
 enum config_too_long { TOO_LONG_SPLIT, TOO_LONG_QUARANTINE };
 
 struct config_strings {
@@ -102,8 +104,6 @@ struct config_embedder {
     double price_per_million_tokens; /* NaN: unknown */
 };
 
-enum config_cutover { CUTOVER_MANUAL, CUTOVER_AUTO };
-
 /* metadata: {name: path} | {name: [first, that, is, not, null]} | {"*": path of a sub-document} */
 struct config_metadata {
     char *name; /* "*": all scalars of the sub-document */
@@ -141,6 +141,8 @@ struct config_family {
     } version;
     bool allow_test_embedder;
     enum config_cutover cutover;
+    enum config_cutover_by cutover_by;
+    char *served_name; /* NULL: of the adopted collection, else the family's name */
     int64_t rollback_window_ms;
     struct {
         int64_t lag_for_ms;

@@ -165,6 +165,56 @@ static void check_alias(struct check *check)
     }
 }
 
+/* Two entries may lead to one store. */
+static bool same_store(const struct config *config, const char *a, const char *b)
+{
+    const struct config_store *one = a ? config_store_of(config, a) : NULL;
+    const struct config_store *other = b ? config_store_of(config, b) : NULL;
+    return one && other &&
+           (one == other || (same(one->url, other->url) && same(one->tenant, other->tenant) &&
+                             same(one->database, other->database)));
+}
+
+static const char *served_name(const struct config_family *family)
+{
+    return family->served_name ? family->served_name : family->name;
+}
+
+static void check_served_name(struct check *check)
+{
+    const struct config_family *family = check->family;
+    const struct config_store *store =
+        family->store ? config_store_of(check->config, family->store) : NULL;
+    struct config_node *node = good_node(check->node, "served_name");
+    if (family->cutover_by != CUTOVER_BY_RENAME) {
+        if (node && family->served_name)
+            config_node_mistake(check->report, node, "is for cutover_by: rename");
+        return;
+    }
+    if (!node)
+        node = good_node(check->node, "cutover_by");
+    if (!node)
+        return;
+    const char *name = served_name(family);
+    size_t length = strlen(name);
+    if (store && store->driver == STORE_NULL)
+        config_node_mistake(check->report, node, "a null store has no names to exchange");
+    else if (length < 3 || strchr("._-", name[length - 1]) || strstr(name, ".."))
+        config_node_mistake(
+            check->report, node,
+            "%.60s cannot be the name that readers open: 3 characters at least, the "
+            "last a letter or a digit, no two dots in a row",
+            name);
+    for (size_t i = 0; &check->config->families[i] != family; i++) {
+        const struct config_family *other = &check->config->families[i];
+        if (other->cutover_by == CUTOVER_BY_RENAME && same(name, served_name(other)) &&
+            same_store(check->config, family->store, other->store))
+            config_node_mistake(check->report, node,
+                                "%.60s is the name that readers of family %s open in this store",
+                                name, other->name);
+    }
+}
+
 static void check_families(struct config_report *report, struct config_node *root,
                            struct config *config)
 {
@@ -177,6 +227,7 @@ static void check_families(struct config_report *report, struct config_node *roo
         check_metadata(&check);
         check_source(&check);
         check_alias(&check);
+        check_served_name(&check);
     }
 }
 

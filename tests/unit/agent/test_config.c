@@ -104,6 +104,9 @@ static void what_is_not_said_has_its_default(void **state)
     assert_int_equal(family->snapshot.parallelism, 1);
     assert_int_equal(family->snapshot.max_documents_per_second, -1);
     assert_string_equal(family->alias.database, "shop");
+    assert_int_equal(family->cutover, CUTOVER_MANUAL);
+    assert_int_equal(family->cutover_by, CUTOVER_BY_ALIAS);
+    assert_null(family->served_name);
     assert_null(config->serve.token_file);
 }
 

@@ -56,6 +56,8 @@ static void choices_stand_in_the_order_of_their_enums(void **state)
         {"families.*.chunk.strategy", "fixed", CHUNK_FIXED},
         {"families.*.chunk.strategy", "none", CHUNK_NONE},
         {"families.*.id_scheme", "content", ID_CONTENT},
+        {"families.*.cutover", "auto", CUTOVER_AUTO},
+        {"families.*.cutover_by", "rename", CUTOVER_BY_RENAME},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const struct config_option *option = config_option_find(cases[i].path);
