@@ -50,12 +50,23 @@ static void version_fini(struct version *version)
     bson_free(version->build_id);
     bson_free(version->reason);
     bson_free(version->collection);
+    bson_free(version->own_name);
     bson_free(version->collection_id);
     bson_free(version->store);
     bson_free(version->embedder);
     bson_free(version->embed);
     bson_free(version->config_fp);
     bson_free(version->from);
+}
+
+static void rename_fini(struct registry_rename *rename)
+{
+    bson_free(rename->step);
+    bson_free(rename->live_name);
+    bson_free(rename->live_id);
+    bson_free(rename->parking_name);
+    bson_free(rename->shadow_id);
+    bson_free(rename->shadow_name);
 }
 
 static void event_fini(struct registry_event *event)
@@ -91,6 +102,7 @@ void registry_fini(struct registry *registry)
         bson_free(registry->held_labels[i]);
     bson_free(registry->held_labels);
     registry_clear_step(registry);
+    rename_fini(&registry->rename);
     for (size_t i = 0; i < registry->event_count; i++)
         event_fini(&registry->events[i]);
     bson_free(registry->events);

@@ -29,8 +29,9 @@ struct version {
     int build;      /* 1, 2, ... of this label */
     char *build_id; /* random */
     enum version_state state;
-    char *reason;        /* NULL: none */
-    char *collection;    /* name in the store */
+    char *reason;     /* NULL: none */
+    char *collection; /* its name in the store at present */
+    char *own_name; /* what it is called while another has the served name; NULL: it never had it */
     char *collection_id; /* the store's handle; NULL until created */
     char *store;
     char *embedder;
@@ -71,6 +72,22 @@ struct registry_step {
     int64_t epoch; /* promoting: of the alias that is to be replaced */
     char *why;     /* promoting: "cutover", "rollback", "first" */
     char *wish;    /* id of the wish that asked for it; NULL: none */
+};
+
+/* The exchange of names that is under way, or the last one (cutover_by: rename). */
+#define RENAME_RENAMING "renaming" /* live -> parking, shadow -> live */
+#define RENAME_UNDOING "undoing"   /* shadow -> its own name, parking -> live */
+#define RENAME_DONE "done"
+#define RENAME_UNDONE "undone"
+
+struct registry_rename {
+    char *step;         /* NULL: there was none yet */
+    char *live_name;    /* what readers open */
+    char *live_id;      /* of the collection that had it; NULL: none had */
+    char *parking_name; /* what that one is called instead; NULL: none had it */
+    char *shadow_id;    /* of the collection that takes it */
+    char *shadow_name;  /* what that one was called before */
+    int64_t since_ms;   /* when the step was entered */
 };
 
 struct registry_event { /* newest last; at most 100 are kept */
@@ -120,6 +137,7 @@ struct registry {
     char **held_labels; /* every label that was ever held, so that an old file cannot flip back */
     size_t held_count;
     struct registry_step step;
+    struct registry_rename rename;
     struct registry_event *events;
     size_t event_count;
     struct registry_wish *wishes; /* oldest first; at most 32 */

@@ -23,6 +23,7 @@ static bool put_version(bson_t *array, const char *key, const struct version *ve
     doc_put_text(&doc, "state", version_state_name(version->state));
     doc_put_text(&doc, "reason", version->reason);
     doc_put_text(&doc, "collection", version->collection);
+    doc_put_text(&doc, "own_name", version->own_name);
     doc_put_text(&doc, "collection_id", version->collection_id);
     doc_put_text(&doc, "store", version->store);
     doc_put_text(&doc, "embedder", version->embedder);
@@ -65,6 +66,24 @@ static void put_step(bson_t *doc, const struct registry_step *step)
     doc_put_int(&child, "epoch", step->epoch);
     doc_put_text(&child, "why", step->why);
     doc_put_text(&child, "wish", step->wish);
+    bson_append_document_end(doc, &child);
+}
+
+static void put_rename(bson_t *doc, const struct registry_rename *rename)
+{
+    bson_t child;
+    if (!rename->step) {
+        doc_put_text(doc, "rename", NULL);
+        return;
+    }
+    BSON_APPEND_DOCUMENT_BEGIN(doc, "rename", &child);
+    doc_put_text(&child, "step", rename->step);
+    doc_put_text(&child, "live_name", rename->live_name);
+    doc_put_text(&child, "live_id", rename->live_id);
+    doc_put_text(&child, "parking_name", rename->parking_name);
+    doc_put_text(&child, "shadow_id", rename->shadow_id);
+    doc_put_text(&child, "shadow_name", rename->shadow_name);
+    doc_put_date(&child, "since", rename->since_ms);
     bson_append_document_end(doc, &child);
 }
 
@@ -143,6 +162,7 @@ bool registry_encode(const struct registry *registry, bson_t *out, struct err *e
     bson_append_array_end(out, &versions);
     put_held(out, registry);
     put_step(out, &registry->step);
+    put_rename(out, &registry->rename);
     put_events(out, registry);
     return ok && put_wishes(out, registry, err);
 }
@@ -155,6 +175,7 @@ static void read_version(struct doc_reader *reader, struct version *out)
     out->build_id = doc_text(reader, "build_id");
     out->reason = doc_text(reader, "reason");
     out->collection = doc_text(reader, "collection");
+    out->own_name = doc_text(reader, "own_name");
     out->collection_id = doc_text(reader, "collection_id");
     out->store = doc_text(reader, "store");
     out->embedder = doc_text(reader, "embedder");
@@ -287,6 +308,25 @@ static void read_step(struct doc_reader *reader, struct registry_step *out)
         reader->bad = "step";
 }
 
+/* Without all of it nobody could tell which collection belongs where. */
+static void read_rename(struct doc_reader *reader, struct registry_rename *out)
+{
+    struct doc_reader rename;
+    if (!doc_child(reader, "rename", &rename))
+        return;
+    out->step = doc_text(&rename, "step");
+    out->live_name = doc_text(&rename, "live_name");
+    out->live_id = doc_text(&rename, "live_id");
+    out->parking_name = doc_text(&rename, "parking_name");
+    out->shadow_id = doc_text(&rename, "shadow_id");
+    out->shadow_name = doc_text(&rename, "shadow_name");
+    out->since_ms = doc_date(&rename, "since");
+    bool whole = out->step && out->live_name && out->shadow_id && out->shadow_name &&
+                 !out->live_id == !out->parking_name;
+    if ((rename.bad || !whole) && !reader->bad)
+        reader->bad = "rename";
+}
+
 bool registry_decode(const bson_t *doc, struct registry *out, struct err *err)
 {
     bson_iter_t iter;
@@ -309,6 +349,7 @@ bool registry_decode(const bson_t *doc, struct registry *out, struct err *err)
     read_versions(&reader, out);
     read_held(&reader, out);
     read_step(&reader, &out->step);
+    read_rename(&reader, &out->rename);
     read_events(&reader, out);
     read_wishes(&reader, out);
     if (!reader.bad && (!out->name || !out->family))

@@ -14,6 +14,13 @@ static void fill(struct registry *registry)
     registry_add_version(registry, "v1")->embed = bson_strdup("{\"dims\": 2}");
     registry_add_version(registry, "v2")->state = VERSION_ACTIVE;
     registry->step.kind = bson_strdup("dropping");
+    registry->rename = (struct registry_rename){.step = bson_strdup(RENAME_RENAMING),
+                                                .live_name = bson_strdup("messages"),
+                                                .live_id = bson_strdup("u-1"),
+                                                .parking_name = bson_strdup("messages__v1"),
+                                                .shadow_id = bson_strdup("u-2"),
+                                                .shadow_name = bson_strdup("messages__v2"),
+                                                .since_ms = 99};
     char what[] = "created";
     registry_note(registry, &(struct registry_event){.what = what});
 }
@@ -85,6 +92,49 @@ static void what_a_person_asks_for_and_its_answer_are_read_back(void **state)
     registry_fini(&back);
 }
 
+static bool survives(struct registry *registry, struct registry *back, struct err *err)
+{
+    bson_t doc = BSON_INITIALIZER;
+    bool ok = registry_encode(registry, &doc, err) && registry_decode(&doc, back, err);
+    bson_destroy(&doc);
+    return ok;
+}
+
+static void an_exchange_of_names_is_read_back_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct registry registry, back;
+    struct err err;
+    fill(&registry);
+    registry.versions[0].own_name = bson_strdup("messages__v1");
+    assert_true(survives(&registry, &back, &err));
+    assert_string_equal(back.versions[0].own_name, "messages__v1");
+    assert_null(back.versions[1].own_name);
+    assert_string_equal(back.rename.step, RENAME_RENAMING);
+    assert_string_equal(back.rename.live_name, "messages");
+    assert_string_equal(back.rename.live_id, "u-1");
+    assert_string_equal(back.rename.parking_name, "messages__v1");
+    assert_string_equal(back.rename.shadow_id, "u-2");
+    assert_string_equal(back.rename.shadow_name, "messages__v2");
+    assert_int_equal(back.rename.since_ms, 99);
+    registry_fini(&back);
+    bson_free(registry.rename.parking_name);
+    registry.rename.parking_name = NULL; /* there is no name for the one that is to be parked */
+    assert_false(survives(&registry, &back, &err));
+    assert_int_equal(err.action, ERR_FATAL);
+    assert_non_null(strstr(err.text, "rename"));
+    bson_free(registry.rename.live_id);
+    registry.rename.live_id = NULL; /* none is to be parked */
+    assert_true(survives(&registry, &back, &err));
+    registry_fini(&back);
+    bson_free(registry.rename.step);
+    registry.rename.step = NULL;
+    assert_true(survives(&registry, &back, &err));
+    assert_null(back.rename.step);
+    registry_fini(&back);
+    registry_fini(&registry);
+}
+
 static void only_the_last_hundred_events_are_kept(void **state)
 {
     (void)state;
@@ -154,6 +204,7 @@ int main(void)
         cmocka_unit_test(a_label_built_again_gets_the_next_build_and_another_id),
         cmocka_unit_test(a_version_is_found_by_its_state),
         cmocka_unit_test(what_a_person_asks_for_and_its_answer_are_read_back),
+        cmocka_unit_test(an_exchange_of_names_is_read_back_whole_or_not_at_all),
         cmocka_unit_test(only_the_last_hundred_events_are_kept),
         cmocka_unit_test(
             a_version_is_fed_from_its_first_backfill_to_the_end_of_its_rollback_window),
