@@ -87,6 +87,7 @@ struct registry_rename {
     char *parking_name; /* what that one is called instead; NULL: none had it */
     char *shadow_id;    /* of the collection that takes it */
     char *shadow_name;  /* what that one was called before */
+    int64_t epoch;      /* of the alias that was to be replaced then */
     int64_t since_ms;   /* when the step was entered */
 };
 

@@ -83,6 +83,7 @@ static void put_rename(bson_t *doc, const struct registry_rename *rename)
     doc_put_text(&child, "parking_name", rename->parking_name);
     doc_put_text(&child, "shadow_id", rename->shadow_id);
     doc_put_text(&child, "shadow_name", rename->shadow_name);
+    doc_put_int(&child, "epoch", rename->epoch);
     doc_put_date(&child, "since", rename->since_ms);
     bson_append_document_end(doc, &child);
 }
@@ -320,6 +321,7 @@ static void read_rename(struct doc_reader *reader, struct registry_rename *out)
     out->parking_name = doc_text(&rename, "parking_name");
     out->shadow_id = doc_text(&rename, "shadow_id");
     out->shadow_name = doc_text(&rename, "shadow_name");
+    out->epoch = doc_int(&rename, "epoch", 0);
     out->since_ms = doc_date(&rename, "since");
     bool whole = out->step && out->live_name && out->shadow_id && out->shadow_name &&
                  !out->live_id == !out->parking_name;

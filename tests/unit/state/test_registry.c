@@ -20,6 +20,7 @@ static void fill(struct registry *registry)
                                                 .parking_name = bson_strdup("messages__v1"),
                                                 .shadow_id = bson_strdup("u-2"),
                                                 .shadow_name = bson_strdup("messages__v2"),
+                                                .epoch = 6,
                                                 .since_ms = 99};
     char what[] = "created";
     registry_note(registry, &(struct registry_event){.what = what});
@@ -116,6 +117,7 @@ static void an_exchange_of_names_is_read_back_whole_or_not_at_all(void **state)
     assert_string_equal(back.rename.parking_name, "messages__v1");
     assert_string_equal(back.rename.shadow_id, "u-2");
     assert_string_equal(back.rename.shadow_name, "messages__v2");
+    assert_int_equal(back.rename.epoch, 6);
     assert_int_equal(back.rename.since_ms, 99);
     registry_fini(&back);
     bson_free(registry.rename.parking_name);
