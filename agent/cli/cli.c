@@ -11,6 +11,7 @@
 #include "agent/cli/cmd.h"
 #include "agent/config/config.h"
 #include "agent/config/config_options.h"
+#include "agent/config/config_values.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -23,7 +24,6 @@ struct parser {
     int at;
     struct cli_args *args;
     struct buf *message;
-    unsigned seen; /* CLI_FLAG() of what was given */
     bool words_only;
 };
 
@@ -106,25 +106,16 @@ static bool read_count(struct parser *parser, const char *text, int64_t *count)
     return true;
 }
 
-static void set_switch(struct cli_args *args, enum cli_flag_id id)
+static bool read_wait(struct parser *parser, const char *text, int64_t *wait_ms)
 {
-    bool *const switches[] = {
-        [FLAG_HELP] = &args->help,
-        [FLAG_VERSION] = &args->version,
-        [FLAG_HELP_CONFIG] = &args->help_config,
-        [FLAG_HELP_CONFIG_MARKDOWN] = &args->help_config_markdown,
-        [FLAG_ONCE] = &args->once,
-        [FLAG_CONNECT] = &args->connect,
-        [FLAG_WATCH] = &args->watch,
-        [FLAG_CONFIRM] = &args->confirm,
-        [FLAG_WAIT] = &args->wait,
-    };
-    *switches[id] = true;
+    return (config_value_duration(text, wait_ms) && *wait_ms > 0) ||
+           refuse(parser, "--wait must be a duration as 90s, 10m or 2h, is '%s'", text);
 }
 
 static bool set_value(struct parser *parser, const struct cli_flag *flag, const char *value)
 {
     struct cli_args *args = parser->args;
+    args->values[flag->id] = value;
     int choice = flag->choices ? config_choice_find(flag->choices, value) : 0;
     if (choice < 0) {
         CLEANUP(buf_fini) struct buf words = BUF_INIT(KIB);
@@ -148,14 +139,9 @@ static bool set_value(struct parser *parser, const struct cli_flag *flag, const 
         return read_roles(parser, value, &args->roles);
     case FLAG_COUNT:
         return read_count(parser, value, &args->count);
-    case FLAG_LABEL:
-        args->label = value;
-        return true;
-    case FLAG_KEY:
-        args->key = value;
-        return true;
+    case FLAG_WAIT:
+        return read_wait(parser, value, &args->wait_ms);
     default:
-        args->where = value;
         return true;
     }
 }
@@ -163,13 +149,11 @@ static bool set_value(struct parser *parser, const struct cli_flag *flag, const 
 /* `value` is what stood in the same word; NULL: nothing did. */
 static bool take_flag(struct parser *parser, const struct cli_flag *flag, const char *value)
 {
-    parser->seen |= CLI_FLAG(flag->id);
-    if (!flag->value) {
-        if (value)
-            return refuse(parser, "--%s takes no value", flag->name);
-        set_switch(parser->args, flag->id);
+    parser->args->given |= CLI_FLAG(flag->id);
+    if (!flag->value)
+        return !value || refuse(parser, "--%s takes no value", flag->name);
+    if (!value && flag->value[0] == '[')
         return true;
-    }
     if (!value && parser->at < parser->argc)
         value = parser->argv[parser->at++];
     if (!value)
@@ -244,12 +228,14 @@ static bool judge(struct parser *parser)
 {
     const struct cli_args *args = parser->args;
     const struct cli_command *command = args->command;
-    if (args->help || args->help_config || args->help_config_markdown || args->version)
+    const uint64_t answers = CLI_FLAG(FLAG_HELP) | CLI_FLAG(FLAG_VERSION) |
+                             CLI_FLAG(FLAG_HELP_CONFIG) | CLI_FLAG(FLAG_HELP_CONFIG_MARKDOWN);
+    if (args->given & answers)
         return true;
     if (!command)
         return refuse(parser, "a command is needed; `vectail help` lists them");
     for (const struct cli_flag *flag = cli_flags; flag->name; flag++) {
-        if ((parser->seen & CLI_FLAG(flag->id)) && !cli_flag_is_of(flag, command))
+        if (cli_has(args, flag->id) && !cli_flag_is_of(flag, command))
             return refuse(parser, "'%s' has no flag --%s", command->name, flag->name);
     }
     if (args->word_count < command->min_words)
@@ -277,7 +263,8 @@ bool cli_parse(int argc, char *const *argv, struct cli_args *args, struct buf *m
     const char *file = getenv("VECTAIL_CONFIG"); /* NOLINT(concurrency-mt-unsafe): no threads yet */
     *args = (struct cli_args){.config_file = file && *file ? file : "vectail.yaml",
                               .log_level = -1,
-                              .count = COUNT_DEFAULT};
+                              .count = COUNT_DEFAULT,
+                              .wait_ms = -1};
     struct parser parser = {.argc = argc, .argv = argv, .at = 1, .args = args, .message = message};
     while (parser.at < argc) {
         if (take(&parser, argv[parser.at++]))
@@ -306,9 +293,9 @@ static void set_log(const struct cli_args *args)
 static int print_help(const struct cli_args *args)
 {
     CLEANUP(buf_fini) struct buf text = BUF_INIT(MIB);
-    if (args->help_config_markdown)
+    if (cli_has(args, FLAG_HELP_CONFIG_MARKDOWN))
         config_help_markdown(&text);
-    else if (args->help_config)
+    else if (cli_has(args, FLAG_HELP_CONFIG))
         config_help(&text);
     else if (args->command)
         cli_help_command(args->command, &text);
@@ -320,9 +307,10 @@ static int print_help(const struct cli_args *args)
 
 static int dispatch(const struct cli_args *args)
 {
-    if (args->help || args->help_config || args->help_config_markdown)
+    if (args->given &
+        (CLI_FLAG(FLAG_HELP) | CLI_FLAG(FLAG_HELP_CONFIG) | CLI_FLAG(FLAG_HELP_CONFIG_MARKDOWN)))
         return print_help(args);
-    if (args->version)
+    if (cli_has(args, FLAG_VERSION))
         return cmd_version(args);
     if (!args->command->run) {
         fprintf(stderr, "vectail: '%s' is not built yet\n", args->command->name);

@@ -42,13 +42,14 @@ enum cli_flag_id {
     FLAG_CONFIRM,
     FLAG_WAIT,
     FLAG_KEY,
+    FLAG_TOTAL,
 };
 
 struct cli_flag {
     enum cli_flag_id id;
     const char *name;
     char letter;          /* 0: none */
-    const char *value;    /* what follows it, "FILE"; NULL: nothing */
+    const char *value;    /* what follows it, "FILE"; "[FILE]": behind a `=` only; NULL: nothing */
     const char *choices;  /* "json|text"; NULL: anything */
     const char *sentence; /* NULL: not shown */
 };
@@ -62,31 +63,33 @@ struct cli_args {
     const char *config_file;
     bool json;
     enum cli_log_format log_format;
-    int log_level; /* of enum log_level; -1: the command's own */
-    bool help;
-    bool version;
-    bool help_config;
-    bool help_config_markdown;
-    unsigned roles; /* of enum config_role; 0: as configured */
-    bool once;
-    bool connect;
-    bool watch;
-    bool confirm;
-    bool wait;
-    int64_t count;
-    const char *label;
-    const char *where;
-    const char *key;
+    int log_level;   /* of enum log_level; -1: the command's own */
+    unsigned roles;  /* of enum config_role; 0: as configured */
+    int64_t count;   /* of FLAG_COUNT */
+    int64_t wait_ms; /* of FLAG_WAIT; -1: no time is said */
+    uint64_t given;  /* CLI_FLAG() of all that were */
+    const char *values[FLAG_TOTAL];
 };
 
-#define CLI_FLAG(id) (1U << (id))
+#define CLI_FLAG(id) (UINT64_C(1) << (id))
+
+static inline bool cli_has(const struct cli_args *args, enum cli_flag_id id)
+{
+    return (args->given & CLI_FLAG(id)) != 0;
+}
+
+/* What followed the flag; NULL when it was not given, or takes nothing. */
+static inline const char *cli_value(const struct cli_args *args, enum cli_flag_id id)
+{
+    return args->values[id];
+}
 
 struct cli_command {
     const char *name;
     const char *operands; /* "FAMILY [LABEL]" */
     size_t min_words;
     size_t max_words;
-    unsigned flags;                          /* CLI_FLAG() of those that are its own */
+    uint64_t flags;                          /* CLI_FLAG() of those that are its own */
     int (*run)(const struct cli_args *args); /* an exit code; NULL: not built yet */
     const char *sentence;
     const char *more; /* NULL: nothing */
@@ -108,6 +111,8 @@ int cli_main(int argc, char *const *argv);
 
 /* cli_help.c */
 void cli_help(struct buf *out);
+/* What stands behind its name: "", " FILE", "[=DURATION]". */
+void cli_flag_text(const struct cli_flag *flag, char *out, size_t size);
 void cli_help_command(const struct cli_command *command, struct buf *out);
 
 /* cli_complete.c: a script for "bash", "zsh" or "fish"; false when there is none for `shell`. */

@@ -8,14 +8,24 @@
 #define NAME_WIDTH 12
 #define FLAG_WIDTH 24
 
+void cli_flag_text(const struct cli_flag *flag, char *out, size_t size)
+{
+    if (!flag->value)
+        snprintf(out, size, "%s", "");
+    else if (flag->value[0] == '[')
+        snprintf(out, size, "[=%s", flag->value + 1);
+    else
+        snprintf(out, size, " %s", flag->value);
+}
+
 static void put_flag(const struct cli_flag *flag, struct buf *out)
 {
-    char text[64];
+    char text[64], value[32];
     char letter[8] = "    ";
     if (flag->letter)
         snprintf(letter, sizeof letter, "-%c, ", flag->letter);
-    snprintf(text, sizeof text, "%s--%s%s%s", letter, flag->name, flag->value ? " " : "",
-             flag->value ? flag->value : "");
+    cli_flag_text(flag, value, sizeof value);
+    snprintf(text, sizeof text, "%s--%s%s", letter, flag->name, value);
     buf_printf(out, "  %-*s  %s\n", FLAG_WIDTH, text, flag->sentence);
 }
 

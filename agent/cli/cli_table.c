@@ -29,7 +29,8 @@ const struct cli_flag cli_flags[] = {
     {FLAG_LABEL, "label", 0, "LABEL", NULL, "this version, instead of the active one or of all"},
     {FLAG_WHERE, "where", 0, "JSON", NULL, "only records that match, in the store's own words"},
     {FLAG_CONFIRM, "confirm", 0, NULL, NULL, "lets it erase what it shows"},
-    {FLAG_WAIT, "wait", 0, NULL, NULL, "until it is carried out, for at most a minute"},
+    {FLAG_WAIT, "wait", 0, "[DURATION]", NULL,
+     "until it is carried out, for that long at most; else exit code 4"},
     {FLAG_KEY, "key", 0, "ID", NULL,
      "the document's _id: a string, an ObjectId in hex, or extended JSON"},
     {.name = NULL},
@@ -67,7 +68,7 @@ const struct cli_command cli_commands[] = {
      "Takes back a pause. Without LABEL it also lets a family go on that was stopped, because its\n"
      "source was dropped or its history was lost again and again: the source is read anew.\n"
      "Refused while there is no collection of that name. With --wait exit code 4 says that no\n"
-     "agent has begun within a minute."},
+     "agent has begun within a minute, or the time that is given."},
     {"quarantine", "list|show|retry|skip FAMILY", 2, 2, CLI_FLAG(FLAG_LABEL) | CLI_FLAG(FLAG_KEY),
      cmd_quarantine, "documents that were set aside",
      "list:  what was set aside, since when and why, the oldest first.\n"

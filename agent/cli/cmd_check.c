@@ -126,7 +126,7 @@ int cmd_check(const struct cli_args *args)
     config_mistakes_fini(&mistakes);
     check_note(&checks, true, "configuration", "%s: %zu families, %zu stores, %zu embedders",
                config->file, config->family_count, config->store_count, config->embedder_count);
-    if (args->connect)
+    if (cli_has(args, FLAG_CONNECT))
         return try_all(&checks, config, args->json);
     return finish(&checks, args->json, CLI_DONE);
 }

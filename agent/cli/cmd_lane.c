@@ -12,7 +12,7 @@
 #include "cdc/scan.h"
 #include "state/registry.h"
 
-#define WAIT_MS 60000
+#define WAIT_MS 60000 /* unless --wait says how long */
 #define LOOK_MS 250
 
 void cmd_who(char *out, size_t size)
@@ -128,6 +128,7 @@ struct resume {
     struct change change;
     struct place *places;
     size_t count;
+    int64_t wait_ms;
 };
 
 static void places_fini(struct resume *resume)
@@ -226,7 +227,7 @@ static bool wish_generations(struct resume *resume, bool *wished, struct err *er
 /* Until the generations have begun. *done false: not in time. */
 static bool wait_for_generations(const struct resume *resume, bool *done, struct err *err)
 {
-    int64_t until_ms = clock_mono_ms() + WAIT_MS;
+    int64_t until_ms = clock_mono_ms() + resume->wait_ms;
     for (*done = false; !*done && clock_mono_ms() < until_ms;) {
         *done = true;
         for (size_t i = 0; i < resume->count; i++) {
@@ -271,10 +272,10 @@ static int run_resume(struct resume *resume, const struct cli_args *args)
         return err.action == ERR_REJECT ? CLI_REFUSED : code;
     }
     if (!apply(resume->config, resume->state, &resume->change, &err) ||
-        (args->wait && !wait_for_generations(resume, &done, &err)))
+        (cli_has(args, FLAG_WAIT) && !wait_for_generations(resume, &done, &err)))
         return cmd_fail(&err);
     if (!done)
-        fprintf(stderr, "vectail: no agent has begun to read it within a minute\n");
+        fprintf(stderr, "vectail: no agent has begun to read it in time\n");
     print_resumed(resume, wished, args->json);
     return done ? CLI_DONE : CLI_TIMEOUT;
 }
@@ -287,6 +288,7 @@ int cmd_resume(const struct cli_args *args)
     struct resume resume = {.config = config, .state = &state};
     resume.change.family = config ? cmd_family(config, args->words[0]) : NULL;
     resume.change.label = args->words[1];
+    resume.wait_ms = args->wait_ms < 0 ? WAIT_MS : args->wait_ms;
     if (!resume.change.family)
         return CLI_USAGE;
     cmd_who(resume.change.by, sizeof resume.change.by);

@@ -210,7 +210,7 @@ static bool list_version(struct errand *errand, const struct version *version,
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
     struct ledger_aged_page page = {.count = 1, .arena = arena};
-    if (!errand->args->key)
+    if (!cli_value(errand->args, FLAG_KEY))
         return each_page(errand, version, ledger, list_page, err);
     if (!find_row(errand, ledger, arena, &page.rows, err))
         return false;
@@ -324,7 +324,7 @@ static bool retry_version(struct errand *errand, const struct version *version,
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
     struct ledger_row *row;
-    if (!errand->args->key)
+    if (!cli_value(errand->args, FLAG_KEY))
         return each_page(errand, version, ledger, retry_page, err);
     if (!find_row(errand, ledger, arena, &row, err))
         return false;
@@ -397,7 +397,7 @@ static bool open_ledger(const struct errand *errand, const struct version *versi
 static bool each_version(struct errand *errand, look_at *look, struct err *err)
 {
     struct registry registry;
-    const char *label = errand->args->label;
+    const char *label = cli_value(errand->args, FLAG_LABEL);
     if (!registry_load(errand->state->docs, errand->config->name, errand->family->name, &registry,
                        err))
         return false;
@@ -451,7 +451,7 @@ static void print_text_end(struct errand *errand, const struct action *action)
 static int run(struct errand *errand, const struct action *action)
 {
     struct err err;
-    const char *key = errand->args->key;
+    const char *key = cli_value(errand->args, FLAG_KEY);
     if (action->look == list_version && errand->args->json) {
         CLEANUP(cJSON_Deletep) cJSON *name = cJSON_CreateString(errand->family->name);
         char *text = json_print(name);
@@ -480,7 +480,7 @@ int cmd_quarantine(const struct cli_args *args)
     const struct action *action = action_of(args->words[0]);
     if (!action)
         return CLI_USAGE;
-    if (action->needs_key && !args->key) {
+    if (action->needs_key && !cli_value(args, FLAG_KEY)) {
         fprintf(stderr, "vectail: quarantine %s needs --key: the document's id\n", action->name);
         return CLI_USAGE;
     }
@@ -492,8 +492,8 @@ int cmd_quarantine(const struct cli_args *args)
     cmd_who(errand.by, sizeof errand.by);
     if (!cmd_open_state(config, &state, &err))
         return cmd_fail(&err);
-    if (args->key)
-        read_key(&errand, args->key);
+    if (cli_value(args, FLAG_KEY))
+        read_key(&errand, cli_value(args, FLAG_KEY));
     errand.shown = json_array();
     int code = run(&errand, action);
     cJSON_Delete(errand.shown);

@@ -57,8 +57,9 @@ int cmd_query(const struct cli_args *args)
     CLEANUP(config_freep) struct config *config = cmd_load_config(args);
     if (!config || !cmd_family(config, args->words[0]))
         return CLI_USAGE;
-    if (args->where) {
-        CLEANUP(cJSON_Deletep) cJSON *where = json_parse(args->where, strlen(args->where), &err);
+    const char *wanted = cli_value(args, FLAG_WHERE);
+    if (wanted) {
+        CLEANUP(cJSON_Deletep) cJSON *where = json_parse(wanted, strlen(wanted), &err);
         if (!cJSON_IsObject(where)) {
             fprintf(stderr, "vectail: --where must be a JSON object\n");
             return CLI_USAGE;
@@ -71,10 +72,10 @@ int cmd_query(const struct cli_args *args)
     struct query_request request = {.config = config,
                                     .docs = state.docs,
                                     .family = args->words[0],
-                                    .label = args->label,
+                                    .label = cli_value(args, FLAG_LABEL),
                                     .text = args->words[1],
                                     .k = args->count,
-                                    .where = args->where};
+                                    .where = wanted};
     CLEANUP(cJSON_Deletep) cJSON *answer = NULL;
     int code = query_run(&request, &answer, &err) ? CLI_DONE : cmd_fail(&err);
     if (answer && args->json)

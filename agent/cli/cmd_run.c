@@ -25,5 +25,5 @@ int cmd_run(const struct cli_args *args)
     if (!http_global_init(&err))
         return cmd_fail(&err);
     mongo_global_init();
-    return agent_run(config, args->once);
+    return agent_run(config, cli_has(args, FLAG_ONCE));
 }

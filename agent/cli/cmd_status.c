@@ -341,7 +341,7 @@ int cmd_status(const struct cli_args *args)
 {
     struct err err;
     struct cmd_state state;
-    if (args->watch && args->json) {
+    if (cli_has(args, FLAG_WATCH) && args->json) {
         fprintf(stderr, "vectail: -w is for people: it does not go with -o json\n");
         return CLI_USAGE;
     }
@@ -354,7 +354,7 @@ int cmd_status(const struct cli_args *args)
                                      .docs = state.docs,
                                      .pool = state.pool,
                                      .family = args->word_count ? args->words[0] : NULL};
-    int code = args->watch ? watch(&request) : print_once(&request, args->json);
+    int code = cli_has(args, FLAG_WATCH) ? watch(&request) : print_once(&request, args->json);
     cmd_close_state(&state);
     return code;
 }

@@ -228,7 +228,7 @@ int cmd_sweep(const struct cli_args *args)
     struct err err;
     struct cmd_state state;
     CLEANUP(config_freep) struct config *config = cmd_load_config(args);
-    struct look look = {.config = config, .state = &state, .confirm = args->confirm};
+    struct look look = {.config = config, .state = &state, .confirm = cli_has(args, FLAG_CONFIRM)};
     look.family = config ? cmd_family(config, args->words[0]) : NULL;
     if (!look.family)
         return CLI_USAGE;

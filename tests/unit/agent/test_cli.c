@@ -51,7 +51,7 @@ static void flags_stand_before_behind_and_between_words(void **state)
     assert_string_equal(outcome.args.words[1], "a text");
     assert_true(outcome.args.json);
     assert_int_equal(outcome.args.count, 5);
-    assert_string_equal(outcome.args.label, "v2");
+    assert_string_equal(cli_value(&outcome.args, FLAG_LABEL), "v2");
     assert_string_equal(outcome.args.config_file, "x.yaml");
     assert_int_equal(outcome.args.log_level, LOG_LEVEL_DEBUG);
 }
@@ -62,7 +62,7 @@ static void two_dashes_end_the_flags(void **state)
     struct outcome outcome = PARSE(W("query"), W("docs"), W("--"), W("--label"));
     assert_true(outcome.ok);
     assert_string_equal(outcome.args.words[1], "--label");
-    assert_null(outcome.args.label);
+    assert_null(cli_value(&outcome.args, FLAG_LABEL));
 }
 
 /* NOLINTBEGIN(concurrency-mt-unsafe): one thread */
@@ -83,7 +83,7 @@ static void roles_are_read_as_in_the_file(void **state)
     struct outcome outcome = PARSE(W("run"), W("--roles"), W("work,serve"), W("--once"));
     assert_true(outcome.ok);
     assert_int_equal(outcome.args.roles, ROLE_WORK | ROLE_SERVE);
-    assert_true(outcome.args.once);
+    assert_true(cli_has(&outcome.args, FLAG_ONCE));
     expect_message(PARSE(W("run"), W("--roles=worker")), "'worker' is not one of");
     expect_message(PARSE(W("run"), W("--roles=")), "at least one");
 }
@@ -114,6 +114,23 @@ static void values_are_checked(void **state)
     expect_message(PARSE(W("run"), W("--once=yes")), "takes no value");
 }
 
+static void a_time_to_wait_stands_behind_its_equals_sign_only(void **state)
+{
+    (void)state;
+    struct outcome outcome = PARSE(W("resume"), W("--wait"), W("docs"));
+    assert_true(outcome.ok);
+    assert_true(cli_has(&outcome.args, FLAG_WAIT));
+    assert_int_equal(outcome.args.wait_ms, -1);
+    assert_string_equal(outcome.args.words[0], "docs");
+    outcome = PARSE(W("resume"), W("docs"), W("--wait=2m"));
+    assert_true(outcome.ok);
+    assert_int_equal(outcome.args.wait_ms, 120000);
+    expect_message(PARSE(W("resume"), W("docs"), W("--wait=long")), "a duration as 90s");
+    expect_message(PARSE(W("resume"), W("docs"), W("--wait=0")), "a duration as 90s");
+    outcome = PARSE(W("resume"), W("docs"));
+    assert_false(cli_has(&outcome.args, FLAG_WAIT));
+}
+
 static void the_number_of_words_is_checked(void **state)
 {
     (void)state;
@@ -139,8 +156,9 @@ static void help_wins_over_missing_words(void **state)
     (void)state;
     struct outcome outcome = PARSE(W("query"), W("-h"));
     assert_true(outcome.ok);
-    assert_true(outcome.args.help);
-    assert_true(PARSE(W("--help-config")).args.help_config);
+    assert_true(cli_has(&outcome.args, FLAG_HELP));
+    outcome = PARSE(W("--help-config"));
+    assert_true(outcome.ok && cli_has(&outcome.args, FLAG_HELP_CONFIG));
 }
 
 static void help_names_every_command_and_every_shown_flag(void **state)
@@ -155,7 +173,9 @@ static void help_names_every_command_and_every_shown_flag(void **state)
             CLEANUP(buf_fini) struct buf one = BUF_INIT(64 * KIB);
             char text[80];
             cli_help_command(command, &one);
-            snprintf(text, sizeof text, "--%s ", flag->name);
+            char value[32];
+            cli_flag_text(flag, value, sizeof value);
+            snprintf(text, sizeof text, "--%s%s ", flag->name, value);
             bool shown = strstr(buf_str(&one), text) != NULL;
             assert_true(shown == (flag->sentence && cli_flag_is_of(flag, command)));
         }
@@ -187,6 +207,7 @@ int main(void)
         cmocka_unit_test(an_unknown_command_or_flag_names_the_nearest),
         cmocka_unit_test(a_flag_of_another_command_is_refused),
         cmocka_unit_test(values_are_checked),
+        cmocka_unit_test(a_time_to_wait_stands_behind_its_equals_sign_only),
         cmocka_unit_test(the_number_of_words_is_checked),
         cmocka_unit_test(a_command_that_is_not_built_takes_any_flag),
         cmocka_unit_test(help_wins_over_missing_words),
