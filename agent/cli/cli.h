@@ -42,6 +42,15 @@ enum cli_flag_id {
     FLAG_CONFIRM,
     FLAG_WAIT,
     FLAG_KEY,
+    FLAG_EMBED,
+    FLAG_STORE,
+    FLAG_FROM,
+    FLAG_NO_REUSE,
+    FLAG_FORCE,
+    FLAG_REASON,
+    FLAG_DRY_RUN,
+    FLAG_TARGET,
+    FLAG_DROP_COLLECTIONS,
     FLAG_TOTAL,
 };
 

@@ -5,6 +5,10 @@
 #include "agent/cli/cli.h"
 #include "agent/cli/cmd.h"
 
+#define WAITS                                                                                      \
+    "\nA running agent does it; --wait says how long to wait for that, ten minutes if no time is " \
+    "given."
+
 const struct cli_flag cli_flags[] = {
     {FLAG_CONFIG, "config", 'c', "FILE", NULL,
      "the configuration (default: $VECTAIL_CONFIG, or vectail.yaml)"},
@@ -33,6 +37,17 @@ const struct cli_flag cli_flags[] = {
      "until it is carried out, for that long at most; else exit code 4"},
     {FLAG_KEY, "key", 0, "ID", NULL,
      "the document's _id: a string, an ObjectId in hex, or extended JSON"},
+    {FLAG_EMBED, "embed", 0, "NAME", NULL, "the embedder, by its name in the configuration"},
+    {FLAG_STORE, "store", 0, "NAME", NULL, "the store (default: the family's)"},
+    {FLAG_FROM, "from", 0, "PLACE", NULL,
+     "start, snapshot, offset:P=N,... or timestamp:T (default: start)"},
+    {FLAG_NO_REUSE, "no-reuse", 0, NULL, NULL, "buys every vector, copies none"},
+    {FLAG_FORCE, "force", 0, NULL, NULL, "also if it is not ready; needs --reason"},
+    {FLAG_REASON, "reason", 0, "TEXT", NULL, "why, to be written down"},
+    {FLAG_DRY_RUN, "dry-run", 0, NULL, NULL, "only says what it would do"},
+    {FLAG_TARGET, "target", 0, "COLLECTION", NULL, "the collection in the store"},
+    {FLAG_DROP_COLLECTIONS, "drop-collections", 0, NULL, NULL,
+     "removes the collections that were made for it, too"},
     {.name = NULL},
 };
 
@@ -53,12 +68,30 @@ const struct cli_command cli_commands[] = {
     {"alias", "FAMILY", 1, 1, 0, cmd_alias, "prints the alias document", NULL},
     {"config", "", 0, 0, 0, cmd_config, "prints the effective configuration",
      "Secrets are masked. `vectail --help-config` explains every key."},
-    {"create", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "makes a shadow version", NULL},
+    {"create", "FAMILY LABEL --embed NAME", 2, 2,
+     CLI_FLAG(FLAG_EMBED) | CLI_FLAG(FLAG_STORE) | CLI_FLAG(FLAG_FROM) | CLI_FLAG(FLAG_NO_REUSE) |
+         CLI_FLAG(FLAG_WAIT),
+     cmd_create, "makes a shadow version",
+     "It is made and filled by a running agent while what is served stays. --embed is needed.\n"
+     "--from says from where: the generation's start in the work log (start), a fresh reading of\n"
+     "the source (snapshot), one offset per partition, or a time (RFC 3339, or milliseconds).\n"
+     "With --wait it goes on until the version is ready, or served where it is the first, for as\n"
+     "long as that takes unless a time is given; and gives up after a minute without any agent."},
     {"verify", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "runs a version's gates", NULL},
-    {"cutover", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "serves another version", NULL},
-    {"rollback", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "serves the previous version again", NULL},
+    {"cutover", "FAMILY LABEL", 2, 2,
+     CLI_FLAG(FLAG_FORCE) | CLI_FLAG(FLAG_REASON) | CLI_FLAG(FLAG_WAIT), cmd_cutover,
+     "serves another version",
+     "Refused, with exit code 3, unless the version is ready and still passes its gates. What is\n"
+     "served now stays in step for rollback_window, to go back to." WAITS},
+    {"rollback", "FAMILY", 1, 1, CLI_FLAG(FLAG_REASON) | CLI_FLAG(FLAG_WAIT), cmd_rollback,
+     "serves the previous version again",
+     "What is served now becomes ready again, and stays in step." WAITS},
     {"plan", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "says what a new version would cost", NULL},
-    {"drop", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "removes a retired version", NULL},
+    {"drop", "FAMILY LABEL", 2, 2, CLI_FLAG(FLAG_WAIT), cmd_drop,
+     "removes a version that is not served",
+     "With its collection, if vectail made it and no alias names it. What is served, or kept to "
+     "go\n"
+     "back to, is refused." WAITS},
     {"gc", "", 0, CLI_MAX_WORDS, 0, NULL, "removes what nobody needs any more", NULL},
     {"pause", "FAMILY [LABEL]", 1, 2, 0, cmd_pause, "stops feeding a version",
      "The lanes of the version, or of all versions, stop within a second or two and keep their\n"
@@ -77,9 +110,19 @@ const struct cli_command cli_commands[] = {
      "       by itself every quarantine.retry_every, and when the document changes.\n"
      "skip:  the one stays set aside and counts no more, until it is in the index or is set aside\n"
      "       for another reason."},
-    {"adopt", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "takes an existing collection as served", NULL},
-    {"remove", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "forgets a family", NULL},
-    {"partitions", "FAMILY N", 0, CLI_MAX_WORDS, 0, NULL, "changes the number of partitions", NULL},
+    {"adopt", "FAMILY --target COLLECTION --embed NAME", 1, 1,
+     CLI_FLAG(FLAG_TARGET) | CLI_FLAG(FLAG_EMBED) | CLI_FLAG(FLAG_STORE) | CLI_FLAG(FLAG_WAIT),
+     cmd_adopt, "takes an existing collection as served",
+     "--target and --embed are needed. The collection is what the family serves until the first\n"
+     "cutover, and there to go back to: never written, never removed." WAITS},
+    {"remove", "FAMILY", 1, 1, CLI_FLAG(FLAG_DROP_COLLECTIONS) | CLI_FLAG(FLAG_WAIT), cmd_remove,
+     "forgets a family",
+     "Also one that the configuration does not have any more. Its collections stay, unless\n"
+     "--drop-collections is given." WAITS},
+    {"partitions", "FAMILY N", 2, 2, CLI_FLAG(FLAG_WAIT), cmd_partitions,
+     "changes the number of partitions",
+     "By a new generation: the source is read once more, and unchanged documents cost "
+     "nothing." WAITS},
     {"sweep", "FAMILY", 1, 1, CLI_FLAG(FLAG_CONFIRM), cmd_sweep,
      "shows what a gap has left over and would be erased",
      "After a gap the documents that the source no longer has are erased by themselves, unless "

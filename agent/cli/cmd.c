@@ -64,22 +64,58 @@ void cmd_close_state(struct cmd_state *state)
     *state = (struct cmd_state){0};
 }
 
+/* The nearest of the names so far; NULL when none is near. */
+struct guess {
+    const char *name;
+    size_t distance;
+};
+
+static void consider(struct guess *guess, const char *wanted, const char *name)
+{
+    size_t distance = config_distance_of(wanted, name);
+    if (distance < guess->distance)
+        *guess = (struct guess){.name = name, .distance = distance};
+}
+
+static void tell_unknown(const struct config *config, const char *what, const char *name,
+                         const struct guess *guess)
+{
+    fprintf(stderr, "vectail: %s has no %s '%s'%s%s%s\n", config->file, what, name,
+            guess->name ? "; did you mean '" : "", guess->name ? guess->name : "",
+            guess->name ? "'?" : "");
+}
+
 const struct config_family *cmd_family(const struct config *config, const char *name)
 {
     const struct config_family *family = config_family_of(config, name);
-    const char *nearest = NULL;
-    size_t least = SIZE_MAX;
-    for (size_t i = 0; i < config->family_count && !family; i++) {
-        size_t distance = config_distance_of(name, config->families[i].name);
-        if (distance < least) {
-            least = distance;
-            nearest = config->families[i].name;
-        }
-    }
+    struct guess guess = {.distance = SIZE_MAX};
+    for (size_t i = 0; i < config->family_count; i++)
+        consider(&guess, name, config->families[i].name);
     if (!family)
-        fprintf(stderr, "vectail: %s has no family '%s'%s%s%s\n", config->file, name,
-                nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+        tell_unknown(config, "family", name, &guess);
     return family;
+}
+
+const struct config_embedder *cmd_embedder(const struct config *config, const char *name)
+{
+    const struct config_embedder *embedder = config_embedder_of(config, name);
+    struct guess guess = {.distance = SIZE_MAX};
+    for (size_t i = 0; i < config->embedder_count; i++)
+        consider(&guess, name, config->embedders[i].name);
+    if (!embedder)
+        tell_unknown(config, "embedder", name, &guess);
+    return embedder;
+}
+
+const struct config_store *cmd_store(const struct config *config, const char *name)
+{
+    const struct config_store *store = config_store_of(config, name);
+    struct guess guess = {.distance = SIZE_MAX};
+    for (size_t i = 0; i < config->store_count; i++)
+        consider(&guess, name, config->stores[i].name);
+    if (!store)
+        tell_unknown(config, "store", name, &guess);
+    return store;
 }
 
 int cmd_fail(const struct err *err)

@@ -10,6 +10,7 @@
 #include <mongoc/mongoc.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "agent/cli/cli.h"
 #include "agent/config/config.h"
@@ -25,6 +26,13 @@ int cmd_pause(const struct cli_args *args);
 int cmd_resume(const struct cli_args *args);
 int cmd_sweep(const struct cli_args *args);
 int cmd_quarantine(const struct cli_args *args);
+int cmd_create(const struct cli_args *args);
+int cmd_cutover(const struct cli_args *args);
+int cmd_rollback(const struct cli_args *args);
+int cmd_drop(const struct cli_args *args);
+int cmd_adopt(const struct cli_args *args);
+int cmd_remove(const struct cli_args *args);
+int cmd_partitions(const struct cli_args *args);
 int cmd_config(const struct cli_args *args);
 int cmd_completion(const struct cli_args *args);
 int cmd_version(const struct cli_args *args);
@@ -45,8 +53,10 @@ struct cmd_state {
 bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err) MUST_USE;
 void cmd_close_state(struct cmd_state *state);
 
-/* A family of the file, or NULL after naming the nearest one. */
+/* A family, embedder or store of the file, or NULL after naming the nearest one. */
 const struct config_family *cmd_family(const struct config *config, const char *name) MUST_USE;
+const struct config_embedder *cmd_embedder(const struct config *config, const char *name) MUST_USE;
+const struct config_store *cmd_store(const struct config *config, const char *name) MUST_USE;
 
 /* Who is at the command line, for the registry. */
 void cmd_who(char *out, size_t size);
@@ -77,5 +87,8 @@ struct cmd_screen {
 };
 /* What standard output is: colour only on a terminal, and not with NO_COLOR. */
 struct cmd_screen cmd_screen_of(void);
+struct cmd_screen cmd_screen_on(FILE *out);
+/* "850ms", "12.5s", "3m20s", "4h05m", "12d"; "-" below 0. `size` of 32 will do. */
+void cmd_format_span(int64_t ms, char *out, size_t size);
 void cmd_table_write(const struct cmd_table *table, const struct cmd_screen *screen,
                      struct buf *out);

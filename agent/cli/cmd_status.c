@@ -23,23 +23,6 @@ struct picture {
     bool steady; /* without what changes every second anyway */
 };
 
-static void format_span(int64_t ms, char *out, size_t size)
-{
-    int64_t s = ms / 1000;
-    if (ms < 0)
-        snprintf(out, size, "-");
-    else if (ms < 1000)
-        snprintf(out, size, "%" PRId64 "ms", ms);
-    else if (s < 100)
-        snprintf(out, size, "%" PRId64 ".%" PRId64 "s", s, ms % 1000 / 100);
-    else if (s < 6000)
-        snprintf(out, size, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
-    else if (s < INT64_C(172800))
-        snprintf(out, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s % 3600 / 60);
-    else
-        snprintf(out, size, "%" PRId64 "d", s / 86400);
-}
-
 static int64_t int_of(const cJSON *object, const char *name)
 {
     int64_t number = -1;
@@ -63,7 +46,7 @@ static void put_int(struct cmd_table *table, int64_t number)
 static void put_span(struct cmd_table *table, const struct picture *picture, int64_t ms)
 {
     char text[32];
-    format_span(picture->steady ? -1 : ms, text, sizeof text);
+    cmd_format_span(picture->steady ? -1 : ms, text, sizeof text);
     cmd_table_put_right(table, text, TONE_PLAIN);
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -78,19 +80,41 @@ void cmd_table_put_right(struct cmd_table *table, const char *text, enum cmd_ton
     put(table, text, tone, true);
 }
 
-struct cmd_screen cmd_screen_of(void)
+void cmd_format_span(int64_t ms, char *out, size_t size)
+{
+    int64_t s = ms / 1000;
+    if (ms < 0)
+        snprintf(out, size, "-");
+    else if (ms < 1000)
+        snprintf(out, size, "%" PRId64 "ms", ms);
+    else if (s < 100)
+        snprintf(out, size, "%" PRId64 ".%" PRId64 "s", s, ms % 1000 / 100);
+    else if (s < 6000)
+        snprintf(out, size, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
+    else if (s < INT64_C(172800))
+        snprintf(out, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s % 3600 / 60);
+    else
+        snprintf(out, size, "%" PRId64 "d", s / 86400);
+}
+
+struct cmd_screen cmd_screen_on(FILE *out)
 {
     struct winsize size = {0};
     struct cmd_screen screen = {0};
-    if (!isatty(STDOUT_FILENO))
+    if (!isatty(fileno(out)))
         return screen;
     /* NOLINTBEGIN(concurrency-mt-unsafe): commands have one thread, and nothing sets these */
     const char *refused = getenv("NO_COLOR"), *terminal = getenv("TERM");
     /* NOLINTEND(concurrency-mt-unsafe) */
     screen.colour = !(refused && *refused) && terminal && strcmp(terminal, "dumb") != 0;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+    if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0)
         screen.width = size.ws_col;
     return screen;
+}
+
+struct cmd_screen cmd_screen_of(void)
+{
+    return cmd_screen_on(stdout);
 }
 
 /* Bytes of at most `width` characters. */

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting for an agent: looks at the registry, and shows what goes on meanwhile. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/capture/capture.h"
+#include "agent/cli/errand.h"
+#include "agent/cli/progress.h"
+#include "agent/serve/status.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "state/checkpoint.h"
+
+#define LOOK_MS 250
+#define CHECK_MS 1000
+/* With --wait and no time said: an agent that restarts is back by then. */
+#define ALONE_MS 60000
+
+/* Whether anybody leads who could carry it out: the lease of the source's database is held, with either
+ * work log. */
+static bool is_led(const struct errand *errand, const char *database, bool *led, struct err *err)
+{
+    struct checkpoint checkpoint = {0};
+    struct lease_info lease = {0};
+    bool found = false;
+    char *id = capture_id(errand->config, database, NULL);
+    bool ok = checkpoint_load(errand->state.docs, id, &found, &checkpoint, &lease, err);
+    *led = *led || (ok && found && lease.valid);
+    checkpoint_fini(&checkpoint);
+    lease_info_fini(&lease);
+    free(id);
+    return ok;
+}
+
+/* A family that is not in the file any more has no leader of its own: any agent will do. */
+static bool find_leader(struct errand *errand, struct err *err)
+{
+    bool led = false, ok = true;
+    const struct config *config = errand->config;
+    int64_t now_ms = clock_mono_ms();
+    if (errand->checked_ms > 0 && now_ms - errand->checked_ms < CHECK_MS)
+        return true;
+    if (errand->family)
+        ok = is_led(errand, errand->family->source.database, &led, err);
+    for (size_t i = 0; ok && !led && !errand->family && i < config->family_count; i++)
+        ok = is_led(errand, config->families[i].source.database, &led, err);
+    if (!ok)
+        return false;
+    errand->checked_ms = now_ms;
+    errand->leaderless = !led;
+    if (led)
+        errand->alone_ms = 0;
+    else if (errand->alone_ms == 0)
+        errand->alone_ms = now_ms;
+    return true;
+}
+
+/* Whether there is anything to wait for any more. */
+static bool is_over(struct errand *errand, bool waits)
+{
+    int64_t now_ms = clock_mono_ms();
+    bool alone = errand->until_ms < 0 && errand->leaderless && errand->alone_ms > 0 &&
+                 now_ms - errand->alone_ms >= ALONE_MS;
+    if (!waits && errand->leaderless)
+        return true;
+    if (!alone && (errand->until_ms < 0 || now_ms < errand->until_ms))
+        return false;
+    errand->out_of_time = waits;
+    return true;
+}
+
+static void note_state(struct errand *errand, struct registry *registry)
+{
+    const struct version *version =
+        errand->label ? registry_version(registry, errand->label) : NULL;
+    snprintf(errand->stands, sizeof errand->stands, "%s",
+             version ? version_state_name(version->state) : "");
+}
+
+static void judge(struct errand *errand, struct registry *registry)
+{
+    const struct registry_event *answer = wish_answer(registry, errand->id);
+    bool gone = wish_index(registry, errand->id) < 0;
+    note_state(errand, registry);
+    if (answer) {
+        errand->outcome = answer->refused ? ERRAND_REFUSED : ERRAND_DONE;
+        snprintf(errand->reason, sizeof errand->reason, "%s",
+                 answer->refused && answer->reason ? answer->reason : "");
+    } else if (gone && strcmp(errand->kind, WISH_REMOVE) == 0) {
+        errand->outcome = ERRAND_DONE; /* what would say so is gone with the family */
+    } else if (gone) {
+        errand->outcome = ERRAND_FAILED;
+        snprintf(errand->reason, sizeof errand->reason,
+                 "the wish is gone, and nobody said what came of it: `vectail status %s`",
+                 errand->name);
+    }
+}
+
+static void show_waiting(const struct errand *errand, const struct registry *registry,
+                         struct progress *progress)
+{
+    char line[256];
+    if (errand->leaderless)
+        snprintf(line, sizeof line, "no agent runs that could %s %s: waiting for one", errand->kind,
+                 errand->title);
+    else if (registry->step.kind)
+        snprintf(line, sizeof line, "%s %s", registry->step.kind,
+                 registry->step.label ? registry->step.label : "");
+    else
+        snprintf(line, sizeof line, "waiting for an agent to %s %s", errand->kind, errand->title);
+    progress_show(progress, line, line);
+}
+
+/* One look at the registry; a server that does not answer just now is waited for as well. */
+static bool look(struct errand *errand, struct progress *progress, struct err *err)
+{
+    struct registry registry;
+    bool waits = cli_has(errand->args, FLAG_WAIT);
+    if (!find_leader(errand, err) ||
+        !registry_load(errand->state.docs, errand->config->name, errand->name, &registry, err)) {
+        if (err->action != ERR_RETRY || !waits)
+            return false;
+        progress_show(progress, "error", err->text);
+        return true;
+    }
+    judge(errand, &registry);
+    if (waits && errand->outcome == ERRAND_PENDING)
+        show_waiting(errand, &registry, progress);
+    registry_fini(&registry);
+    return true;
+}
+
+bool errand_wait(struct errand *errand, struct err *err)
+{
+    struct progress progress;
+    bool waits = cli_has(errand->args, FLAG_WAIT);
+    progress_begin(&progress, errand->args->json);
+    bool ok = true;
+    while ((ok = look(errand, &progress, err)) && errand->outcome == ERRAND_PENDING &&
+           !is_over(errand, waits))
+        clock_sleep_ms(LOOK_MS);
+    progress_end(&progress);
+    return ok;
+}
+
+/* --- a version that fills --------------------------------------------------------------------- */
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const char *text = "";
+    return json_get_string(object, name, &text) ? text : "";
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    while (*words && strcmp(word, *words) != 0)
+        words++;
+    return *words != NULL;
+}
+
+/* True when there is nothing more to come. */
+static bool has_arrived(struct errand *errand, const cJSON *version)
+{
+    static const char *const good[] = {"ready", "active", "previous", NULL};
+    static const char *const bad[] = {"failed", "retired", "dropped", NULL};
+    const char *reason = text_of(version, "reason");
+    snprintf(errand->stands, sizeof errand->stands, "%s", text_of(version, "state"));
+    if (!is_one_of(errand->stands, bad))
+        return is_one_of(errand->stands, good);
+    errand->outcome = ERRAND_FAILED;
+    snprintf(errand->reason, sizeof errand->reason, "version %s is %s%s%s", errand->label,
+             errand->stands, *reason ? ": " : "", reason);
+    return true;
+}
+
+static void show_version(const struct errand *errand, const cJSON *family, const cJSON *version,
+                         struct progress *progress)
+{
+    CLEANUP(buf_fini) struct buf line = BUF_INIT(4 * KIB);
+    char about[64];
+    int64_t documents = 0;
+    const char *reason = text_of(version, "reason");
+    (void)!json_get_int(version, "documents", &documents);
+    progress_line(family, version, progress_rate(progress, documents), &line);
+    if (errand->leaderless)
+        buf_puts(&line, "; no agent runs");
+    snprintf(about, sizeof about, "%s %d %.40s", errand->stands, errand->leaderless, reason);
+    progress_show(progress, about, buf_str(&line));
+}
+
+static bool look_at_version(struct errand *errand, struct progress *progress, bool *arrived,
+                            struct err *err)
+{
+    CLEANUP(cJSON_Deletep) cJSON *status = NULL;
+    struct status_request request = {.config = errand->config,
+                                     .docs = errand->state.docs,
+                                     .pool = errand->state.pool,
+                                     .family = errand->name};
+    *arrived = false;
+    if (!find_leader(errand, err) || !status_json(&request, &status, err)) {
+        if (err->action != ERR_RETRY)
+            return false;
+        progress_show(progress, "error", err->text);
+        return true;
+    }
+    const cJSON *family = status_family(status, errand->name);
+    const cJSON *version = status_version(family, errand->label);
+    if (!version)
+        return err_set(err, ERR_REJECT, ERR_STATE, 0, "version %s is gone", errand->label);
+    *arrived = has_arrived(errand, version);
+    if (!*arrived)
+        show_version(errand, family, version, progress);
+    return true;
+}
+
+bool errand_follow(struct errand *errand, struct err *err)
+{
+    struct progress progress;
+    bool ok, arrived = false;
+    progress_begin(&progress, errand->args->json);
+    while ((ok = look_at_version(errand, &progress, &arrived, err)) && !arrived &&
+           !is_over(errand, true))
+        clock_sleep_ms(LOOK_MS);
+    progress_end(&progress);
+    if (ok && errand->out_of_time)
+        snprintf(errand->reason, sizeof errand->reason, "version %s is %s, and goes on",
+                 errand->label, errand->stands);
+    return ok;
+}

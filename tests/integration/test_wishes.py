@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that ask an agent for something: what they write down, refuse, and wait for. No agent runs:
+the test answers in its place."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from bson.int64 import Int64
+
+from scene import DIMS, Scene, Servers
+from support import wait_until
+
+pytestmark = pytest.mark.timeout(90)
+
+
+class Hand:
+    """Plays the leader of a family whose first version is active, through MongoDB."""
+
+    def __init__(self, scene, embedder="double"):
+        scene.family(version={"label": "v1", "embedder": embedder})
+        scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(5)])
+        config = scene.config("memory")
+        config["embedders"]["other"] = scene.embedder_config(query_prefix="query: ")
+        config["embedders"]["test"] = {"driver": "hash", "dims": DIMS}
+        self.scene = scene
+        self.agent = scene.agent(config)
+        assert self.agent.start("--once").wait(60) == 0
+        self.id = f"{scene.name}/docs"
+        self.began = self.registry
+        self.families = dict(config["families"])
+
+    def again(self) -> Hand:
+        """As it was in the beginning, for the next test."""
+        self.scene.state.families.replace_one({"_id": self.id}, self.began, upsert=True)
+        self.scene.state.captures.update_many({}, {"$set": {"holder": None}})
+        self.agent.config["families"] = self.families
+        self.agent.write_config()
+        return self
+
+    def run(self, *arguments):
+        return self.agent.command(*arguments)
+
+    def ask(self, *arguments):
+        """With -o json; the exit code, and what it says."""
+        result = self.run(*arguments, "-o", "json")
+        return result.code, json.loads(result.stdout)
+
+    @property
+    def registry(self) -> dict:
+        return self.scene.state.families.find_one({"_id": self.id})
+
+    def wishes(self) -> list[dict]:
+        return self.registry["wishes"]
+
+    def change(self, change) -> None:
+        """By compare-and-set, as all do."""
+
+        def done() -> bool:
+            doc = self.registry
+            rev = doc["rev"]
+            change(doc)
+            doc["rev"] = Int64(rev + 1)
+            found = {"_id": self.id, "rev": rev}
+            return self.scene.state.families.replace_one(found, doc).modified_count == 1
+
+        wait_until(done, 10, "the registry to be changed", 0.01)
+
+    def version(self, label: str, **more) -> None:
+        """Adds one like v1, or changes it."""
+
+        def add(doc) -> None:
+            versions = {version["label"]: version for version in doc["versions"]}
+            if label not in versions:
+                new = versions["v1"] | {"label": label, "build_id": f"{label:0>16}"}
+                doc["versions"].append(new | {"collection": f"docs__{label}"})
+            next(v for v in doc["versions"] if v["label"] == label).update(more)
+
+        self.change(add)
+
+    def answer(self, refused: str | None = None, before=None) -> None:
+        """The oldest wish of a person, in one write."""
+
+        def carry_out(doc) -> None:
+            wish = doc["wishes"].pop(0)
+            event = {"at": datetime.now(UTC), "what": wish["kind"], "label": wish["label"]}
+            event |= {"by": "the test", "reason": refused, "wish": wish["id"]}
+            doc["events"].append(event | {"refused": refused is not None})
+
+        wait_until(lambda: self.wishes(), 20, "a wish")
+        if before:
+            before()
+        self.change(carry_out)
+
+    def lead(self) -> None:
+        """For as long as the test lasts."""
+        lease = {"holder": "the test", "until": datetime.now(UTC) + timedelta(minutes=5)}
+        capture = f"{self.scene.name}/{self.scene.database.name}"
+        self.scene.state.captures.update_one({"_id": capture}, {"$set": lease})
+
+    def meanwhile(self, act) -> threading.Thread:
+        thread = threading.Thread(target=act)
+        thread.start()
+        return thread
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, mongo, chroma):
+    with Scene("wishes", tmp_path_factory.mktemp("wishes"), Servers(mongo, chroma, None)) as scene:
+        yield Hand(scene)
+
+
+@pytest.fixture
+def hand(first):
+    return first.again()
+
+
+def test_a_wish_stands_until_an_agent_comes(hand):
+    code, said = hand.ask("create", "docs", "v2", "--embed", "other", "--no-reuse")
+    assert (code, said["state"], said["label"], said["family"]) == (0, "pending", "v2", "docs")
+    wish, *others = hand.wishes()
+    assert not others
+    assert (wish["kind"], wish["label"], wish["id"]) == ("create", "v2", said["wish"])
+    assert len(wish["id"]) == 16
+    assert "command line" in wish["by"]
+    args = {"embedder": "other", "from": "start", "no_reuse": True}
+    assert wish["args"] == args or json.loads(wish["args"]) == args
+
+    result = hand.run("create", "docs", "v2", "--embed", "other", "--no-reuse")
+    assert result.code == 0
+    assert "no agent runs that could carry it out" in result.stdout
+    assert [w["id"] for w in hand.wishes()] == [said["wish"]], "it was asked for already"
+
+    code, said = hand.ask("cutover", "docs", "v1", "--force", "--reason", "x")
+    assert (code, said["state"], said["wish"]) == (3, "refused", None)
+    assert "served already" in said["reason"]
+    assert len(hand.wishes()) == 1, "what is refused is not written down"
+
+
+def test_waiting_ends_in_time_and_with_the_answer(hand):
+    hand.version("v2", state="ready")
+    code, said = hand.ask("cutover", "docs", "v2", "--wait=1s")
+    assert (code, said["state"]) == (4, "pending")
+    assert said["wish"] == hand.wishes()[0]["id"]
+
+    hand.lead()
+    hand.answer()
+    other = hand.meanwhile(lambda: hand.answer(refused="v2 fell behind"))
+    code, said = hand.ask("cutover", "docs", "v2", "--wait=20s")
+    other.join()
+    assert (code, said["state"], said["reason"]) == (3, "refused", "v2 fell behind")
+    assert not hand.wishes()
+
+    other = hand.meanwhile(hand.answer)
+    result = hand.run("cutover", "docs", "v2", "--wait=20s")
+    other.join()
+    assert result.code == 0
+    assert result.stdout.endswith("version v2 of family docs is what readers are led to now\n")
+
+    other = hand.meanwhile(lambda: hand.answer(refused="it is too late"))
+    result = hand.run("drop", "docs", "v2")  # a moment is waited for without being asked
+    other.join()
+    assert (result.code, result.stderr) == (3, "vectail: refused: it is too late\n")
+
+    result = hand.run("drop", "docs", "v2")
+    assert result.code == 0
+    assert "an agent is at it" in result.stdout
+    result = hand.run("drop", "docs", "v2", "--wait=1s")
+    assert result.code == 4
+    assert "the wish stands" in result.stderr
+
+
+def test_a_version_that_is_created_is_followed_until_it_is_ready(hand):
+    hand.lead()
+    command = ("create", "docs", "v2", "--embed", "other", "--wait=30s")
+
+    def build() -> None:
+        hand.answer(before=lambda: hand.version("v2", state="planned"))
+        hand.version("v2", state="backfilling")
+        wait_until(lambda: hand.registry["rev"] > 0, 1, "a moment")
+        hand.version("v2", state="ready")
+
+    other = hand.meanwhile(build)
+    code, said = hand.ask(*command)
+    other.join()
+    assert (code, said["state"], said["version_state"]) == (0, "done", "ready")
+
+    hand.version("v3", state="backfilling", reason="the provider says no")
+    stats = {"documents": Int64(2), "chunks": Int64(4), "progress": 0.4, "at": datetime.now(UTC)}
+    build_id = f"{'v3':0>16}"
+    place = {"_id": f"{hand.scene.name}/{build_id}"}
+    hand.scene.state.stats.update_one(place, {"$set": stats}, upsert=True)
+    result = hand.run("create", "docs", "v3", "--embed", "double", "--wait=2s")
+    assert result.code == 4
+    assert "v3  backfilling" in result.stdout
+    assert "the provider says no" in result.stdout
+    assert "version v3 is backfilling, and goes on" in result.stderr
+
+    other = hand.meanwhile(lambda: hand.version("v3", state="failed", reason="not enough dims"))
+    code, said = hand.ask("create", "docs", "v3", "--embed", "double", "--wait=20s")
+    other.join()
+    if code == 3:  # it had failed before the command looked
+        assert "drop it first" in said["reason"]
+    else:
+        assert (code, said["state"], said["version_state"]) == (1, "failed", "failed")
+        assert "not enough dims" in said["reason"]
+
+
+def test_what_is_there_already_is_asked_for_in_vain_only_if_it_differs(hand):
+    code, said = hand.ask("create", "docs", "v1", "--embed", "double")
+    assert (code, said["state"], said["version_state"]) == (0, "done", "active")
+    code, said = hand.ask("create", "docs", "v1", "--embed", "other")
+    assert (code, said["state"]) == (3, "refused")
+    assert "a new label" in said["reason"]
+    assert not hand.wishes()
+
+
+REFUSED = {
+    "drop docs v1": "what is served",
+    "drop docs v9": "no version 'v9'",
+    "rollback docs": "no previous version",
+    "adopt docs --target old --embed other": "has a served version already: v1",
+    "create docs v2 --embed test": "allow_test_embedder",
+    "remove nobody": "nothing is written down of a family 'nobody'",
+}
+WRONG = {
+    "create docs v2": "--embed NAME",
+    "create docs v2 --embed othr": "did you mean 'other'?",
+    "create docs v2 --embed other --store mian": "did you mean 'main'?",
+    "create dosc v2 --embed other": "did you mean 'docs'?",
+    "cutover docs v1 --force": "--reason TEXT",
+    "cutover docs v1 --wait=soon": "a duration",
+    "adopt docs --embed other": "--target COLLECTION",
+    "adopt docs --target old": "--embed NAME",
+    "partitions docs 0": "1..1024",
+    "partitions docs 4": "memory has no partitions",
+    "rollback dosc": "did you mean 'docs'?",
+}
+
+
+def test_what_cannot_be_is_refused_at_once(hand):
+    for command, part in REFUSED.items():
+        result = hand.run(*command.split())
+        assert (result.code, result.stdout) == (3, ""), command
+        assert part in result.stderr, command
+    for command, part in WRONG.items():
+        result = hand.run(*command.split())
+        assert (result.code, result.stdout) == (2, ""), command
+        assert part in result.stderr, command
+    assert not hand.wishes()
+
+
+def test_a_family_that_is_not_in_the_file_can_be_removed(hand):
+    hand.agent.config["families"] = {"other": hand.families["docs"]}
+    hand.agent.write_config()
+    hand.lead()
+
+    def forget() -> None:
+        wait_until(lambda: hand.wishes(), 10, "the wish")
+        hand.scene.state.families.delete_one({"_id": hand.id})
+
+    other = hand.meanwhile(forget)
+    result = hand.run("remove", "docs", "--wait=20s")
+    other.join()
+    assert (result.code, result.stdout.splitlines()[-1]) == (0, "family docs is forgotten")
