@@ -66,19 +66,22 @@ double progress_rate(struct progress *progress, int64_t figure)
 {
     size_t count = progress->figure_count;
     size_t newest = (count + PROGRESS_FIGURES - 1) % PROGRESS_FIGURES;
-    size_t oldest = count < PROGRESS_FIGURES ? 0 : count % PROGRESS_FIGURES;
     int64_t now_ms = clock_mono_ms();
+    double rate = -1;
     if (count > 0 && figure < progress->figures[newest])
-        count = 0; /* counted anew */
+        count = progress->figure_count = 0; /* counted anew */
+    if (count > 0) {
+        size_t oldest = count < PROGRESS_FIGURES ? 0 : count % PROGRESS_FIGURES;
+        int64_t took_ms = now_ms - progress->at_ms[oldest];
+        int64_t more = figure - progress->figures[oldest];
+        rate = took_ms > 0 ? (double)more * 1000 / (double)took_ms : -1;
+    }
     if (count == 0 || now_ms - progress->at_ms[newest] >= FIGURE_MS) {
         progress->at_ms[count % PROGRESS_FIGURES] = now_ms;
         progress->figures[count % PROGRESS_FIGURES] = figure;
         progress->figure_count = count + 1;
     }
-    if (count == 0 || now_ms <= progress->at_ms[oldest])
-        return -1;
-    int64_t took_ms = now_ms - progress->at_ms[oldest];
-    return (double)(figure - progress->figures[oldest]) * 1000 / (double)took_ms;
+    return rate;
 }
 
 static int64_t int_of(const cJSON *object, const char *name)
