@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/cli/cmd.h"
+#include "agent/cli/status_parts.h"
 #include "agent/serve/status.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -102,8 +103,7 @@ static void put_version(struct cmd_table *table, const struct picture *picture, 
     const char *state = text_of(version, "state");
     char shown[64];
     int64_t eta_s = int_of(version, "eta_s");
-    snprintf(shown, sizeof shown, "%s%s", state,
-             cJSON_IsTrue(json_get(version, "paused")) ? " (paused)" : "");
+    status_state_text(version, picture->steady, shown, sizeof shown);
     cmd_table_put(table, text_of(family, "family"), TONE_PLAIN);
     cmd_table_put(table, text_of(version, "label"), TONE_PLAIN);
     cmd_table_put(table, shown, tone_of(state));
@@ -213,6 +213,8 @@ static void draw(const struct picture *picture, struct buf *out)
     write_versions(picture, out);
     buf_putc(out, '\n');
     write_sources(picture, out);
+    status_write_aliases(picture->status, &picture->screen, out);
+    status_write_steps(picture->status, picture->steady, out);
     if (!cJSON_IsTrue(json_get(picture->status, "agent_running")))
         buf_puts(out, "\nNo agent is running: the figures are what the last one wrote down.\n");
     cJSON_ArrayForEach(family, json_get(picture->status, "families"))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/capture/capture.h"
+#include "agent/serve/status_steps.h"
 #include "agent/stats.h"
 #include "agent/steward/sweep.h"
 #include "base/clock.h"
@@ -206,6 +207,7 @@ static bool version_entry(struct view *view, const struct version *version, cJSO
     json_add_int(entry, "swept_generation", version->swept_gen);
     json_add(entry, "sweep", sweep_entry(version, &stats, fresh));
     json_add_bool(entry, "paused", version->paused);
+    status_add_times(entry, version);
     json_add_string(entry, "reason", stats.reason ? stats.reason : version->reason);
     stats_fini(&stats);
     *out = entry;
@@ -279,6 +281,7 @@ static bool add_family(struct view *view, const struct progress *progress, cJSON
     json_add_bool(entry, "configured", view->config != NULL);
     json_add(entry, "source", source_entry(view, progress, state));
     json_add(entry, "alias", TAKE(alias));
+    status_add_steps(entry, view->registry);
     json_add(entry, "versions", TAKE(versions));
     json_append(families, entry);
     return true;

@@ -232,6 +232,37 @@ static void the_alias_is_read_where_the_readers_read_it(void **state)
     assert_int_equal(number(entry, "epoch"), 1);
 }
 
+static void steps_wishes_and_times_are_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err;
+    enum doc_swap outcome;
+    struct registry registry;
+    free(add_version(fixture, VERSION_PREVIOUS));
+    assert_true(registry_load(fixture->docs, "ducks", "docs", &registry, &err));
+    char gap[] = WISH_GAP, drop[] = WISH_DROP, label[] = "v1", id[] = "00ff", by[] = "me";
+    registry_version(&registry, "v1")->keep_until_ms = START_MS + 3600000;
+    registry.step.kind = strdup(STEP_PROMOTING);
+    registry.step.label = strdup("v2");
+    registry.step.owner = strdup("pod-a");
+    registry.step.why = strdup("cutover");
+    assert_true(registry_add_wish(&registry, &(struct registry_wish){.kind = gap, .gen = 2}));
+    assert_true(registry_add_wish(
+        &registry, &(struct registry_wish){.kind = drop, .label = label, .id = id, .by = by}));
+    assert_true(registry_save(fixture->docs, &registry, &outcome, &err));
+    registry_fini(&registry);
+    CLEANUP(cJSON_Deletep) cJSON *status = status_of(fixture);
+    const cJSON *family = status_family(status, "docs"), *version = status_version(family, "v1");
+    expect_text(json_get(family, "step"), "kind", "promoting");
+    expect_text(json_get(family, "step"), "why", "cutover");
+    assert_int_equal(cJSON_GetArraySize(json_get(family, "wishes")), 1); /* those of persons */
+    expect_text(cJSON_GetArrayItem(json_get(family, "wishes"), 0), "wish", "00ff");
+    expect_text(cJSON_GetArrayItem(json_get(family, "wishes"), 0), "kind", "drop");
+    expect_text(version, "keep_until", "2023-11-14T23:13:20.000Z");
+    expect_text(version, "state_at", "2023-11-14T22:13:20.000Z");
+    expect_null(version, "verified_at");
+}
+
 static void an_unknown_family_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -387,6 +418,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_family_out_of_the_file_is_still_shown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_alias_is_read_where_the_readers_read_it, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(steps_wishes_and_times_are_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_family_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_newest_build_of_a_label_is_the_one_meant, set_up,
                                         tear_down),
