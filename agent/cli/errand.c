@@ -141,7 +141,11 @@ static bool submit(struct errand *errand, struct err *err)
     struct alias_ref ref = {.database = errand->family->alias.database,
                             .collection = errand->family->alias.collection,
                             .family = errand->name};
-    bool ok = alias_load(errand->state.docs, &ref, &alias, err) && write_wish(errand, &alias, err);
+    if (!alias_load(errand->state.docs, &ref, &alias, err))
+        return false;
+    errand->ask.has_epoch = true; /* what is asked for is meant of what is served now */
+    errand->ask.epoch = alias.epoch;
+    bool ok = write_wish(errand, &alias, err);
     alias_fini(&alias);
     return ok;
 }

@@ -160,13 +160,28 @@ static bool is_one_of(const char *word, const char *const *words)
     return *words != NULL;
 }
 
+/* The first version has nobody to replace: ready, it is served a moment later, unless something is in
+ * its way. */
+static bool will_be_served(const cJSON *family, const cJSON *version)
+{
+    const cJSON *other;
+    cJSON_ArrayForEach(other, json_get(family, "versions"))
+    {
+        if (strcmp(text_of(other, "state"), "active") == 0)
+            return false;
+    }
+    return !*text_of(version, "reason");
+}
+
 /* True when there is nothing more to come. */
-static bool has_arrived(struct errand *errand, const cJSON *version)
+static bool has_arrived(struct errand *errand, const cJSON *family, const cJSON *version)
 {
     static const char *const good[] = {"ready", "active", "previous", NULL};
     static const char *const bad[] = {"failed", "retired", "dropped", NULL};
     const char *reason = text_of(version, "reason");
     snprintf(errand->stands, sizeof errand->stands, "%s", text_of(version, "state"));
+    if (strcmp(errand->stands, "ready") == 0)
+        return !will_be_served(family, version);
     if (!is_one_of(errand->stands, bad))
         return is_one_of(errand->stands, good);
     errand->outcome = ERRAND_FAILED;
@@ -209,7 +224,7 @@ static bool look_at_version(struct errand *errand, struct progress *progress, bo
     const cJSON *version = status_version(family, errand->label);
     if (!version)
         return err_set(err, ERR_REJECT, ERR_STATE, 0, "version %s is gone", errand->label);
-    *arrived = has_arrived(errand, version);
+    *arrived = has_arrived(errand, family, version);
     if (!*arrived)
         show_version(errand, family, version, progress);
     return true;
