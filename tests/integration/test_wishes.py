@@ -266,3 +266,33 @@ def test_a_family_that_is_not_in_the_file_can_be_removed(hand):
     result = hand.run("remove", "docs", "--wait=20s")
     other.join()
     assert (result.code, result.stdout.splitlines()[-1]) == (0, "family docs is forgotten")
+
+
+def test_an_agent_carries_it_out(scene):
+    scene.family(verify={"lag_for": "0s"})
+    scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(60)])
+    config = scene.config("memory")
+    config["embedders"]["other"] = scene.embedder_config(query_prefix="query: ")
+    agent = scene.agent(config).start()
+    run = agent.command
+    agent.wait_for_version("docs", lambda version: True, 30, "v1")
+
+    result = run("create", "docs", "v1", "--embed", "double", "--wait=50s")
+    assert (result.code, result.stderr) == (0, "")
+    assert agent.version("docs", "v1")["state"] == "active", "the first is served by itself"
+
+    result = run("create", "docs", "v2", "--embed", "other", "--wait=50s")
+    assert (result.code, result.stderr) == (0, "")
+    assert "version v2 of family docs is built" in result.stdout
+    assert agent.version("docs", "v2")["state"] == "ready"
+
+    result = run("cutover", "docs", "v2", "--wait=30s", "--reason", "a better prefix")
+    assert (result.code, result.stderr) == (0, "")
+    assert scene.alias()["embed"]["version"] == "v2"
+    table = run("status").stdout
+    assert "previous (2d left)" in table, table
+    assert any(line.split()[:3] == ["docs", "2", "v2"] for line in table.splitlines()), table
+
+    assert run("drop", "docs", "v1", "--wait=10s").code == 3, "it is kept to go back to"
+    assert run("rollback", "docs", "--wait=30s").code == 0
+    assert scene.alias()["embed"]["version"] == "v1"
