@@ -141,6 +141,9 @@ static inline bool lane_stopping(struct lane *lane)
  * vectors may be copied from. */
 void lane_see_versions(struct lane *lane, const struct registry *registry);
 void lane_forget_versions(struct lane *lane);
+/* Whether vectors of that origin (vectors_origin()) may be copied from the version's records. */
+bool lane_may_copy_from(const struct version *version, const char *embedder,
+                        const struct sha256 *origin, bool *content_ids);
 /* A copy in the arena; *revision: of the list. */
 struct lane_donor *lane_copy_donors(struct lane *lane, struct arena *arena, size_t *count,
                                     unsigned *revision);

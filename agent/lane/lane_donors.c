@@ -20,20 +20,20 @@ static bool has_passed(enum version_state state)
     return state == VERSION_READY || state == VERSION_ACTIVE || state == VERSION_PREVIOUS;
 }
 
-static bool is_donor(const struct lane *lane, const struct version *version, bool *content_ids)
+bool lane_may_copy_from(const struct version *version, const char *embedder,
+                        const struct sha256 *origin, bool *content_ids)
 {
-    if (strcmp(version->build_id, lane->build_id) == 0 || !has_passed(version->state) ||
-        !version->collection_id || !version->embed ||
-        strcmp(version->embedder, lane->embedder->name) != 0)
+    if (!has_passed(version->state) || !version->collection_id || !version->embed ||
+        strcmp(version->embedder, embedder) != 0)
         return false;
     CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
     CLEANUP(cJSON_Deletep) cJSON *object = json_parse(version->embed, strlen(version->embed), NULL);
     struct embed_config embed;
     if (!object || !embed_config_read(object, arena, &embed, NULL))
         return false;
-    struct sha256 origin = vectors_origin(&embed, version->embedder);
+    struct sha256 its_origin = vectors_origin(&embed, version->embedder);
     *content_ids = strcmp(embed.id_scheme, "content") == 0;
-    return sha256_equal(&origin, &lane->origin);
+    return sha256_equal(&its_origin, origin);
 }
 
 static void free_donors(struct lane_donor *donors, size_t count)
@@ -70,7 +70,8 @@ void lane_see_versions(struct lane *lane, const struct registry *registry)
         bool content_ids = false;
         if (strcmp(version->build_id, lane->build_id) == 0)
             atomic_store(&lane->rank, (int)rank_of(version->state));
-        if (!store || !is_donor(lane, version, &content_ids))
+        if (!store || strcmp(version->build_id, lane->build_id) == 0 ||
+            !lane_may_copy_from(version, lane->embedder->name, &lane->origin, &content_ids))
             continue;
         donors[count++] = (struct lane_donor){.build_id = strdup(version->build_id),
                                               .collection_id = strdup(version->collection_id),
