@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/lane/limiters.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/family.h"
+#include "agent/rates.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "sinks/sink.h"
+
+#define NOTE_MS 10000
 
 struct limiters {
     const struct config *config;
+    struct docstore *docs;
+    _Atomic int64_t noted_ms;    /* monotonic: when the rates were written down */
     struct gate **gates;         /* as the configuration's stores */
     struct provider **providers; /* as its embedders */
 };
@@ -17,6 +25,7 @@ struct limiters *limiters_new(const struct config *config, struct docstore *docs
 {
     struct limiters *limiters = calloc(1, sizeof *limiters);
     limiters->config = config;
+    limiters->docs = docs;
     limiters->gates = calloc(config->store_count + 1, sizeof(struct gate *));
     limiters->providers = calloc(config->embedder_count + 1, sizeof(struct provider *));
     for (size_t i = 0; i < config->store_count; i++)
@@ -43,6 +52,24 @@ struct provider *const *limiters_providers(const struct limiters *limiters, size
 {
     *count = limiters->config->embedder_count;
     return limiters->providers;
+}
+
+void limiters_note_rates(struct limiters *limiters, bool all)
+{
+    int64_t now_ms = clock_mono_ms(), noted_ms = atomic_load(&limiters->noted_ms);
+    if ((!all && now_ms - noted_ms < NOTE_MS) ||
+        !atomic_compare_exchange_strong(&limiters->noted_ms, &noted_ms, now_ms))
+        return;
+    for (size_t i = 0; i < limiters->config->embedder_count; i++) {
+        struct embed_rate measured;
+        struct err err;
+        const char *embedder = limiters->config->embedders[i].name;
+        provider_take_rate(limiters->providers[i], &measured);
+        /* what cannot be written is no loss: it is measured all the time */
+        if (measured.texts > 0 &&
+            !rates_add(limiters->docs, limiters->config->name, embedder, &measured, &err))
+            log_debug("embedder.rate.lost", LOG_STR("embedder", embedder), LOG_ERR(&err));
+    }
 }
 
 struct gate *limiters_gate(const struct limiters *limiters, const char *store)

@@ -15,6 +15,8 @@ struct limiters *limiters_new(const struct config *config, struct docstore *docs
 void limiters_free(struct limiters *limiters); /* NULL is fine */
 /* All of them. */
 struct provider *const *limiters_providers(const struct limiters *limiters, size_t *count);
+/* Writes down how fast they were (agent/rates.h), if that was not done lately; `all`: whenever it was. */
+void limiters_note_rates(struct limiters *limiters, bool all);
 /* NULL where the configuration has none of that name. */
 struct gate *limiters_gate(const struct limiters *limiters, const char *store);
 struct provider *limiters_provider(const struct limiters *limiters, const char *embedder);

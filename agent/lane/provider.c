@@ -175,6 +175,7 @@ static void take(struct provider *provider, const struct provider_ask *ask, int6
         if (has_cap(provider))
             provider->spending.share -= request->characters;
         grant->requests++;
+        grant->all_texts += request->texts;
         grant->characters += request->characters;
         grant->texts = request->texts > grant->texts ? request->texts : grant->texts;
         grant->bytes = request->bytes > grant->bytes ? request->bytes : grant->bytes;
@@ -182,6 +183,7 @@ static void take(struct provider *provider, const struct provider_ask *ask, int6
     if (grant->is_probe)
         provider->rest.state = REST_PROBING;
     provider->in_flight += grant->requests;
+    busy_begin(&provider->busy, now_us);
     provider->counts.characters += (uint64_t)grant->characters;
 }
 
@@ -435,6 +437,27 @@ static void give_back(struct provider *provider, const struct provider_grant *gr
         spending->share += grant->failed ? grant->failed_characters : grant->characters;
 }
 
+/* In texts, as far as the configuration says or was learned; 0: not. */
+static size_t full_request(const struct provider *provider)
+{
+    size_t full = provider->config->max_batch > 0 ? (size_t)provider->config->max_batch : 0;
+    size_t learned = provider->limits.texts;
+    return learned != SIZE_MAX && (full == 0 || learned < full) ? learned : full;
+}
+
+void provider_take_rate(struct provider *provider, struct embed_rate *out)
+{
+    int64_t now_us = clock_mono_us();
+    pthread_mutex_lock(&provider->lock);
+    if (provider->busy.stretch.requests > 0) { /* a long stretch is told piece by piece */
+        busy_end(&provider->busy, full_request(provider), now_us);
+        busy_begin(&provider->busy, now_us);
+    }
+    *out = provider->busy.measured;
+    provider->busy.measured = (struct embed_rate){0};
+    pthread_mutex_unlock(&provider->lock);
+}
+
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -447,6 +470,9 @@ void provider_leave(struct provider *provider, const struct provider_grant *gran
     pthread_mutex_lock(&provider->lock);
     assert(grant->requests > 0 && provider->in_flight >= grant->requests);
     provider->in_flight -= grant->requests;
+    busy_add(&provider->busy, grant, !failed && !grant->unsent);
+    if (provider->in_flight == 0)
+        busy_end(&provider->busy, full_request(provider), now_us);
     count_ends(provider, grant, failed);
     give_back(provider, grant, failed);
     if (!failed && !grant->unsent) {

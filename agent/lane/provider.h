@@ -60,6 +60,7 @@ struct provider_grant {
     int64_t day;  /* of whose spend they are */
     size_t texts; /* of the largest request */
     size_t bytes;
+    size_t all_texts; /* of all of them */
     int64_t began_us;
 };
 
@@ -129,5 +130,8 @@ struct provider_counts {
     size_t width; /* requests at a time just now: max_in_flight, less after a refusal */
 };
 void provider_count(struct provider *provider, struct provider_counts *out);
+/* What was measured since the last call: see agent/rates.h. */
+struct embed_rate;
+void provider_take_rate(struct provider *provider, struct embed_rate *out);
 /* From a grant to its end, once for each of its requests. */
 const struct histogram *provider_seconds(const struct provider *provider);

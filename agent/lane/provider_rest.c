@@ -67,6 +67,42 @@ void pace_take(struct pace *pace, double amount)
         pace->level -= amount;
 }
 
+/* --- how fast it is ----------------------------------------------------------------------------- */
+
+/* A request of half as many texts is as good as full; a few of them say enough anyway. */
+#define ENOUGH_TEXTS ((size_t)8)
+
+void busy_begin(struct busy *busy, int64_t now_us)
+{
+    if (busy->since_us == 0)
+        busy->since_us = now_us;
+}
+
+void busy_add(struct busy *busy, const struct provider_grant *grant, bool answered)
+{
+    if (!answered)
+        return;
+    busy->stretch.requests += (int64_t)grant->requests;
+    busy->stretch.texts += (int64_t)grant->all_texts;
+    busy->stretch.characters += grant->characters;
+}
+
+void busy_end(struct busy *busy, size_t full, int64_t now_us)
+{
+    const struct embed_rate *stretch = &busy->stretch;
+    size_t enough = full > 0 && (full + 1) / 2 < ENOUGH_TEXTS ? (full + 1) / 2 : ENOUGH_TEXTS;
+    if (stretch->requests > 0 && stretch->texts >= stretch->requests * (int64_t)enough) {
+        busy->measured.requests += stretch->requests;
+        busy->measured.texts += stretch->texts;
+        busy->measured.characters += stretch->characters;
+        busy->measured.busy_us += now_us - busy->since_us;
+    }
+    busy->stretch = (struct embed_rate){0};
+    busy->since_us = 0;
+}
+
+/* --- when it is left alone ----------------------------------------------------------------------- */
+
 enum verdict { ANSWERED, UNDECIDED, FAILED };
 
 static enum verdict verdict_of(const struct err *failed)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "agent/lane/provider.h"
+#include "agent/rates.h"
 #include "state/spend.h"
 
 /* A bucket of what may be sent at once, which fills as time passes. */
@@ -60,6 +61,20 @@ struct spending {
     bool taking; /* a thread is at it, without the lock */
 };
 
+/* How much it takes in the time in which it has something to do. A stretch counts only when requests were
+ * about full: single texts, sent as they change, say nothing about many. */
+struct busy {
+    int64_t since_us; /* of the stretch; 0: nothing is under way */
+    struct embed_rate stretch;
+    struct embed_rate measured; /* not taken yet */
+};
+
+void busy_begin(struct busy *busy, int64_t now_us);
+/* The end of what was granted; without an answer it counts as time alone. */
+void busy_add(struct busy *busy, const struct provider_grant *grant, bool answered);
+/* The stretch is over. `full`: texts of a full request, 0 where there is no limit. */
+void busy_end(struct busy *busy, size_t full, int64_t now_us);
+
 struct waiter {
     struct waiter *next;
     enum provider_rank rank;
@@ -75,6 +90,7 @@ struct provider {
     struct pace tokens;
     struct rest rest;
     struct spending spending;
+    struct busy busy;
     struct provider_limits limits;
     struct provider_limits accepted; /* the largest in texts, and the largest in bytes */
     struct provider_counts counts;

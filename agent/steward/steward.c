@@ -347,6 +347,7 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     }
     for (size_t i = 0; i < steward->lane_count; i++)
         note_sums(steward, steward->lanes[i]);
+    limiters_note_rates(steward->agent->limiters, false);
     say_reasons(steward);
     bool busy = false;
     if ((leads || steward->agent->once) && !look_at_versions(steward, leads, &busy, err))
@@ -390,6 +391,7 @@ static void *run(void *argument)
     int64_t until_ms = clock_mono_ms() + LANE_GRACE_MS; /* for all of them together */
     while (steward->lane_count > 0)
         stop_lane(steward, steward->lane_count - 1, until_ms);
+    limiters_note_rates(steward->agent->limiters, true);
     steward_forget_notes(steward);
     return NULL;
 }
