@@ -27,6 +27,9 @@
 #define LIMIT_BATCH_SIZE (16 * MIB)
 /* Of the documents one lane holds at a time, as received. */
 #define LIMIT_FLIGHT_SIZE (32 * MIB)
+/* Chunks that a worker buys and writes at a time: one request to the store, so that it ends well
+ * within an intent's time. A document of more is carried out piece by piece. */
+#define LIMIT_ROUND_CHUNKS ((size_t)1000)
 /* Of one batch's arena. */
 #define LIMIT_ARENA_SIZE (512 * MIB)
 /* Chunks of one document: 15 MB of text in chunks of 200 characters. */

@@ -106,6 +106,17 @@ static bool read_count(struct parser *parser, const char *text, int64_t *count)
     return true;
 }
 
+static bool read_sample(struct parser *parser, const char *text, int64_t *sample)
+{
+    char *end = NULL;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno || end == text || *end || number < 1)
+        return refuse(parser, "--sample must be a number of documents above 0, is '%s'", text);
+    *sample = number;
+    return true;
+}
+
 static bool read_wait(struct parser *parser, const char *text, int64_t *wait_ms)
 {
     return (config_value_duration(text, wait_ms) && *wait_ms > 0) ||
@@ -139,6 +150,8 @@ static bool set_value(struct parser *parser, const struct cli_flag *flag, const 
         return read_roles(parser, value, &args->roles);
     case FLAG_COUNT:
         return read_count(parser, value, &args->count);
+    case FLAG_SAMPLE:
+        return read_sample(parser, value, &args->sample);
     case FLAG_WAIT:
         return read_wait(parser, value, &args->wait_ms);
     default:

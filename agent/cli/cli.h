@@ -51,6 +51,7 @@ enum cli_flag_id {
     FLAG_DRY_RUN,
     FLAG_TARGET,
     FLAG_DROP_COLLECTIONS,
+    FLAG_SAMPLE,
     FLAG_TOTAL,
 };
 
@@ -76,6 +77,7 @@ struct cli_args {
     unsigned roles;  /* of enum config_role; 0: as configured */
     int64_t count;   /* of FLAG_COUNT */
     int64_t wait_ms; /* of FLAG_WAIT; -1: no time is said */
+    int64_t sample;  /* of FLAG_SAMPLE; 0: it was not given */
     uint64_t given;  /* CLI_FLAG() of all that were */
     const char *values[FLAG_TOTAL];
 };

@@ -48,6 +48,7 @@ const struct cli_flag cli_flags[] = {
     {FLAG_TARGET, "target", 0, "COLLECTION", NULL, "the collection in the store"},
     {FLAG_DROP_COLLECTIONS, "drop-collections", 0, NULL, NULL,
      "removes the collections that were made for it, too"},
+    {FLAG_SAMPLE, "sample", 0, "N", NULL, "looks at N documents by chance instead of at all"},
     {.name = NULL},
 };
 
@@ -86,7 +87,12 @@ const struct cli_command cli_commands[] = {
     {"rollback", "FAMILY", 1, 1, CLI_FLAG(FLAG_REASON) | CLI_FLAG(FLAG_WAIT), cmd_rollback,
      "serves the previous version again",
      "What is served now becomes ready again, and stays in step." WAITS},
-    {"plan", "FAMILY", 0, CLI_MAX_WORDS, 0, NULL, "says what a new version would cost", NULL},
+    {"plan", "FAMILY --embed NAME", 1, 1,
+     CLI_FLAG(FLAG_EMBED) | CLI_FLAG(FLAG_STORE) | CLI_FLAG(FLAG_NO_REUSE) | CLI_FLAG(FLAG_SAMPLE),
+     cmd_plan, "says what a new version would cost",
+     "Reads the source once, cuts it as the file says now, and looks for what other versions have\n"
+     "the vectors of; it buys nothing and writes nothing. With --sample the figures are\n"
+     "extrapolated, and their error is said."},
     {"drop", "FAMILY LABEL", 2, 2, CLI_FLAG(FLAG_WAIT), cmd_drop,
      "removes a version that is not served",
      "With its collection, if vectail made it and no alias names it. What is served, or kept to "

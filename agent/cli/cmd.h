@@ -22,6 +22,7 @@ int cmd_check(const struct cli_args *args);
 int cmd_status(const struct cli_args *args);
 int cmd_query(const struct cli_args *args);
 int cmd_alias(const struct cli_args *args);
+int cmd_plan(const struct cli_args *args);
 int cmd_pause(const struct cli_args *args);
 int cmd_resume(const struct cli_args *args);
 int cmd_sweep(const struct cli_args *args);

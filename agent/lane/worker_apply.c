@@ -10,11 +10,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-/* Chunks of one round: one request to the store, so that it ends well within the intent's time. A
- * document of more is a round of its own, piece by piece. */
-#define ROUND_CHUNKS 1000
 /* Of texts that may have to be cut, at a guess, as many documents are looked at in one round. */
-#define ROUND_GUESS (2 * ROUND_CHUNKS)
+#define ROUND_GUESS (2 * LIMIT_ROUND_CHUNKS)
 /* A round whose condition fails is decided again this often before the batch is tried anew. */
 #define MAX_ROUNDS 1000
 
@@ -106,7 +103,7 @@ static void decide(struct worker *worker, struct task *task)
 
 static bool has_room(const struct round *round, size_t chunks, const struct task *task)
 {
-    return round->write_count == 0 || chunks + task->chunk_count <= ROUND_CHUNKS;
+    return round->write_count == 0 || chunks + task->chunk_count <= LIMIT_ROUND_CHUNKS;
 }
 
 /* Decides about the documents that were looked at and gathers a round of them. */
@@ -343,7 +340,7 @@ static bool run_pieces(struct worker *worker, struct task_list *tasks, struct ro
 {
     struct task *task = piece->tasks[0];
     for (; piece->from < task->chunk_count; piece->from = piece->to) {
-        piece->to = piece->from + ROUND_CHUNKS;
+        piece->to = piece->from + LIMIT_ROUND_CHUNKS;
         arena_reset(worker->arena);
         forget_vectors(worker, tasks);
         if (!worker_embed(worker, piece, err))
@@ -387,7 +384,7 @@ static bool run_round(struct worker *worker, struct task_list *tasks, struct rou
 {
     /* reads do no harm: the limit is for writes under an intent */
     worker->send_until_ms = INT64_MAX;
-    bool is_long = round->write_count == 1 && round->writes[0]->chunk_count > ROUND_CHUNKS &&
+    bool is_long = round->write_count == 1 && round->writes[0]->chunk_count > LIMIT_ROUND_CHUNKS &&
                    !round->writes[0]->clearing;
     return is_long ? run_long(worker, tasks, round, err) : run_usual(worker, round, err);
 }

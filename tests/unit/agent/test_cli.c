@@ -110,6 +110,8 @@ static void values_are_checked(void **state)
     expect_message(PARSE(W("status"), W("-o"), W("yaml")), "--output must be json or text");
     expect_message(PARSE(W("status"), W("-o")), "--output needs a value");
     expect_message(PARSE(W("query"), W("a"), W("b"), W("-k"), W("0")), "1..1000");
+    expect_message(PARSE(W("plan"), W("a"), W("--sample=0")), "above 0, is '0'");
+    expect_message(PARSE(W("plan"), W("a"), W("--sample=5k")), "above 0, is '5k'");
     expect_message(PARSE(W("query"), W("a"), W("b"), W("-k"), W("5x")), "1..1000");
     expect_message(PARSE(W("run"), W("--once=yes")), "takes no value");
 }
