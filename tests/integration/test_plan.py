@@ -13,7 +13,7 @@ from scene import PROBE, SEED, timed
 pytestmark = pytest.mark.timeout(180)
 
 DOCUMENTS = 600
-WITHIN = 0.05
+WITHIN = 0.05  # of the requests: which documents come together is chance
 WORDS = "the duck swims over a pond of grün water while 水鳥 look at boats and reeds".split()
 
 
@@ -136,8 +136,8 @@ def deployment(scene, kafka):
 def check(family: str, plan: dict, bill: Bill) -> None:
     said = Bill(plan["chunks_to_embed"], plan["characters"], plan["requests"])
     print(f"{family}: said {said}, was {bill}; of {plan['chunks']} chunks")
-    assert said.chunks == pytest.approx(bill.chunks, rel=WITHIN)
-    assert said.characters == pytest.approx(bill.characters, rel=WITHIN)
+    assert said.chunks == pytest.approx(bill.chunks, rel=0.01)
+    assert said.characters == pytest.approx(bill.characters, rel=0.01)
     assert said.requests == pytest.approx(bill.requests, rel=WITHIN, abs=1)
     assert plan["tokens_estimated"] == -(-plan["characters"] // 4)
 
