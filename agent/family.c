@@ -168,6 +168,22 @@ bool family_check_requests(const struct config_embedder *embedder, const struct 
     return same;
 }
 
+bool family_check_makers(const cJSON *embed, const char *label, struct err *err)
+{
+    int64_t chunker = 0;
+    const char *unicode = "", *format = "";
+    bool known = json_get_int(json_get(embed, "chunk"), "version", &chunker) &&
+                 json_get_string(embed, "unicode_version", &unicode) &&
+                 json_get_string(embed, "input_format", &format);
+    if (known && chunker == CHUNKER_VERSION && strcmp(unicode, text_unicode_version()) == 0 &&
+        strcmp(format, EMBED_INPUT_FORMAT) == 0)
+        return true;
+    return err_set(err, ERR_FATAL, ERR_STATE, 0,
+                   "version %s was cut by chunker %lld with Unicode %s, this build has chunker %d "
+                   "with Unicode %s: a new label is needed",
+                   label, (long long)chunker, unicode, CHUNKER_VERSION, text_unicode_version());
+}
+
 cJSON *family_embed_json(const struct config_family *family, const struct config_embedder *embedder,
                          const char *digest)
 {

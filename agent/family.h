@@ -34,6 +34,10 @@ cJSON *family_embed_json(const struct config_family *family, const struct config
 bool family_check_requests(const struct config_embedder *embedder, const struct embed_config *embed,
                            const char *label, struct err *err) MUST_USE;
 
+/* Whether this build cuts texts as the one that made the version: another chunker, or other Unicode tables,
+ * would cut and fingerprint the same text differently. `embed` is the registry's. FATAL when not. */
+bool family_check_makers(const cJSON *embed, const char *label, struct err *err) MUST_USE;
+
 /* <family>__<label>__<model>; a second build of a label has "__b2" behind it. Cut, with a hash at the
  * end, where it would be too long, or could be another's name too. `out` holds LIMIT_COLLECTION_NAME + 1. */
 void family_collection_name(const struct config_family *family, const struct version *version,

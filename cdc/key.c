@@ -201,6 +201,17 @@ void key_source_id(const bson_iter_t *iter, struct buf *out)
     key_encode(iter, out);
 }
 
+void key_of_source_id(const char *source_id, struct buf *out)
+{
+    size_t size = strlen(source_id);
+    if (is_hex24(source_id, size))
+        buf_printf(out, "{\"$oid\":\"%s\"}", source_id);
+    else if (is_ambiguous(source_id, size))
+        buf_append(out, source_id, size);
+    else
+        json_write_string(out, source_id, size);
+}
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')

@@ -33,5 +33,9 @@ void key_source_id(const bson_iter_t *iter, struct buf *out);
  * destroys it. */
 bson_t *key_decode(const char *key, size_t size);
 
+/* Appends the key of the `_id` that has this source id. Nothing that key_source_id() does not write makes
+ * sense here. */
+void key_of_source_id(const char *source_id, struct buf *out);
+
 /* For tables of keys in memory; kept nowhere. */
 uint64_t key_hash(const char *key, size_t size);

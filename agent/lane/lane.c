@@ -128,24 +128,6 @@ char *lane_reason(struct lane *lane)
     return reason;
 }
 
-/* Another chunker, or other Unicode tables, would cut and fingerprint the same text differently. */
-static bool check_makers(const cJSON *embed, const struct version *version, struct err *err)
-{
-    int64_t chunker = 0;
-    const char *unicode = "", *format = "";
-    bool known = json_get_int(json_get(embed, "chunk"), "version", &chunker) &&
-                 json_get_string(embed, "unicode_version", &unicode) &&
-                 json_get_string(embed, "input_format", &format);
-    if (known && chunker == CHUNKER_VERSION && strcmp(unicode, text_unicode_version()) == 0 &&
-        strcmp(format, EMBED_INPUT_FORMAT) == 0)
-        return true;
-    return err_set(err, ERR_FATAL, ERR_STATE, 0,
-                   "version %s was cut by chunker %lld with Unicode %s, this build has chunker %d "
-                   "with Unicode %s: a new label is needed",
-                   version->label, (long long)chunker, unicode, CHUNKER_VERSION,
-                   text_unicode_version());
-}
-
 /* The registry's embed config is what counts; the file's embedder only says how to reach it. */
 static bool read_embed(struct lane *lane, const struct version *version, struct err *err)
 {
@@ -154,7 +136,7 @@ static bool read_embed(struct lane *lane, const struct version *version, struct 
     if (!lane->embed_object ||
         !embed_config_read(lane->embed_object, lane->arena, &lane->embed, err))
         return false;
-    if (!check_makers(lane->embed_object, version, err))
+    if (!family_check_makers(lane->embed_object, version->label, err))
         return false;
     const struct config_embedder *embedder = lane->embedder;
     const char *model = embedder->model ? embedder->model : embedder_driver_name(embedder->driver);

@@ -188,12 +188,17 @@ static void assert_source_id(const char *value, const char *expected)
 {
     CLEANUP(buf_fini) struct buf json = BUF_INIT(1000);
     CLEANUP(buf_fini) struct buf id = BUF_INIT(1000);
-    bson_iter_t iter;
+    CLEANUP(buf_fini) struct buf key = BUF_INIT(1000);
+    CLEANUP(buf_fini) struct buf back = BUF_INIT(1000);
     buf_printf(&json, "{\"_id\":%s}", value);
     bson_t *doc = parse(buf_str(&json));
+    bson_iter_t iter;
     assert_true(bson_iter_init_find(&iter, doc, "_id"));
     key_source_id(&iter, &id);
     assert_string_equal(buf_str(&id), expected);
+    key_encode(&iter, &key);
+    key_of_source_id(buf_str(&id), &back);
+    assert_string_equal(buf_str(&back), buf_str(&key));
     bson_destroy(doc);
 }
 
