@@ -52,6 +52,7 @@ enum cli_flag_id {
     FLAG_TARGET,
     FLAG_DROP_COLLECTIONS,
     FLAG_SAMPLE,
+    FLAG_SAMPLE,
     FLAG_TOTAL,
 };
 

@@ -49,6 +49,7 @@ const struct cli_flag cli_flags[] = {
     {FLAG_DROP_COLLECTIONS, "drop-collections", 0, NULL, NULL,
      "removes the collections that were made for it, too"},
     {FLAG_SAMPLE, "sample", 0, "N", NULL, "looks at N documents by chance instead of at all"},
+    {FLAG_SAMPLE, "sample", 0, "N", NULL, "looks at N documents by chance instead of at all"},
     {.name = NULL},
 };
 
@@ -134,8 +135,13 @@ const struct cli_command cli_commands[] = {
      "After a gap the documents that the source no longer has are erased by themselves, unless "
      "they\n"
      "are more than sweep.max_ratio of all: then exit code 3, and --confirm lets it."},
-    {"audit", "FAMILY [LABEL]", 0, CLI_MAX_WORDS, 0, NULL, "compares source, ledger and store",
-     NULL},
+    {"audit", "FAMILY [LABEL]", 1, 2,
+     CLI_FLAG(FLAG_REPAIR) | CLI_FLAG(FLAG_RATE) | CLI_FLAG(FLAG_RESUME), cmd_audit,
+     "compares source, ledger and store",
+     "Works out from the source what the ledger and the store should hold, and tells what is\n"
+     "missing, stale or left over; exit code 3 where anything is. Needs no running agent. Vectors\n"
+     "are not compared: `verify` does that with a sample. With --repair documents that differ are\n"
+     "marked, for a running agent to read them again, and records of no document are erased."},
     {"completion", "bash|zsh|fish", 1, 1, 0, cmd_completion, "prints a completion script",
      "bash: source <(vectail completion bash)\n"
      "zsh:  vectail completion zsh > \"${fpath[1]}/_vectail\"\n"
