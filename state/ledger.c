@@ -155,6 +155,13 @@ bool ledger_find_contents(struct ledger *ledger, const struct sha256 *fps, size_
     return count == 0 || ledger->ops->find_contents(ledger, fps, count, arena, out, err);
 }
 
+bool ledger_draw(struct ledger *ledger, struct ledger_sample *sample, struct err *err)
+{
+    sample->places = arena_alloc_array(sample->arena, sample->limit + 1, sizeof *sample->places);
+    sample->count = 0;
+    return sample->limit == 0 || ledger->ops->draw(ledger, sample, err);
+}
+
 void ledger_sources_add(struct ledger_sources *sources, const char *key, const char *source_id)
 {
     bool asked = false;

@@ -212,6 +212,29 @@ struct ledger_donor {
 bool ledger_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
                           struct arena *arena, struct ledger_donor *out, struct err *err) MUST_USE;
 
+/* Different contents in the order of their fingerprints, from `from` on and then from the beginning, each
+ * with one place where it lies: a row that is done, with neither intent nor repair mark. As fingerprints
+ * follow no order of the documents that is a random sample, and the same one again for the same `from` while
+ * nothing changes. The cost goes with `limit`, not with the ledger; fewer come where there are fewer, or
+ * most are not fit. */
+struct ledger_place { /* in the arena of the sample */
+    const char *key;
+    const char *source_id;
+    size_t index; /* of the chunk */
+    struct sha256 fp;
+    int64_t gen;
+    const char *ver;
+    bool halved;
+};
+struct ledger_sample {
+    const struct sha256 *from;
+    size_t limit;
+    struct arena *arena;
+    struct ledger_place *places; /* out, in the arena */
+    size_t count;                /* out */
+};
+bool ledger_draw(struct ledger *ledger, struct ledger_sample *sample, struct err *err) MUST_USE;
+
 /* The rows whose document has, or was about to have, one of these source ids: several of one id where it
  * passes from one document to another. */
 struct ledger_source { /* in the arena of the read */

@@ -482,6 +482,58 @@ static bool ledger_memory_find_contents(struct ledger *ledger, const struct sha2
     return true;
 }
 
+static bool is_sampled(const struct ledger_sample *sample, const struct sha256 *fp)
+{
+    bool found = false;
+    for (size_t i = 0; !found && i < sample->count; i++)
+        found = sha256_equal(&sample->places[i].fp, fp);
+    return found;
+}
+
+/* Whether one of its contents comes before what was found so far; from `from` on, or else below it. */
+static bool take_nearer(const struct rowmap_node *node, struct ledger_sample *sample,
+                        struct ledger_place *best)
+{
+    struct ledger_row row;
+    ledger_row_decode(node->doc, 0, sample->arena, &row);
+    bool taken = false;
+    for (size_t i = 0; i < row.chunk_count; i++) {
+        const struct sha256 *fp = &row.chunks[i], *from = sample->from;
+        int wrapped = memcmp(fp->bytes, from->bytes, SHA256_SIZE) < 0;
+        int best_wrapped = best->key && memcmp(best->fp.bytes, from->bytes, SHA256_SIZE) < 0;
+        bool nearer =
+            !best->key || wrapped < best_wrapped ||
+            (wrapped == best_wrapped && memcmp(fp->bytes, best->fp.bytes, SHA256_SIZE) < 0);
+        if (!nearer || is_sampled(sample, fp))
+            continue;
+        *best = (struct ledger_place){.key = row.key,
+                                      .source_id = row.source_id,
+                                      .index = i,
+                                      .fp = *fp,
+                                      .gen = row.gen,
+                                      .ver = row.ver,
+                                      .halved = row.halved};
+        taken = true;
+    }
+    return taken;
+}
+
+static bool ledger_memory_draw(struct ledger *ledger, struct ledger_sample *sample, struct err *err)
+{
+    (void)err;
+    struct rowmap *map = ledger_memory_lock(ledger);
+    for (bool found = true; found && sample->count < sample->limit;) {
+        struct ledger_place best = {0};
+        found = false;
+        for (struct rowmap_node *node = map->first[0]; node; node = node->next[0])
+            found = (is_donor(node->doc) && take_nearer(node, sample, &best)) || found;
+        if (found)
+            sample->places[sample->count++] = best;
+    }
+    ledger_memory_unlock(ledger);
+    return true;
+}
+
 static bool ledger_memory_find_sources(struct ledger *ledger, struct ledger_sources *sources,
                                        struct err *err)
 {
@@ -528,6 +580,7 @@ static const struct ledger_ops ledger_memory_ops = {
     .skip = ledger_memory_skip,
     .expire = ledger_memory_expire,
     .find_contents = ledger_memory_find_contents,
+    .draw = ledger_memory_draw,
     .find_sources = ledger_memory_find_sources,
     .drop = ledger_memory_drop,
     .close = ledger_memory_close,

@@ -336,6 +336,7 @@ static const struct ledger_ops ledger_mongo_ops = {
     .skip = ledger_mongo_skip,
     .expire = ledger_mongo_expire,
     .find_contents = ledger_mongo_find_contents,
+    .draw = ledger_mongo_draw,
     .find_sources = ledger_mongo_find_sources,
     .drop = ledger_mongo_drop,
     .close = ledger_mongo_close,

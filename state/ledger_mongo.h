@@ -47,5 +47,8 @@ bool ledger_mongo_find_sources(struct ledger *ledger, struct ledger_sources *sou
 bool ledger_mongo_find_contents(struct ledger *ledger, const struct sha256 *fps, size_t count,
                                 struct arena *arena, struct ledger_donor *out, struct err *err)
     MUST_USE;
+/* ledger_mongo_sample.c */
+bool ledger_mongo_draw(struct ledger *ledger, struct ledger_sample *sample, struct err *err)
+    MUST_USE;
 bool ledger_mongo_mark(struct ledger *ledger, const char *const *keys, size_t count,
                        const char *reason, struct err *err) MUST_USE;

@@ -48,6 +48,7 @@ struct ledger_ops {
                    int64_t *removed, struct err *err) MUST_USE;
     bool (*find_contents)(struct ledger *ledger, const struct sha256 *fps, size_t count,
                           struct arena *arena, struct ledger_donor *out, struct err *err) MUST_USE;
+    bool (*draw)(struct ledger *ledger, struct ledger_sample *sample, struct err *err) MUST_USE;
     bool (*find_sources)(struct ledger *ledger, struct ledger_sources *sources, struct err *err)
         MUST_USE;
     bool (*drop)(struct ledger *ledger, struct err *err) MUST_USE;

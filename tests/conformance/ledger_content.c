@@ -204,6 +204,99 @@ static void rows_are_found_by_what_their_documents_are_called_and_were_about_to_
     assert_int_equal(count, 0);
 }
 
+/* --- drawing a sample ------------------------------------------------------------------------- */
+
+static struct ledger_sample draw(struct fixture *fixture, const struct sha256 *from, size_t limit)
+{
+    struct ledger_sample sample = {.from = from, .limit = limit, .arena = fixture->arena};
+    struct err err;
+    if (!ledger_draw(fixture->ledger, &sample, &err))
+        fail_msg("%s", err.text);
+    return sample;
+}
+
+/* From `from` on, then from the beginning. */
+static int by_distance(const void *a, const void *b, void *context)
+{
+    const struct sha256 *from = context;
+    int below_a = memcmp(((const struct sha256 *)a)->bytes, from->bytes, SHA256_SIZE) < 0;
+    int below_b = memcmp(((const struct sha256 *)b)->bytes, from->bytes, SHA256_SIZE) < 0;
+    return below_a != below_b ? below_a - below_b
+                              : memcmp(((const struct sha256 *)a)->bytes,
+                                       ((const struct sha256 *)b)->bytes, SHA256_SIZE);
+}
+
+#define DRAWN_ROWS 40
+
+static void a_sample_is_the_contents_from_anywhere_on(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sha256 all[3 * DRAWN_ROWS], from = content("anywhere");
+    for (size_t i = 0; i < DRAWN_ROWS; i++) {
+        char *key = arena_printf(fixture->arena, "\"%zu\"", i);
+        const char *texts[3];
+        for (size_t c = 0; c < 3; c++) {
+            texts[c] = arena_printf(fixture->arena, "%zu/%zu", i, c);
+            all[3 * i + c] = content(texts[c]);
+        }
+        put(fixture, key, texts, 3);
+    }
+    qsort_r(all, ARRAY_LEN(all), sizeof *all, by_distance, &from);
+    /* a row comes at the lowest of its contents, and again only with a page of its own */
+    struct ledger_sample few = draw(fixture, &from, 10);
+    assert_int_equal(few.count, 10);
+    assert_true(sha256_equal(&few.places[0].fp, &all[0]));
+    for (size_t i = 0; i < few.count; i++) {
+        const struct ledger_place *place = &few.places[i];
+        struct ledger_row row = read_one(fixture, place->key);
+        assert_true(sha256_equal(&row.chunks[place->index], &place->fp));
+        assert_string_equal(place->source_id, row.source_id);
+        assert_string_equal(place->ver, "82AA");
+        assert_true(place->gen == 1 && !place->halved);
+        assert_true(i == 0 || by_distance(&few.places[i - 1].fp, &place->fp, &from) < 0);
+    }
+    struct ledger_sample again = draw(fixture, &from, 10);
+    assert_true(again.count == 10 && sha256_equal(&again.places[9].fp, &few.places[9].fp));
+    struct sha256 other = content("elsewhere");
+    struct ledger_sample another = draw(fixture, &other, 10);
+    assert_false(sha256_equal(&another.places[0].fp, &few.places[0].fp));
+    struct ledger_sample most = draw(fixture, &from, 1000);
+    assert_in_range(most.count, DRAWN_ROWS, ARRAY_LEN(all));
+}
+
+static void a_text_that_many_share_is_drawn_once(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *shared[] = {"shared"}, *own[] = {"own"};
+    struct sha256 from = content("shared");
+    assert_int_equal(draw(fixture, &from, 5).count, 0); /* of an empty ledger */
+    for (int i = 0; i < 60; i++)
+        put(fixture, arena_printf(fixture->arena, "\"%02d\"", i), shared, 1);
+    put(fixture, "\"x\"", own, 1);
+    struct ledger_sample sample = draw(fixture, &from, 5);
+    assert_int_equal(sample.count, 2);
+    struct sha256 second = content("own");
+    assert_true(sha256_equal(&sample.places[0].fp, &from));
+    assert_true(sha256_equal(&sample.places[1].fp, &second));
+}
+
+static void what_is_in_work_or_marked_is_not_drawn(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *texts[] = {"one"}, *others[] = {"two"}, *kept[] = {"three"};
+    struct sha256 from = {0};
+    put(fixture, "\"a\"", texts, 1);
+    put(fixture, "\"b\"", others, 1);
+    put(fixture, "\"c\"", kept, 1);
+    struct ledger_row was = read_one(fixture, "\"a\"");
+    struct ledger_write write = {.was = &was, .row = row_of(fixture, "\"a\"", 2, "82BB", 1)};
+    assert_true(begin_one(fixture->ledger, &write));
+    mark_one(fixture, "\"b\"", "audit");
+    struct ledger_sample sample = draw(fixture, &from, 5);
+    assert_int_equal(sample.count, 1);
+    assert_string_equal(sample.places[0].key, "\"c\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +307,9 @@ int main(void)
         BOTH(a_text_that_many_share_hides_no_other),
         BOTH(of_a_long_row_the_first_place_is_told),
         BOTH(thousands_are_asked_at_once),
+        BOTH(a_sample_is_the_contents_from_anywhere_on),
+        BOTH(a_text_that_many_share_is_drawn_once),
+        BOTH(what_is_in_work_or_marked_is_not_drawn),
         BOTH(rows_are_found_by_what_their_documents_are_called_and_were_about_to_be),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -107,6 +107,15 @@ static void find_contents(struct fixture *fixture)
     assert_true(donors[0].found && donors[1].found && !donors[2].found);
 }
 
+static void draw(struct fixture *fixture)
+{
+    struct sha256 from = {.bytes = {7}};
+    struct ledger_sample sample = {.from = &from, .limit = 5, .arena = fixture->arena};
+    struct err err;
+    assert_true(ledger_draw(fixture->ledger, &sample, &err));
+    assert_int_equal(sample.count, 5);
+}
+
 static void use_all(struct fixture *fixture)
 {
     const char **keys;
@@ -126,6 +135,7 @@ static void use_all(struct fixture *fixture)
     assert_true(ledger_expire(fixture->ledger, page.rows, 1, &changed, &err));
     assert_int_equal(changed, 1);
     find_contents(fixture);
+    draw(fixture);
     assert_true(ledger_scan(fixture->ledger, "\"100\"", 5, fixture->arena, &rows, &count, &err));
     struct ledger_behind_page behind = {
         .gen = 2, .after = "\"100\"", .limit = 5, .arena = fixture->arena};
