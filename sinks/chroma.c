@@ -451,7 +451,25 @@ static bool chroma_query(struct sink *sink, const char *collection, const float 
     if (!exchange_run(self, &exchange, "POST", err))
         return false;
     const struct chroma_reply reply = reply_of(self, &exchange);
-    return chroma_parse_matches(&reply, arena, out, count, err);
+    struct sink_matches matches = {0};
+    bool ok = chroma_parse_matches(&reply, arena, &matches, 1, err);
+    *out = matches.items;
+    *count = matches.count;
+    return ok;
+}
+
+/* wide: the parameters of its slot */
+static bool chroma_query_each(struct sink *sink, const char *collection,
+                              const struct sink_queries *queries, struct arena *arena,
+                              struct sink_matches *out, struct err *err)
+{
+    struct chroma *self = chroma_of(sink);
+    CLEANUP(exchange_fini) struct exchange exchange = exchange_on(self, collection, "/query");
+    chroma_build_queries(&exchange.body, queries);
+    if (!exchange_run(self, &exchange, "POST", err))
+        return false;
+    const struct chroma_reply reply = reply_of(self, &exchange);
+    return chroma_parse_matches(&reply, arena, out, queries->count, err);
 }
 
 static void chroma_interrupt(struct sink *sink)
@@ -477,6 +495,7 @@ const struct sink_ops chroma_sink = {
     .scan = chroma_scan,
     .fetch = chroma_fetch,
     .query = chroma_query,
+    .query_each = chroma_query_each,
     .interrupt = chroma_interrupt,
     .close = chroma_close,
 };

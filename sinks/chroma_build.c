@@ -229,6 +229,17 @@ bool chroma_build_query(struct buf *out, const struct sink_query *query)
     return true;
 }
 
+void chroma_build_queries(struct buf *out, const struct sink_queries *queries)
+{
+    buf_puts(out, "{\"query_embeddings\":[");
+    for (size_t i = 0; i < queries->count; i++) {
+        if (i > 0)
+            buf_putc(out, ',');
+        write_numbers(out, queries->vectors[i], queries->dims);
+    }
+    buf_printf(out, "],\"n_results\":%zu,\"include\":[\"distances\",\"metadatas\"]}", queries->k);
+}
+
 void chroma_build_segment(struct buf *out, const char *text)
 {
     for (; *text; text++) {

@@ -36,5 +36,7 @@ void chroma_build_fetch(struct buf *out, const char *const *ids, size_t count, u
 /* False when `where` is not a JSON object. */
 bool chroma_build_query(struct buf *out, const struct sink_query *query) MUST_USE;
 
+void chroma_build_queries(struct buf *out, const struct sink_queries *queries);
+
 /* Appends one segment of a path, percent-encoded. */
 void chroma_build_segment(struct buf *out, const char *text);

@@ -159,26 +159,27 @@ static bool read_column(const cJSON *array, size_t count, const cJSON **out, con
 }
 
 /* In a query's reply each column is a list of lists, one for each vector asked about. */
-static const cJSON *column_of(const cJSON *object, const char *name, bool nested)
+#define NOT_NESTED (-1)
+static const cJSON *column_of(const cJSON *object, const char *name, int list)
 {
     const cJSON *column = json_get(object, name);
-    return nested && cJSON_IsArray(column) ? column->child : column;
+    return list != NOT_NESTED && cJSON_IsArray(column) ? cJSON_GetArrayItem(column, list) : column;
 }
 
-static bool read_columns(const cJSON *object, bool nested, struct columns *out, struct err *err)
+static bool read_columns(const cJSON *object, int list, struct columns *out, struct err *err)
 {
-    const cJSON *ids = column_of(object, "ids", nested);
+    const cJSON *ids = column_of(object, "ids", list);
     if (!cJSON_IsArray(ids))
         return bad_reply(err, "ids");
     out->ids = ids->child;
     out->count = (size_t)cJSON_GetArraySize(ids);
-    return read_column(column_of(object, "embeddings", nested), out->count, &out->vectors,
+    return read_column(column_of(object, "embeddings", list), out->count, &out->vectors,
                        "embeddings", err) &&
-           read_column(column_of(object, "documents", nested), out->count, &out->texts, "documents",
+           read_column(column_of(object, "documents", list), out->count, &out->texts, "documents",
                        err) &&
-           read_column(column_of(object, "metadatas", nested), out->count, &out->metadatas,
+           read_column(column_of(object, "metadatas", list), out->count, &out->metadatas,
                        "metadatas", err) &&
-           read_column(column_of(object, "distances", nested), out->count, &out->distances,
+           read_column(column_of(object, "distances", list), out->count, &out->distances,
                        "distances", err);
 }
 
@@ -238,7 +239,7 @@ bool chroma_parse_records(const struct chroma_reply *reply, struct arena *arena,
     CLEANUP(cJSON_Deletep) cJSON *object = json_parse(reply->body, reply->size, NULL);
     struct columns columns = {0};
     *count = 0;
-    if (!read_columns(object, false, &columns, err))
+    if (!read_columns(object, NOT_NESTED, &columns, err))
         return false;
     *out = arena_alloc_array(arena, columns.count + 1, sizeof **out);
     for (size_t i = 0; i < columns.count; i++, columns_next(&columns)) {
@@ -249,23 +250,34 @@ bool chroma_parse_records(const struct chroma_reply *reply, struct arena *arena,
     return true;
 }
 
-bool chroma_parse_matches(const struct chroma_reply *reply, struct arena *arena,
-                          struct sink_match **out, size_t *count, struct err *err)
+/* Of the vector that was asked about at this place. */
+static bool read_matches(const cJSON *object, int list, struct arena *arena,
+                         struct sink_matches *out, struct err *err)
 {
-    CLEANUP(cJSON_Deletep) cJSON *object = json_parse(reply->body, reply->size, NULL);
     struct columns columns = {0};
-    *count = 0;
-    if (!read_columns(object, true, &columns, err))
+    out->count = 0;
+    if (!read_columns(object, list, &columns, err))
         return false;
-    *out = arena_alloc_array(arena, columns.count + 1, sizeof **out);
+    out->items = arena_alloc_array(arena, columns.count + 1, sizeof *out->items);
     for (size_t i = 0; i < columns.count; i++, columns_next(&columns)) {
-        struct sink_match *match = &(*out)[i];
+        struct sink_match *match = &out->items[i];
         if (!read_record(&columns, arena, &match->record, err))
             return false;
         if (!columns.distances || !cJSON_IsNumber(columns.distances))
             return bad_reply(err, "distances");
         match->distance = columns.distances->valuedouble;
     }
-    *count = columns.count;
+    out->count = columns.count;
+    return true;
+}
+
+bool chroma_parse_matches(const struct chroma_reply *reply, struct arena *arena,
+                          struct sink_matches *out, size_t count, struct err *err)
+{
+    CLEANUP(cJSON_Deletep) cJSON *object = json_parse(reply->body, reply->size, NULL);
+    for (size_t i = 0; i < count; i++) {
+        if (!read_matches(object, (int)i, arena, &out[i], err))
+            return false;
+    }
     return true;
 }

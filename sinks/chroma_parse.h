@@ -33,8 +33,9 @@ bool chroma_parse_count(const struct chroma_reply *reply, int64_t *out, struct e
 /* Of a get; what was not included stays NULL. */
 bool chroma_parse_records(const struct chroma_reply *reply, struct arena *arena,
                           struct sink_record **out, size_t *count, struct err *err) MUST_USE;
+/* Of a query: out[count], one for each vector that was asked about. */
 bool chroma_parse_matches(const struct chroma_reply *reply, struct arena *arena,
-                          struct sink_match **out, size_t *count, struct err *err) MUST_USE;
+                          struct sink_matches *out, size_t count, struct err *err) MUST_USE;
 
 /* Classifies an answer whose status says no, with the store's own words; returns false. */
 bool chroma_parse_error(const struct chroma_reply *reply, struct err *err);

@@ -324,6 +324,52 @@ bool sink_query(struct sink *sink, const char *collection, const struct sink_que
                             arena, out, count, err);
 }
 
+/* Vectors of one request: its answer has `k` records for each, and what is asked is printed as numbers. */
+#define QUERIES_PER_REQUEST ((size_t)50)
+#define QUERY_FLOATS ((size_t)1 << 18)
+
+static size_t queries_part(const struct sink_queries *queries)
+{
+    size_t part = QUERY_FLOATS / queries->dims;
+    if (part > QUERIES_PER_REQUEST)
+        part = QUERIES_PER_REQUEST;
+    if (part > queries->count)
+        part = queries->count;
+    return part > 0 ? part : 1;
+}
+
+static bool query_part(struct sink *sink, const char *collection,
+                       const struct sink_queries *queries, struct arena *arena,
+                       struct sink_matches *out, struct err *err)
+{
+    if (sink->ops->query_each)
+        return sink->ops->query_each(sink, collection, queries, arena, out, err);
+    for (size_t i = 0; i < queries->count; i++) {
+        if (!sink->ops->query(sink, collection, queries->vectors[i], queries->dims, queries->k,
+                              NULL, arena, &out[i].items, &out[i].count, err))
+            return false;
+        for (size_t m = 0; m < out[i].count; m++)
+            out[i].items[m].record.text = NULL;
+    }
+    return true;
+}
+
+bool sink_query_each(struct sink *sink, const char *collection, const struct sink_queries *queries,
+                     struct arena *arena, struct sink_matches **out, struct err *err)
+{
+    assert(queries->dims > 0);
+    *out = arena_alloc_array(arena, queries->count + 1, sizeof **out);
+    struct sink_queries rest = *queries;
+    for (size_t part, at = 0; queries->k > 0 && at < queries->count; at += part) {
+        rest.vectors = queries->vectors + at;
+        rest.count = queries->count - at;
+        rest.count = part = queries_part(&rest);
+        if (!query_part(sink, collection, &rest, arena, *out + at, err))
+            return false;
+    }
+    return true;
+}
+
 void sink_set_guard(struct sink *sink, http_may_send *may_send, void *context)
 {
     sink->may_send = may_send;

@@ -57,12 +57,25 @@ struct sink_record {
     size_t metadata_count;
 };
 
-enum sink_include { SINK_IDS = 0, SINK_METADATA = 1, SINK_VECTORS = 2, SINK_TEXT = 4 };
-
 struct sink_match {
     struct sink_record record;
     double distance; /* smaller is nearer */
 };
+
+struct sink_matches {
+    struct sink_match *items; /* nearest first */
+    size_t count;
+};
+
+/* Several vectors, for what is nearest to each. */
+struct sink_queries {
+    const float *const *vectors;
+    size_t count;
+    size_t dims;
+    size_t k;
+};
+
+enum sink_include { SINK_IDS = 0, SINK_METADATA = 1, SINK_VECTORS = 2, SINK_TEXT = 4 };
 
 struct sink_limits {
     size_t max_records;   /* of one upsert */
@@ -114,6 +127,11 @@ struct sink_ops {
     bool (*query)(struct sink *sink, const char *collection, const float *vector, size_t dims,
                   size_t k, const char *where, struct arena *arena, struct sink_match **out,
                   size_t *count, struct err *err) MUST_USE;
+    /* out[count]: the k nearest of each, with metadata and without text, in one request. NULL: they
+     * are asked for one by one. */
+    bool (*query_each)(struct sink *sink, const char *collection,
+                       const struct sink_queries *queries, struct arena *arena,
+                       struct sink_matches *out, struct err *err) MUST_USE;
     void (*interrupt)(struct sink *sink);
     void (*close)(struct sink *sink);
 };
@@ -173,6 +191,10 @@ struct sink_query {
 bool sink_query(struct sink *sink, const char *collection, const struct sink_query *query,
                 struct arena *arena, struct sink_match **out, size_t *count, struct err *err)
     MUST_USE;
+/* The same for many vectors, in as few requests as that takes; the records come without their text. *out is
+ * an array of queries->count, in the arena. */
+bool sink_query_each(struct sink *sink, const char *collection, const struct sink_queries *queries,
+                     struct arena *arena, struct sink_matches **out, struct err *err) MUST_USE;
 /* Asked right before each request to a server goes out; false: it is not sent and its call fails with
  * ERR_CANCEL. */
 void sink_set_guard(struct sink *sink, http_may_send *may_send, void *context);

@@ -125,6 +125,32 @@ static void a_query_by_other_dimensions_is_refused(void **state)
     assert_int_equal(f->err.action, ERR_FATAL);
 }
 
+static void each_of_many_queries_has_its_own_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct batch batch = make_batch(f, "a", 120); /* more than one request takes */
+    const float *vectors[120];
+    for (size_t i = 0; i < batch.count; i++)
+        vectors[i] = batch.records[i].vector;
+    const struct sink_queries asked = {
+        .vectors = vectors, .count = batch.count, .dims = DIMS, .k = 3};
+    struct sink_matches *matches;
+    MUST(f, sink_query_each(f->sink, f->collection.id, &asked, f->arena, &matches, &f->err));
+    for (size_t i = 0; i < batch.count; i++)
+        assert_int_equal(matches[i].count, 0); /* of an empty collection */
+    upsert(f, batch);
+    MUST(f, sink_query_each(f->sink, f->collection.id, &asked, f->arena, &matches, &f->err));
+    for (size_t i = 0; i < batch.count; i++) {
+        assert_int_equal(matches[i].count, 3);
+        const struct sink_match *first = &matches[i].items[0];
+        assert_string_equal(first->record.id, batch.records[i].id);
+        assert_int_equal(value_of(&first->record, "n")->as.integer, i);
+        assert_null(first->record.text);
+        assert_true(fabs(first->distance) < 1e-4);
+        assert_true(matches[i].items[1].distance >= first->distance);
+    }
+}
+
 static int run_suite(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +159,7 @@ static int run_suite(void)
         TEST(fetch_leaves_out_what_is_not_there),
         TEST(a_query_gives_the_nearest_first),
         cmocka_unit_test_setup_teardown(a_query_gives_the_nearest_first, set_up_l2, tear_down),
+        TEST(each_of_many_queries_has_its_own_answer),
         TEST(a_query_can_be_narrowed),
         TEST(a_query_by_other_dimensions_is_refused),
     };

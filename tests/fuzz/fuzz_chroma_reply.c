@@ -28,14 +28,21 @@ static void check_records(const struct chroma_reply *reply, struct arena *arena,
         check_record(&records[i]);
 }
 
+static void check_lists(const struct sink_matches *matches, size_t count)
+{
+    for (size_t list = 0; list < count; list++) {
+        for (size_t i = 0; i < matches[list].count; i++)
+            check_record(&matches[list].items[i].record);
+    }
+}
+
 static void check_matches(const struct chroma_reply *reply, struct arena *arena, struct err *err)
 {
-    struct sink_match *matches = NULL;
-    size_t count = 0;
-    if (!chroma_parse_matches(reply, arena, &matches, &count, err))
-        return;
-    for (size_t i = 0; i < count; i++)
-        check_record(&matches[i].record);
+    struct sink_matches matches[2] = {0};
+    if (chroma_parse_matches(reply, arena, matches, 1, err))
+        check_lists(matches, 1);
+    if (chroma_parse_matches(reply, arena, matches, 2, err))
+        check_lists(matches, 2);
 }
 
 static void check_collections(const struct chroma_reply *reply, struct arena *arena,

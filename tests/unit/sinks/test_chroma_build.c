@@ -138,6 +138,18 @@ static void a_query_takes_a_where_that_is_an_object_only(void **state)
     }
 }
 
+static void many_queries_are_one_body(void **state)
+{
+    (void)state;
+    CLEANUP(buf_fini) struct buf out = BUF_INIT(MIB);
+    const float *vectors[] = {vector, vector + 1};
+    struct sink_queries queries = {.vectors = vectors, .count = 2, .dims = 2, .k = 7};
+    chroma_build_queries(&out, &queries);
+    assert_string_equal(buf_str(&out),
+                        "{\"query_embeddings\":[[1,-2],[-2,0.100000001]],\"n_results\":7,"
+                        "\"include\":[\"distances\",\"metadatas\"]}");
+}
+
 static void path_segments_are_encoded(void **state)
 {
     (void)state;
@@ -166,6 +178,7 @@ int main(void)
         cmocka_unit_test(numbers_keep_every_bit),
         cmocka_unit_test(every_body_is_json),
         cmocka_unit_test(a_query_takes_a_where_that_is_an_object_only),
+        cmocka_unit_test(many_queries_are_one_body),
         cmocka_unit_test(path_segments_are_encoded),
         cmocka_unit_test(too_large_a_body_overflows),
     };

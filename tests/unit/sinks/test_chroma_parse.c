@@ -158,21 +158,25 @@ static void columns_that_do_not_match_are_refused(void **state)
 
 static void matches_are_read_from_nested_columns(void **state)
 {
-    struct sink_match *matches = NULL;
-    size_t count = 0;
+    struct sink_matches matches[2];
     struct err err = {0};
     struct chroma_reply reply = reply_of(
-        200, "{\"ids\":[[\"a\",\"b\"]],\"distances\":[[0.25,1]],\"documents\":[[\"x\",null]],"
-             "\"metadatas\":[[{\"n\":1},null]],\"embeddings\":null}");
-    assert_true(chroma_parse_matches(&reply, *state, &matches, &count, &err));
-    assert_int_equal(count, 2);
-    assert_true(fabs(matches[0].distance - 0.25) < 1e-9);
-    assert_string_equal(matches[0].record.text, "x");
+        200, "{\"ids\":[[\"a\",\"b\"],[\"c\"]],\"distances\":[[0.25,1],[0.5]],"
+             "\"documents\":[[\"x\",null],[\"y\"]],\"metadatas\":[[{\"n\":1},null],[null]],"
+             "\"embeddings\":null}");
+    assert_true(chroma_parse_matches(&reply, *state, matches, 2, &err));
+    assert_int_equal(matches[0].count, 2);
+    assert_true(fabs(matches[0].items[0].distance - 0.25) < 1e-9);
+    assert_string_equal(matches[0].items[0].record.text, "x");
+    assert_int_equal(matches[1].count, 1);
+    assert_string_equal(matches[1].items[0].record.id, "c");
     reply = reply_of(200, "{\"ids\":[[]]}");
-    assert_true(chroma_parse_matches(&reply, *state, &matches, &count, &err));
-    assert_int_equal(count, 0);
+    assert_true(chroma_parse_matches(&reply, *state, matches, 1, &err));
+    assert_int_equal(matches[0].count, 0);
+    assert_false(
+        chroma_parse_matches(&reply, *state, matches, 2, &err)); /* one answer is missing */
     reply = reply_of(200, "{\"ids\":[[\"a\"]],\"distances\":[[null]]}");
-    assert_false(chroma_parse_matches(&reply, *state, &matches, &count, &err));
+    assert_false(chroma_parse_matches(&reply, *state, matches, 1, &err));
 }
 
 static void a_count_is_a_number_from_zero(void **state)
