@@ -59,7 +59,7 @@ struct sink_record {
 
 struct sink_match {
     struct sink_record record;
-    double distance; /* smaller is nearer */
+    double distance; /* smaller is nearer: squared for l2, 1 - the product for ip */
 };
 
 struct sink_matches {

@@ -52,7 +52,10 @@ enum cli_flag_id {
     FLAG_TARGET,
     FLAG_DROP_COLLECTIONS,
     FLAG_SAMPLE,
-    FLAG_SAMPLE,
+    FLAG_REPAIR,
+    FLAG_RATE,
+    FLAG_RESUME,
+    FLAG_SEED,
     FLAG_TOTAL,
 };
 

@@ -49,7 +49,10 @@ const struct cli_flag cli_flags[] = {
     {FLAG_DROP_COLLECTIONS, "drop-collections", 0, NULL, NULL,
      "removes the collections that were made for it, too"},
     {FLAG_SAMPLE, "sample", 0, "N", NULL, "looks at N documents by chance instead of at all"},
-    {FLAG_SAMPLE, "sample", 0, "N", NULL, "looks at N documents by chance instead of at all"},
+    {FLAG_REPAIR, "repair", 0, NULL, NULL, "has what differs written anew, or erased"},
+    {FLAG_RATE, "rate", 0, "N", NULL, "documents a second at most"},
+    {FLAG_RESUME, "resume", 0, NULL, NULL, "goes on where the last one was interrupted"},
+    {FLAG_SEED, "seed", 0, "SEED", NULL, "of an earlier report: looks at the same sample again"},
     {.name = NULL},
 };
 
@@ -79,7 +82,10 @@ const struct cli_command cli_commands[] = {
      "the source (snapshot), one offset per partition, or a time (RFC 3339, or milliseconds).\n"
      "With --wait it goes on until the version is ready, or served where it is the first, for as\n"
      "long as that takes unless a time is given; and gives up after a minute without any agent."},
-    {"verify", "FAMILY LABEL", 0, CLI_MAX_WORDS, 0, NULL, "runs a version's gates", NULL},
+    {"verify", "FAMILY LABEL", 2, 2, CLI_FLAG(FLAG_SEED), cmd_verify, "runs a version's gates",
+     "Looks at everything that must be true before a version may be served, and says what is not:\n"
+     "then exit code 3. Needs no agent, and changes nothing. A sample is embedded afresh, so it\n"
+     "costs as much as verify.sample texts."},
     {"cutover", "FAMILY LABEL", 2, 2,
      CLI_FLAG(FLAG_FORCE) | CLI_FLAG(FLAG_REASON) | CLI_FLAG(FLAG_WAIT), cmd_cutover,
      "serves another version",

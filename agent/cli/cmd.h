@@ -27,6 +27,7 @@ int cmd_pause(const struct cli_args *args);
 int cmd_resume(const struct cli_args *args);
 int cmd_sweep(const struct cli_args *args);
 int cmd_audit(const struct cli_args *args);
+int cmd_verify(const struct cli_args *args);
 int cmd_quarantine(const struct cli_args *args);
 int cmd_create(const struct cli_args *args);
 int cmd_cutover(const struct cli_args *args);

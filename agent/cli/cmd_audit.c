@@ -229,7 +229,7 @@ static int audit_all(struct run *run)
     int code = CLI_DONE;
     for (size_t i = 0; i < run->registry.version_count && code != CLI_FAILED; i++) {
         const struct version *version = &run->registry.versions[i];
-        if (!version->external && !version_is_fed(version->state))
+        if (!version->external && !version_is_fed(version))
             continue;
         const char *why = why_skipped(version);
         if (why) {

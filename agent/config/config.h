@@ -149,6 +149,7 @@ struct config_family {
         int64_t max_lag_items;
         int64_t sample;
         double min_cosine;
+        double min_recall;
         int64_t max_quarantined;
         double min_size_ratio;
     } verify;

@@ -7,6 +7,7 @@
 
 #include "agent/capture/leader.h"
 #include "agent/steward/steward_state.h"
+#include "agent/verify/report.h"
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
@@ -144,7 +145,9 @@ static bool end(struct steward *steward, struct version *version, const char *re
 static bool drop_ledger(struct steward *steward, const struct version *version, struct err *err)
 {
     CLEANUP(ledger_closep) struct ledger *ledger = NULL;
-    return steward_open_ledger(steward, version, &ledger, err) && ledger_drop(ledger, err);
+    return steward_open_ledger(steward, version, &ledger, err) && ledger_drop(ledger, err) &&
+           verify_report_remove(steward->agent->docs, steward->agent->config->name,
+                                version->build_id, err);
 }
 
 bool drop_step(struct steward *steward, struct err *err)

@@ -423,6 +423,7 @@ void steward_join(struct steward *steward)
     pthread_join(steward->thread, NULL);
     sweeps_free(steward);
     upkeeps_free(steward);
+    verification_forget(steward);
     registry_fini(&steward->registry);
     arena_free(steward->arena);
     free(steward->lanes);

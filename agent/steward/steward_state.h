@@ -44,6 +44,7 @@ struct steward {
     struct generation_asked asked; /* kafka: of the family's capture */
     struct sweep *sweeps;          /* one per version that was looked at */
     struct upkeep *upkeeps;        /* likewise */
+    struct verify_job *verifying;  /* NULL: nothing is being verified */
     struct arena *arena;
     int64_t counted_ms; /* monotonic */
     int64_t count_took_ms;
@@ -177,6 +178,8 @@ enum verification {
 /* Begins it where nothing is being verified. *report is filled when it has passed or failed. */
 enum verification verification_step(struct steward *steward, const struct version *version,
                                     bool cheap, struct verify_report *report, struct err *err);
+/* Cuts short what is under way. */
+void verification_forget(struct steward *steward);
 
 /* --- promote.c --- */
 

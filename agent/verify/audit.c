@@ -310,7 +310,7 @@ static bool check_version(const struct version *version, struct err *err)
                        "version %s is external: it was not built from the source, and cannot be "
                        "audited",
                        version->label);
-    if (!version_is_fed(version->state) || !version->collection_id)
+    if (!version_is_fed(version) || !version->collection_id)
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
                        "version %s is %s: it is not kept in step, and cannot be audited",
                        version->label, version_state_name(version->state));

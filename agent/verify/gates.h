@@ -16,6 +16,7 @@
 
 #include "agent/config/config.h"
 #include "agent/lane/provider.h"
+#include "agent/verify/gates_rules.h"
 #include "base/mongo.h"
 #include "cdc/worklog.h"
 #include "embed/embedder.h"
@@ -39,12 +40,14 @@ enum gate_name {
 };
 const char *gate_name_text(enum gate_name name);
 
+#define GATE_DETAIL_SIZE 1024
 struct gate_result {
     enum gate_name name;
     bool ok;
     double value;     /* NaN: it has no figure */
     double threshold; /* NaN: it has none */
-    char detail[768]; /* for people: what was looked at; where it failed, examples and what to do */
+    /* for people: what was looked at; where it failed, examples and what to do */
+    char detail[GATE_DETAIL_SIZE];
 };
 
 struct verify_report {
@@ -58,15 +61,18 @@ struct verify_report {
     int64_t at_ms; /* wall time of its end */
     int64_t took_ms;
     int64_t epoch; /* of the alias, read before the first gate: another one now means look again */
-    char seed[17]; /* of the sample: from the build_id and the time of the beginning */
+    char seed[VERIFY_SEED_SIZE]; /* of the sample: from the build_id and the time */
 };
 
-/* What a run has open, so that another thread can cut it short. */
+/* What a run has open, so that another thread can cut it short. All zero but for the lock. */
 struct verify_hold {
     pthread_mutex_t lock;
-    struct sink *sinks[2];
+    bool cancelled;
+    struct sink *sink;
     struct embedder *embedder;
+    _Atomic bool *leave; /* of the run */
 };
+void verify_hold_cancel(struct verify_hold *hold);
 
 struct verify_progress {
     const char *doing; /* "counting the source" */
@@ -83,11 +89,11 @@ struct verify_options {
     const char *build_id;
     const char *state_id;      /* docstore_identity() */
     struct provider *provider; /* of the version's embedder in this process; NULL: one is made */
-    bool cheap; /* before a cutover: counts instead of id sets, a sample of 20 at most */
-    const _Atomic bool *stop; /* NULL: it runs to its end */
+    bool cheap;       /* before a cutover: counts instead of id sets, a sample of 20 at most */
+    const char *seed; /* of an earlier report: the same sample; NULL: a new one */
     struct verify_hold *hold; /* NULL: nobody cuts it short */
-    void (*progress)(void *context,
-                     const struct verify_progress *progress); /* NULL: nobody listens */
+    /* NULL: nobody listens */
+    void (*progress)(void *context, const struct verify_progress *progress);
     void *context;
 };
 

@@ -12,7 +12,7 @@
 
 struct verify_job;
 
-/* `stop`, `hold` and `progress` of the options are the job's own: leave them NULL. */
+/* `hold` and `progress` of the options are the job's own: leave them NULL. */
 struct verify_job *verify_job_start(const struct verify_options *options);
 
 enum verify_state {
