@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "agent/cli/cmd.h"
-#include "agent/config/config_options.h"
 #include "agent/plan/plan.h"
 #include "base/clock.h"
 #include "base/http.h"
@@ -197,24 +196,18 @@ static void print_plan(const struct plan_options *options, const struct plan *pl
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-static const struct config_embedder *find_embedder(const struct config *config, const char *name)
+/* What is named on the command line; false after saying what is wrong with it. */
+static bool read_names(const struct config *config, const struct cli_args *args,
+                       struct plan_options *options)
 {
-    const struct config_embedder *found = name ? config_embedder_of(config, name) : NULL;
-    const char *nearest = NULL;
-    size_t least = SIZE_MAX;
-    for (size_t i = 0; name && i < config->embedder_count && !found; i++) {
-        size_t distance = config_distance_of(name, config->embedders[i].name);
-        if (distance < least) {
-            least = distance;
-            nearest = config->embedders[i].name;
-        }
-    }
-    if (!name)
+    const char *embedder = cli_value(args, FLAG_EMBED), *store = cli_value(args, FLAG_STORE);
+    options->family = cmd_family(config, args->words[0]);
+    if (!options->family)
+        return false;
+    if (!embedder)
         fprintf(stderr, "vectail: plan needs --embed NAME: one of the file's embedders\n");
-    else if (!found)
-        fprintf(stderr, "vectail: %s has no embedder '%s'%s%s%s\n", config->file, name,
-                nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-    return found;
+    options->embedder = embedder ? cmd_embedder(config, embedder) : NULL;
+    return options->embedder && (!store || cmd_store(config, store));
 }
 
 static int run_plan(struct plan_options *options, bool as_json)
@@ -246,15 +239,8 @@ int cmd_plan(const struct cli_args *args)
     CLEANUP(config_freep) struct config *config = cmd_load_config(args);
     struct plan_options options = {
         .config = config, .sample = args->sample, .no_reuse = cli_has(args, FLAG_NO_REUSE)};
-    options.family = config ? cmd_family(config, args->words[0]) : NULL;
-    options.embedder = options.family ? find_embedder(config, cli_value(args, FLAG_EMBED)) : NULL;
-    const char *store = cli_value(args, FLAG_STORE);
-    if (!options.embedder)
+    if (!config || !read_names(config, args, &options))
         return CLI_USAGE;
-    if (store && !config_store_of(config, store)) {
-        fprintf(stderr, "vectail: %s has no store '%s'\n", config->file, store);
-        return CLI_USAGE;
-    }
     if (!http_global_init(&err) || !cmd_open_state(config, &state, &err))
         return cmd_fail(&err);
     options.pool = state.pool;
