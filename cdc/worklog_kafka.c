@@ -30,6 +30,7 @@ static const char *const RESERVED[] = {
     "partitioner",
     "group.protocol",
     "auto.commit.enable",
+    "enable.partition.eof",
 };
 
 static const struct kafka_setting COMMON[] = {

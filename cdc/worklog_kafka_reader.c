@@ -148,6 +148,7 @@ static bool kafka_reader_conf(const struct kafka_log *log,
         {"enable.auto.offset.store", "false"},
         {"enable.auto.commit", "true"},
         {"auto.offset.reset", "error"},
+        {"enable.partition.eof", "true"}, /* kafka_pass_end() */
         {is_static ? "group.instance.id" : NULL, options->instance},
         {NULL, NULL},
     };
@@ -232,6 +233,20 @@ static void kafka_skip(struct kafka_reader *reader, const rd_kafka_message_t *me
         log_debug("kafka.reader.skip", LOG_INT("partition", message->partition));
 }
 
+/* The log may end with offsets under which nothing is delivered: deletes that compaction has forgotten, a
+ * transaction's marker. Only the position at the end tells that they are passed. */
+static void kafka_pass_end(struct kafka_reader *reader, const rd_kafka_message_t *message)
+{
+    if (reader->stale || message->partition >= WORKLOG_MAX_PARTITIONS || message->offset < 0)
+        return;
+    struct kafka_progress *progress = &reader->progress[message->partition];
+    if (message->offset <= progress->delivered)
+        return; /* mostly: what was delivered reaches to the end */
+    progress->skipped = message->offset;
+    if (!kafka_store_skipped(reader, message->partition, NULL))
+        log_debug("kafka.reader.skip", LOG_INT("partition", message->partition));
+}
+
 /* librdkafka does not take back what it has said of an assignment that was replaced. */
 static bool kafka_is_outdated(const struct kafka_progress *progress,
                               const rd_kafka_message_t *message)
@@ -304,12 +319,18 @@ static void kafka_fill(struct kafka_reader *reader, size_t max_records, size_t m
                 rd_kafka_message_destroy(message);
             return;
         }
-        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        bool at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && !at_end) {
             kafka_notice(reader, message);
             rd_kafka_message_destroy(message);
             return;
         }
-        size += kafka_collect(reader, message);
+        if (at_end) {
+            kafka_pass_end(reader, message);
+            rd_kafka_message_destroy(message);
+        } else {
+            size += kafka_collect(reader, message);
+        }
         int64_t left_ms = reader->count ? 0 : deadline_ms - clock_mono_ms();
         wait_ms = left_ms > 0 ? left_ms : 0;
     }
@@ -384,7 +405,9 @@ bool kafka_keep(struct worklog_reader *base, struct err *err)
     if (!message)
         return true;
     bool ok = true;
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        kafka_pass_end(reader, message);
+    else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         kafka_notice(reader, message);
     else if (reader->revoked == was_revoked)
         ok = kafka_give_up(reader, err); /* fetched before the pause: it must come again */

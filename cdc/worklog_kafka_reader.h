@@ -9,7 +9,7 @@
 /* Of one partition, since it was last assigned. Each is a next offset; 0: none yet. */
 struct kafka_progress {
     int64_t delivered; /* after the last record given to the caller */
-    int64_t skipped;   /* after the unreadable records that follow it */
+    int64_t skipped;   /* after what follows and is not delivered: unreadable, or the end */
     int64_t stored;    /* as given to librdkafka */
     bool gap;          /* it stands: its next offset is gone */
     int64_t gap_offset;
@@ -56,5 +56,5 @@ struct kafka_reader {
 /* Commits a list of offsets, or NULL: what is stored; and waits for the answer for some seconds. */
 rd_kafka_resp_err_t kafka_commit_now(rd_kafka_t *client,
                                      const rd_kafka_topic_partition_list_t *list);
-/* When all that was delivered is applied, unreadable records behind it are passed over too. */
+/* When all that was delivered is applied, what follows and is not delivered is passed over too. */
 bool kafka_store_skipped(struct kafka_reader *reader, int partition, struct err *err) MUST_USE;
