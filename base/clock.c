@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -124,6 +125,77 @@ void clock_format(int64_t wall_ms, char out[static 32])
         abort();
     size_t length = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(out + length, 32 - length, ".%03dZ", ms);
+}
+
+/* `count` digits, as a number; -1: something else stands there. */
+static int take_digits(const char **text, int count)
+{
+    int number = 0;
+    for (int i = 0; i < count; i++) {
+        char digit = (*text)[i];
+        if (digit < '0' || digit > '9')
+            return -1;
+        number = number * 10 + (digit - '0');
+    }
+    *text += count;
+    return number;
+}
+
+static bool take_char(const char **text, const char *any_of)
+{
+    if (!**text || !strchr(any_of, **text))
+        return false;
+    (*text)++;
+    return true;
+}
+
+/* Digits beyond milliseconds say nothing. */
+static bool take_fraction(const char **text, int *ms)
+{
+    *ms = 0;
+    if (!take_char(text, "."))
+        return true;
+    int digits = 0;
+    for (int unit = 100; **text >= '0' && **text <= '9'; unit /= 10, digits++, (*text)++)
+        *ms += unit * (**text - '0');
+    return digits > 0;
+}
+
+static bool take_offset(const char **text, int *minutes)
+{
+    *minutes = 0;
+    if (take_char(text, "Zz"))
+        return true;
+    int sign = **text == '-' ? -1 : 1;
+    if (!take_char(text, "+-"))
+        return false;
+    int hours = take_digits(text, 2);
+    int rest = take_char(text, ":") ? take_digits(text, 2) : -1;
+    *minutes = sign * (hours * 60 + rest);
+    return hours >= 0 && hours < 24 && rest >= 0 && rest < 60;
+}
+
+bool clock_parse(const char *text, int64_t *wall_ms)
+{
+    struct tm tm = {0};
+    int ms, minutes;
+    tm.tm_year = take_digits(&text, 4) - 1900;
+    tm.tm_mon = take_char(&text, "-") ? take_digits(&text, 2) - 1 : -1;
+    tm.tm_mday = take_char(&text, "-") ? take_digits(&text, 2) : 0;
+    tm.tm_hour = take_char(&text, "Tt ") ? take_digits(&text, 2) : -1;
+    tm.tm_min = take_char(&text, ":") ? take_digits(&text, 2) : -1;
+    tm.tm_sec = take_char(&text, ":") ? take_digits(&text, 2) : -1;
+    if (tm.tm_year < -1900 || tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 || tm.tm_hour < 0 ||
+        tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 59)
+        return false;
+    if (!take_fraction(&text, &ms) || !take_offset(&text, &minutes) || *text)
+        return false;
+    int day = tm.tm_mday;
+    int64_t seconds = (int64_t)timegm(&tm);
+    if (tm.tm_mday != day)
+        return false; /* the month has no such day */
+    *wall_ms = (seconds - (int64_t)minutes * 60) * 1000 + ms;
+    return true;
 }
 
 uint64_t random_u64(void)

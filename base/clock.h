@@ -3,6 +3,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -22,6 +23,8 @@ void clock_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms);
 
 /* "2025-08-12T09:30:00.123Z" of a wall time; `out` holds at least 25 bytes. */
 void clock_format(int64_t wall_ms, char out[static 32]);
+/* A date and time of RFC 3339 with its offset: "2025-08-12T11:30:00.5+02:00". False: it is none. */
+bool clock_parse(const char *text, int64_t *wall_ms);
 
 uint64_t random_u64(void);
 /* `bytes` random bytes as lower-case hex; `out` holds 2 * bytes + 1. From the OS' generator. */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "support/test.h"
 
 static uint64_t fixed_random_value;
@@ -147,6 +148,57 @@ static void formats_wall_time_as_utc(void **state)
     assert_string_equal(text, "2000-02-29T00:00:00.000Z");
 }
 
+static int64_t parsed(const char *text)
+{
+    int64_t wall_ms = INT64_MIN;
+    assert_true(clock_parse(text, &wall_ms));
+    return wall_ms;
+}
+
+static void reads_times_of_rfc_3339(void **state)
+{
+    (void)state;
+    assert_int_equal(parsed("2025-08-12T09:30:00.123Z"), INT64_C(1754991000123));
+    assert_int_equal(parsed("2025-08-12t09:30:00z"), INT64_C(1754991000000));
+    assert_int_equal(parsed("2025-08-12 11:30:00+02:00"), INT64_C(1754991000000));
+    assert_int_equal(parsed("2025-08-12T04:00:00.5-05:30"), INT64_C(1754991000500));
+    assert_int_equal(parsed("2025-08-12T09:30:00.1234567Z"), INT64_C(1754991000123));
+    assert_int_equal(parsed("2000-02-29T00:00:00Z"), INT64_C(951782400000));
+    assert_int_equal(parsed("1969-12-31T23:59:59.999Z"), -1);
+}
+
+static void refuses_what_is_no_time(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {
+        "",
+        "yesterday",
+        "2025-08-12",
+        "2025-08-12T09:30:00",
+        "2025-08-12T09:30Z",
+        "2025-8-12T09:30:00Z",
+        "2025-02-29T09:30:00Z",
+        "2025-13-01T09:30:00Z",
+        "2025-00-01T09:30:00Z",
+        "2025-08-00T09:30:00Z",
+        "2025-08-12T24:00:00Z",
+        "2025-08-12T09:60:00Z",
+        "2025-08-12T09:30:61Z",
+        "2025-08-12T09:30:00.Z",
+        "2025-08-12T09:30:00+2:00",
+        "2025-08-12T09:30:00+02:60",
+        "2025-08-12T09:30:00+0200",
+        "2025-08-12T09:30:00Z ",
+        "-025-08-12T09:30:00Z",
+        "\xff",
+    };
+    int64_t wall_ms;
+    for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++) {
+        if (clock_parse(TEXTS[i], &wall_ms))
+            fail_msg("'%s' was taken for a time", TEXTS[i]);
+    }
+}
+
 static void keeps_the_shape_at_the_ends_of_time(void **state)
 {
     (void)state;
@@ -211,6 +263,8 @@ int main(void)
         cmocka_unit_test_teardown(a_wait_ends_with_the_signal_or_with_its_time, real_clock_again),
         cmocka_unit_test_teardown(slots_left_empty_stay_real, real_clock_again),
         cmocka_unit_test_teardown(formats_wall_time_as_utc, real_clock_again),
+        cmocka_unit_test(reads_times_of_rfc_3339),
+        cmocka_unit_test(refuses_what_is_no_time),
         cmocka_unit_test_teardown(keeps_the_shape_at_the_ends_of_time, real_clock_again),
         cmocka_unit_test_teardown(writes_random_bytes_as_hex, real_clock_again),
         cmocka_unit_test_teardown(backs_off_between_half_and_the_whole, real_clock_again),
