@@ -259,7 +259,7 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
         return false;
     lane->gate = limiters_gate(lane->agent->limiters, lane->store->name);
     lane->provider = limiters_provider(lane->agent->limiters, lane->embedder->name);
-    lane->origin = vectors_origin(&lane->embed, lane->embedder->name);
+    lane_set_origin(lane, version);
     lane->timing = timings_of(lane->agent->timings, lane->family->name, lane->label);
     atomic_init(&lane->donor_revision, 1);
     lane_see_versions(lane, options->registry);

@@ -137,6 +137,8 @@ static inline bool lane_stopping(struct lane *lane)
 {
     return atomic_load_explicit(&lane->stop, memory_order_relaxed) || agent_stopping(lane->agent);
 }
+/* Whose vectors are as good as the version's own. */
+void lane_set_origin(struct lane *lane, const struct version *version);
 /* The family's versions as the registry has them now: its own place among them, and the others that
  * vectors may be copied from. */
 void lane_see_versions(struct lane *lane, const struct registry *registry);

@@ -14,17 +14,22 @@ static enum provider_rank rank_of(enum version_state state)
     return state == VERSION_PREVIOUS ? RANK_PREVIOUS : RANK_SHADOW;
 }
 
-/* Its vectors were looked at before it came so far. */
-static bool has_passed(enum version_state state)
+/* Where nothing is to be reused its vectors are as good as no other version's: neither is a record copied,
+ * nor what this process has bought lately for another. */
+void lane_set_origin(struct lane *lane, const struct version *version)
 {
-    return state == VERSION_READY || state == VERSION_ACTIVE || state == VERSION_PREVIOUS;
+    lane->origin = vectors_origin(&lane->embed, lane->embedder->name);
+    if (version->no_reuse)
+        lane->origin = vectors_origin_of(&lane->origin, version->build_id);
 }
 
+/* A record's content_fp says what its vector is of, not that it is a good one: that was looked at when
+ * the version was verified, or not yet. */
 bool lane_may_copy_from(const struct version *version, const char *embedder,
                         const struct sha256 *origin, bool *content_ids)
 {
-    if (!has_passed(version->state) || !version->collection_id || !version->embed ||
-        strcmp(version->embedder, embedder) != 0)
+    if (!version->proven || !version_is_fed(version) || !version->collection_id ||
+        !version->embed || strcmp(version->embedder, embedder) != 0)
         return false;
     CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
     CLEANUP(cJSON_Deletep) cJSON *object = json_parse(version->embed, strlen(version->embed), NULL);

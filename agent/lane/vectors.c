@@ -31,18 +31,23 @@ struct vectors {
     struct vectors_counts counts;
 };
 
+struct sha256 vectors_origin_of(const struct sha256 *origin, const char *taker)
+{
+    size_t size = strlen(taker);
+    char *both = malloc(sizeof origin->bytes + size);
+    if (!both)
+        abort();
+    memcpy(both, origin->bytes, sizeof origin->bytes);
+    memcpy(both + sizeof origin->bytes, taker, size);
+    struct sha256 fp = sha256_of(both, sizeof origin->bytes + size);
+    free(both);
+    return fp;
+}
+
 struct sha256 vectors_origin(const struct embed_config *embed, const char *embedder)
 {
     struct sha256 fp = embedding_fp(embed);
-    size_t size = strlen(embedder);
-    char *both = malloc(sizeof fp.bytes + size);
-    if (!both)
-        abort();
-    memcpy(both, fp.bytes, sizeof fp.bytes);
-    memcpy(both + sizeof fp.bytes, embedder, size);
-    fp = sha256_of(both, sizeof fp.bytes + size);
-    free(both);
-    return fp;
+    return vectors_origin_of(&fp, embedder);
 }
 
 /* One bucket for each KiB, which is a vector of 256 dimensions. */

@@ -26,6 +26,8 @@ struct vectors_key {
 /* Whose vectors are interchangeable: those of one embedding part bought from one embedder of the
  * configuration. Another embedder may be another server, which knows the name of the model too. */
 struct sha256 vectors_origin(const struct embed_config *embed, const char *embedder);
+/* The same bought for one taker alone: interchangeable with no other's. */
+struct sha256 vectors_origin_of(const struct sha256 *origin, const char *taker);
 
 /* Keeps `limit` bytes at most, claims aside: their number is bounded by what is in flight. */
 struct vectors *vectors_new(size_t limit);

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from shadows import add_shadow, set_version
 from support import wait_until
 from support.failing_store import FailingStore, Hold, StoreFault
 
@@ -19,7 +20,7 @@ def text_of(n: int) -> str:
 
 @pytest.fixture
 def filled(scene, kafka):
-    """A version that is served, with documents of one to three chunks, and its stopped agent."""
+    """A version that is served and proven, with documents of one to three chunks, and its stopped agent."""
     scene.family(
         text=["text"], metadata={"n": "n"}, chunk={"max_chars": 60, "overlap_chars": 0}
     )
@@ -30,6 +31,7 @@ def filled(scene, kafka):
     agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
     scene.wait_until_equal(agent)
     assert agent.stop() == 0
+    set_version(scene, "v1", proven=True)
     scene.embedder.reset_counts()
     return agent
 
@@ -42,16 +44,47 @@ def with_shadow(scene, agent, **family):
     return agent.version("docs", "v2")
 
 
-def test_other_ids_buy_nothing(scene, filled):
-    version = with_shadow(scene, filled, id_scheme="content")
-    print(f"{version['chunks']} chunks: {version['reused']} reused, {version['embedded']} bought")
-    assert scene.bought().total() == 0 and version["embedded"] == 0
-    assert version["reused"] == version["chunks"] > DOCUMENTS
+def test_what_changes_later_is_bought_once_for_both(scene, filled):
+    with_shadow(scene, filled, id_scheme="content")
     scene.database.docs.update_one({"_id": "d7"}, {"$set": {"text": "another text"}})
     scene.wait_until_equal(filled, label="v2")
     first = filled.version("docs", "v1")["collection"]
     wait_until(lambda: scene.reader.by_id(first)["d7:0"].document == "another text", 30, "v1")
     assert scene.bought() == {"another text": 1}, "by both versions together"
+
+
+def test_what_decides_no_vector_buys_none(scene, filled):
+    """Another label, another store, other ids, other metadata."""
+    filled.config["stores"]["second"] = scene.store_config()
+    add_shadow(scene, "label", no_reuse=False)
+    add_shadow(scene, "store", no_reuse=False, store="second")
+    with_shadow(scene, filled, id_scheme="content", metadata={"number": "n"})
+    for label in ("v2", "label", "store"):
+        filled.wait_for_version("docs", lambda v: v["documents"] == DOCUMENTS, 60, label)
+        version = filled.version("docs", label)
+        assert (version["embedded"], version["reused"]) == (0, version["chunks"]), label
+    assert scene.bought().total() == 0
+
+
+def test_nothing_is_copied_from_a_version_that_is_not_proven(scene, filled):
+    set_version(scene, "v1", proven=False)
+    version = with_shadow(scene, filled)
+    assert version["reused"] == 0
+    assert scene.bought().total() == version["embedded"] == version["chunks"]
+
+
+def test_a_version_without_reuse_buys_all_also_what_was_bought_a_moment_ago(scene, filled):
+    scene.database.docs.insert_one({"_id": "new", "n": 0, "text": "bought by each for itself"})
+    add_shadow(scene, "v2", no_reuse=True)
+    filled.start()
+    scene.wait_until_equal(filled)
+    filled.wait_for_version("docs", lambda v: v["documents"] == DOCUMENTS + 1, 60, "v2")
+    scene.wait_until_equal(filled, label="v2")
+    version = filled.version("docs", "v2")
+    assert (version["embedded"], version["reused"]) == (version["chunks"], 0)
+    bought = scene.bought()
+    assert bought["bought by each for itself"] == 2
+    assert bought.total() == version["chunks"] + 1
 
 
 def test_a_record_that_does_not_hold_its_content_is_not_copied(scene, filled):
@@ -89,6 +122,7 @@ def test_a_stop_does_not_wait_for_a_store_that_vectors_are_copied_from(scene, ka
         agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
         scene.wait_until_equal(agent)
         assert agent.stop() == 0
+        set_version(scene, "v1", proven=True)
 
         shadow = {"label": "v2", "embedder": "double"}
         scene.families["docs"] |= {"store": "main", "version": shadow, "id_scheme": "content"}

@@ -90,6 +90,10 @@ static void embedders_of_the_same_model_do_not_share(void **state)
     config.model = "n";
     other = vectors_origin(&config, "one");
     assert_memory_not_equal(&one, &other, sizeof one);
+    struct sha256 own = vectors_origin_of(&one, "a build");
+    other = vectors_origin_of(&one, "b build");
+    assert_memory_not_equal(&own, &one, sizeof one);
+    assert_memory_not_equal(&own, &other, sizeof one);
 }
 
 static void who_comes_second_waits_for_the_first(void **state)
