@@ -77,6 +77,14 @@ bool worklog_seed(struct worklog *log, const char *topic, const char *group, con
     return log->ops->seed(log, topic, group, offsets, count, err);
 }
 
+bool worklog_offsets_at(struct worklog *log, const char *topic, int64_t wall_ms, int64_t *offsets,
+                        int count, struct err *err)
+{
+    assert(count >= 1 && count <= WORKLOG_MAX_PARTITIONS);
+    assert(wall_ms >= 0); /* below are names of the log's ends, to Kafka */
+    return log->ops->offsets_at(log, topic, wall_ms, offsets, count, err);
+}
+
 bool worklog_open_writer(struct worklog *log, const struct worklog_writer_options *options,
                          struct worklog_writer **out, struct err *err)
 {

@@ -154,6 +154,11 @@ bool worklog_positions(struct worklog *log, const char *topic, const char *group
 bool worklog_seed(struct worklog *log, const char *topic, const char *group, const int64_t *offsets,
                   int count, struct err *err) MUST_USE;
 
+/* Of each partition the first offset whose record the log took at `wall_ms` or later; its end where none
+ * is so young. What compaction has removed does not count. */
+bool worklog_offsets_at(struct worklog *log, const char *topic, int64_t wall_ms, int64_t *offsets,
+                        int count, struct err *err) MUST_USE;
+
 bool worklog_open_writer(struct worklog *log, const struct worklog_writer_options *options,
                          struct worklog_writer **out, struct err *err) MUST_USE;
 /* The record's bytes are copied. FATAL: the writer is broken, close it and open another; what was

@@ -292,6 +292,7 @@ const struct worklog_ops worklog_kafka_ops = {
     .check = kafka_check,
     .positions = kafka_positions,
     .seed = kafka_seed,
+    .offsets_at = kafka_offsets_at,
     .open_writer = kafka_open_writer,
     .append = kafka_append,
     .poll = kafka_poll,

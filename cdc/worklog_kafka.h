@@ -96,6 +96,8 @@ bool kafka_positions(struct worklog *base, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err);
 bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,
                 int count, struct err *err);
+bool kafka_offsets_at(struct worklog *base, const char *topic, int64_t wall_ms, int64_t *offsets,
+                      int count, struct err *err);
 
 /* Fills positions[p].committed. */
 bool kafka_committed(struct kafka_log *log, const char *topic, const char *group,

@@ -135,6 +135,23 @@ bool kafka_watermarks(struct kafka_log *log, const char *topic, int count, int64
     return kafka_edge(log, list, EARLIEST, low, err) && kafka_edge(log, list, LATEST, high, err);
 }
 
+/* The end first: what is appended between the two questions is found by the second. */
+bool kafka_offsets_at(struct worklog *base, const char *topic, int64_t wall_ms, int64_t *offsets,
+                      int count, struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    int64_t end[WORKLOG_MAX_PARTITIONS] = {0};
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
+    if (!kafka_edge(log, list, LATEST, end, err) || !kafka_edge(log, list, wall_ms, offsets, err))
+        return false;
+    for (int p = 0; p < count; p++) {
+        if (offsets[p] < 0)
+            offsets[p] = end[p];
+    }
+    return true;
+}
+
 bool kafka_positions(struct worklog *base, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err)
 {

@@ -203,6 +203,30 @@ static bool memory_seed(struct worklog *base, const char *name, const char *grou
     return done;
 }
 
+static int64_t memory_first_at(const struct memory_partition *partition, int64_t wall_ms)
+{
+    for (int64_t offset = partition->low; offset < partition->high; offset++) {
+        const struct memory_entry *entry = memory_at(partition, offset);
+        if (entry && entry->record.broker_ms >= wall_ms)
+            return offset;
+    }
+    return partition->high;
+}
+
+/* wide: the signature of the ops table's slot */
+static bool memory_offsets_at(struct worklog *base, const char *name, int64_t wall_ms,
+                              int64_t *offsets, int count, struct err *err)
+{
+    struct memory_log *log = (struct memory_log *)base;
+    pthread_mutex_lock(&log->mutex);
+    const struct memory_topic *topic = memory_topic_find(log, name, err);
+    bool found = topic && memory_has_partitions(topic, count, err);
+    for (int p = 0; found && p < count; p++)
+        offsets[p] = memory_first_at(&topic->partitions[p], wall_ms);
+    pthread_mutex_unlock(&log->mutex);
+    return found;
+}
+
 static void memory_topic_free(struct memory_log *log, struct memory_topic *topic)
 {
     memory_discard(log, topic, NULL);
@@ -257,6 +281,7 @@ const struct worklog_ops worklog_memory_ops = {
     .check = memory_check,
     .positions = memory_positions,
     .seed = memory_seed,
+    .offsets_at = memory_offsets_at,
     .open_writer = memory_open_writer,
     .append = memory_append,
     .poll = memory_poll,

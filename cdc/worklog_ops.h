@@ -23,6 +23,8 @@ struct worklog_ops {
                       struct worklog_position *positions, int count, struct err *err);
     bool (*seed)(struct worklog *log, const char *topic, const char *group, const int64_t *offsets,
                  int count, struct err *err);
+    bool (*offsets_at)(struct worklog *log, const char *topic, int64_t wall_ms, int64_t *offsets,
+                       int count, struct err *err);
 
     bool (*open_writer)(struct worklog *log, const struct worklog_writer_options *options,
                         struct worklog_writer **out, struct err *err);
