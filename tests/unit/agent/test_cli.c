@@ -142,17 +142,6 @@ static void the_number_of_words_is_checked(void **state)
     expect_message(PARSE(W("-o"), W("json")), "a command is needed");
 }
 
-static void a_command_that_is_not_built_takes_any_flag(void **state)
-{
-    (void)state;
-    struct outcome outcome =
-        PARSE(W("gc"), W("docs"), W("v2"), W("--repair"), W("--reason"), W("x"));
-    assert_true(outcome.ok);
-    assert_string_equal(outcome.args.command->name, "gc");
-    assert_null(outcome.args.command->run);
-    buf_fini(&outcome.message);
-}
-
 static void help_wins_over_missing_words(void **state)
 {
     (void)state;
@@ -211,7 +200,6 @@ int main(void)
         cmocka_unit_test(values_are_checked),
         cmocka_unit_test(a_time_to_wait_stands_behind_its_equals_sign_only),
         cmocka_unit_test(the_number_of_words_is_checked),
-        cmocka_unit_test(a_command_that_is_not_built_takes_any_flag),
         cmocka_unit_test(help_wins_over_missing_words),
         cmocka_unit_test(help_names_every_command_and_every_shown_flag),
         cmocka_unit_test(completion_knows_every_command_that_is_built),
