@@ -105,7 +105,11 @@ const struct cli_command cli_commands[] = {
      "With its collection, if vectail made it and no alias names it. What is served, or kept to "
      "go\n"
      "back to, is refused." WAITS},
-    {"gc", "", 0, CLI_MAX_WORDS, 0, NULL, "removes what nobody needs any more", NULL},
+    {"gc", "", 0, 0, CLI_FLAG(FLAG_DRY_RUN), cmd_gc, "removes what nobody needs any more",
+     "Retired versions, and collections that this deployment made and no registry knows. Never "
+     "one\n"
+     "that an alias names, nor one that does not say itself that it is ours. --dry-run only "
+     "lists."},
     {"pause", "FAMILY [LABEL]", 1, 2, 0, cmd_pause, "stops feeding a version",
      "The lanes of the version, or of all versions, stop within a second or two and keep their\n"
      "place; what is served stays."},

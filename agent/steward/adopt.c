@@ -3,6 +3,7 @@
  * there to cut over from and to go back to. */
 #include <string.h>
 
+#include "agent/steward/collect.h"
 #include "agent/steward/steward_state.h"
 #include "base/crash.h"
 #include "base/json.h"
@@ -15,22 +16,6 @@ struct adoption {
     struct sink_collection collection;
 };
 
-static const char *owner_of(const struct sink_collection *collection)
-{
-    const char *owner = NULL;
-    bool ours = false;
-    for (size_t i = 0; i < collection->metadata_count; i++) {
-        const struct field *field = &collection->metadata[i];
-        if (field->value.type != VALUE_STRING)
-            continue;
-        if (strcmp(field->name, "created_by") == 0)
-            ours = strcmp(field->value.as.string, "vectail") == 0;
-        if (strcmp(field->name, "name") == 0)
-            owner = field->value.as.string;
-    }
-    return ours ? owner : NULL;
-}
-
 /* REJECT with the reason where it cannot be adopted. */
 static bool find_target(struct steward *steward, struct adoption *adoption, struct err *err)
 {
@@ -42,8 +27,8 @@ static bool find_target(struct steward *steward, struct adoption *adoption, stru
     if (!found)
         return err_set(err, ERR_REJECT, ERR_STATE, 0, "store %s has no collection '%s'",
                        adoption->store->name, adoption->target);
-    const char *owner = owner_of(&adoption->collection);
-    if (owner)
+    const char *owner = collect_says(&adoption->collection, "name");
+    if (strcmp(collect_says(&adoption->collection, "created_by"), "vectail") == 0)
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
                        "collection '%s' was made by vectail, for deployment %s", adoption->target,
                        owner);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/capture/leader.h"
+#include "agent/steward/collect.h"
 #include "agent/steward/steward_state.h"
 #include "agent/verify/report.h"
 #include "base/clock.h"
@@ -55,25 +56,6 @@ bool drop_begin(struct steward *steward, const struct registry_wish *wish, struc
     return true;
 }
 
-static const char *text_of(const struct sink_collection *collection, const char *name)
-{
-    for (size_t i = 0; i < collection->metadata_count; i++) {
-        const struct field *field = &collection->metadata[i];
-        if (strcmp(field->name, name) == 0 && field->value.type == VALUE_STRING)
-            return field->value.as.string;
-    }
-    return "";
-}
-
-bool drop_is_ours(const struct sink_collection *collection, const struct version *version,
-                  const char *name, const char *state_id)
-{
-    return strcmp(text_of(collection, "created_by"), "vectail") == 0 &&
-           strcmp(text_of(collection, "name"), name) == 0 &&
-           strcmp(text_of(collection, "state_id"), state_id) == 0 &&
-           strcmp(text_of(collection, "build_id"), version->build_id) == 0;
-}
-
 static bool drop_collection(struct steward *steward, const struct version *version, struct err *err)
 {
     const struct config_store *store = config_store_of(steward->agent->config, version->store);
@@ -89,7 +71,8 @@ static bool drop_collection(struct steward *steward, const struct version *versi
         return false;
     if (!found)
         return true;
-    if (!drop_is_ours(&there, version, steward->agent->config->name, steward->agent->state_id))
+    if (!collect_is_ours(&there, steward->agent->config->name, steward->agent->state_id,
+                         version->build_id))
         return err_set(err, ERR_FATAL, ERR_STATE, 0,
                        "collection '%s' does not say that it is build %s of deployment %s: it is "
                        "left alone",

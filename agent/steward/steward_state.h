@@ -233,9 +233,6 @@ bool requests_carry_out(struct steward *steward, struct err *err) MUST_USE;
 bool drop_begin(struct steward *steward, const struct registry_wish *wish, struct err *err)
     MUST_USE;
 bool drop_step(struct steward *steward, struct err *err) MUST_USE;
-/* What the store says of it is what this deployment wrote when it made this build. */
-bool drop_is_ours(const struct sink_collection *collection, const struct version *version,
-                  const char *name, const char *state_id);
 /* A previous version whose window is over is kept in step no longer. */
 bool versions_retire(struct steward *steward, struct version *version, struct err *err) MUST_USE;
 

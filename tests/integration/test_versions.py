@@ -43,6 +43,15 @@ def change(scene, round: int) -> None:
     docs.delete_one({"_id": 50 + round})
 
 
+def leave_behind(scene, wishes, family: str) -> str:
+    """A collection that this deployment made, as it says, and that stands in no registry."""
+    known = scene.reader.collection(wishes.version("v2")["collection"])["metadata"]
+    name = f"{family}__left_behind"
+    metadata = known | {"family": family, "build_id": "0" * 16}
+    scene.reader.call("POST", scene.reader.base, {"name": name, "metadata": metadata})
+    return name
+
+
 def equal_all(scene, agent, *labels: str) -> None:
     for label in labels:
         scene.wait_until_equal(agent, label=label)
@@ -110,9 +119,17 @@ def test_the_previous_version_is_retired_after_its_window_and_then_dropped(scene
     wait_until(lambda: wishes.version("v1")["state"] == "retired", 30, "v1 to be retired")
     assert "no previous version" in wishes.refused("rollback")
     assert scene.reader.collection(old), "retired is not dropped"
-    wishes.done("drop", "v1", DROP_S)
-    assert wishes.version("v1")["state"] == "dropped"
-    assert old not in [collection["name"] for collection in scene.reader.collections()]
+    gone, orphan = leave_behind(scene, wishes, "docs"), leave_behind(scene, wishes, "others")
+    shown = agent.command("gc", "--dry-run", "-o", "json").json()
+    what = {entry["collection"]: entry["drop"] for entry in shown["collections"]}
+    new = agent.version("docs", "v2")["collection"]
+    assert what == {old: True, new: False, gone: True, orphan: False}
+    removed = agent.command("gc", "-o", "json").json()
+    assert (removed["asked"], removed["erased"]) == (1, 1)
+    wait_until(lambda: wishes.version("v1")["state"] == "dropped", DROP_S, "v1 to be dropped")
+    names = [collection["name"] for collection in scene.reader.collections()]
+    assert gone not in names and orphan in names and new in names
+    assert old not in names
     assert scene.alias()["previous"] is None, "the alias still names what is gone"
     ledger = f"{scene.name}.ledger.{wishes.version('v1')['build_id']}"
     assert ledger not in scene.state.list_collection_names()

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/steward/collect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/lane/lane.h"
+#include "base/limits.h"
+#include "state/alias.h"
+#include "state/registry.h"
+
+struct look {
+    const struct collect_options *options;
+    struct registry *registries;
+    size_t registry_count;
+    struct alias *aliases; /* [family_count] */
+    struct collect_list *out;
+};
+
+const char *collect_says(const struct sink_collection *collection, const char *name)
+{
+    for (size_t i = 0; i < collection->metadata_count; i++) {
+        const struct field *field = &collection->metadata[i];
+        if (strcmp(field->name, name) == 0 && field->value.type == VALUE_STRING)
+            return field->value.as.string;
+    }
+    return "";
+}
+
+bool collect_is_ours(const struct sink_collection *collection, const char *name,
+                     const char *state_id, const char *build_id)
+{
+    return strcmp(collect_says(collection, "created_by"), "vectail") == 0 &&
+           strcmp(collect_says(collection, "name"), name) == 0 &&
+           strcmp(collect_says(collection, "state_id"), state_id) == 0 &&
+           strcmp(collect_says(collection, "build_id"), build_id) == 0;
+}
+
+static char *copy(const char *text)
+{
+    return text ? strdup(text) : NULL;
+}
+
+static struct collect_entry *add(struct collect_list *list, const struct collect_entry *entry)
+{
+    list->entries = realloc(list->entries, (list->count + 1) * sizeof *list->entries);
+    struct collect_entry *added = &list->entries[list->count++];
+    *added = (struct collect_entry){.family = copy(entry->family),
+                                    .label = copy(entry->label),
+                                    .collection = copy(entry->collection),
+                                    .store = copy(entry->store),
+                                    .build_id = copy(entry->build_id),
+                                    .orphan = entry->orphan};
+    return added;
+}
+
+/* --- versions ---------------------------------------------------------------------------------- */
+
+static void judge(const struct version *version, struct collect_entry *entry)
+{
+    const char *state = version_state_name(version->state);
+    entry->drop = version->state == VERSION_RETIRED && !version->external;
+    if (version->external)
+        snprintf(entry->reason, sizeof entry->reason, "was adopted: it is not ours");
+    else if (entry->drop)
+        snprintf(entry->reason, sizeof entry->reason, "retired: nothing leads back to it");
+    else if (version->state == VERSION_FAILED)
+        snprintf(entry->reason, sizeof entry->reason, "failed: `vectail drop %s %s` removes it",
+                 entry->family, version->label);
+    else
+        snprintf(entry->reason, sizeof entry->reason, "is %s", state);
+}
+
+static void add_versions(struct look *look)
+{
+    for (size_t r = 0; r < look->registry_count; r++) {
+        struct registry *registry = &look->registries[r];
+        for (size_t i = 0; i < registry->version_count; i++) {
+            const struct version *version = &registry->versions[i];
+            if (version->state == VERSION_DROPPED)
+                continue;
+            struct collect_entry *entry =
+                add(look->out, &(struct collect_entry){.family = registry->family,
+                                                       .label = version->label,
+                                                       .collection = version->collection,
+                                                       .store = version->store,
+                                                       .build_id = version->build_id});
+            judge(version, entry);
+        }
+    }
+}
+
+/* --- collections that no registry knows ---------------------------------------------------------- */
+
+static bool is_known(const struct look *look, const char *build_id)
+{
+    for (size_t r = 0; r < look->registry_count; r++) {
+        const struct registry *registry = &look->registries[r];
+        for (size_t i = 0; i < registry->version_count; i++) {
+            if (registry->versions[i].state != VERSION_DROPPED &&
+                strcmp(registry->versions[i].build_id, build_id) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_named(const struct look *look, const char *collection)
+{
+    for (size_t i = 0; i < look->options->config->family_count; i++) {
+        const struct alias *alias = &look->aliases[i];
+        if ((alias->target && strcmp(alias->target, collection) == 0) ||
+            (alias->previous_target && strcmp(alias->previous_target, collection) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void judge_orphan(const struct look *look, const struct sink_collection *collection,
+                         struct collect_entry *entry)
+{
+    const struct collect_options *options = look->options;
+    const char *why = "made by this deployment, and in no registry";
+    if (strcmp(collect_says(collection, "state_id"), options->state_id) != 0)
+        why = "made with another state database: this one cannot tell who needs it";
+    else if (is_named(look, collection->name))
+        why = "an alias names it";
+    else if (!config_family_of(options->config, entry->family))
+        why = "its family is not in the file, so that its alias cannot be looked at";
+    else
+        entry->drop = true;
+    snprintf(entry->reason, sizeof entry->reason, "%s", why);
+}
+
+static void add_orphans(struct look *look, const struct config_store *store,
+                        const struct sink_collection *collections, size_t count)
+{
+    const char *name = look->options->config->name;
+    for (size_t i = 0; i < count; i++) {
+        const struct sink_collection *collection = &collections[i];
+        if (strcmp(collect_says(collection, "created_by"), "vectail") != 0 ||
+            strcmp(collect_says(collection, "name"), name) != 0 ||
+            is_known(look, collect_says(collection, "build_id")))
+            continue;
+        struct collect_entry orphan = {
+            .family = (char *)(uintptr_t)collect_says(collection, "family"),
+            .label = (char *)(uintptr_t)collect_says(collection, "version"),
+            .collection = (char *)(uintptr_t)collection->name,
+            .store = store->name,
+            .build_id = (char *)(uintptr_t)collect_says(collection, "build_id"),
+            .orphan = true};
+        judge_orphan(look, collection, add(look->out, &orphan));
+    }
+}
+
+/* --- one look ------------------------------------------------------------------------------------ */
+
+struct listing {
+    struct sink_collection *collections;
+    size_t count;
+};
+
+static bool list_store(const struct config_store *store, struct arena *arena,
+                       struct listing *listing, struct err *err)
+{
+    CLEANUP(sink_closep) struct sink *sink = NULL;
+    return (lane_open_sink(store, &sink, err) && sink_connect(sink, err) &&
+            sink_list(sink, arena, &listing->collections, &listing->count, err)) ||
+           err_prefix(err, "store %s", store->name);
+}
+
+static bool load_aliases(struct look *look, struct err *err)
+{
+    const struct config *config = look->options->config;
+    look->aliases = calloc(config->family_count + 1, sizeof *look->aliases);
+    for (size_t i = 0; i < config->family_count; i++) {
+        const struct config_family *family = &config->families[i];
+        struct alias_ref ref = {family->alias.database, family->alias.collection, family->name};
+        if (!alias_load(look->options->docs, &ref, &look->aliases[i], err))
+            return false;
+    }
+    return true;
+}
+
+/* The stores first: what is made meanwhile was written down before, and is then known. */
+static bool look_at_all(struct look *look, struct arena *arena, struct err *err)
+{
+    const struct config *config = look->options->config;
+    struct listing *listings = arena_alloc_array(arena, config->store_count + 1, sizeof *listings);
+    for (size_t i = 0; i < config->store_count; i++) {
+        if (!list_store(&config->stores[i], arena, &listings[i], err))
+            return false;
+    }
+    if (!registry_list(look->options->docs, config->name, &look->registries, &look->registry_count,
+                       err) ||
+        !load_aliases(look, err))
+        return false;
+    add_versions(look);
+    for (size_t i = 0; i < config->store_count; i++)
+        add_orphans(look, &config->stores[i], listings[i].collections, listings[i].count);
+    return true;
+}
+
+bool collect_look(const struct collect_options *options, struct collect_list *out, struct err *err)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new(64 * MIB);
+    struct look look = {.options = options, .out = out};
+    *out = (struct collect_list){0};
+    bool ok = look_at_all(&look, arena, err);
+    for (size_t i = 0; i < look.registry_count; i++)
+        registry_fini(&look.registries[i]);
+    free(look.registries);
+    for (size_t i = 0; look.aliases && i < options->config->family_count; i++)
+        alias_fini(&look.aliases[i]);
+    free(look.aliases);
+    if (!ok)
+        collect_fini(out);
+    return ok;
+}
+
+void collect_fini(struct collect_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct collect_entry *entry = &list->entries[i];
+        free(entry->family);
+        free(entry->label);
+        free(entry->collection);
+        free(entry->store);
+        free(entry->build_id);
+    }
+    free(list->entries);
+    *list = (struct collect_list){0};
+}
+
+bool collect_orphan(const struct collect_options *options, const struct collect_entry *entry,
+                    struct err *err)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
+    CLEANUP(sink_closep) struct sink *sink = NULL;
+    struct sink_collection there;
+    bool found;
+    if (!lane_open_sink(config_store_of(options->config, entry->store), &sink, err) ||
+        !sink_connect(sink, err) || !sink_find(sink, entry->collection, arena, &found, &there, err))
+        return false;
+    if (!found)
+        return true;
+    if (!collect_is_ours(&there, options->config->name, options->state_id, entry->build_id))
+        return err_set(err, ERR_FATAL, ERR_STATE, 0,
+                       "collection '%s' is another one than was just looked at", entry->collection);
+    return sink_drop(sink, entry->collection, err);
+}

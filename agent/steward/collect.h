@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What nobody needs any more, over all families: retired versions, and collections that say they are this
+ * deployment's but stand in no registry. And why everything else is kept.
+ *
+ * One thread; reads only, but for collect_orphan().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/config/config.h"
+#include "sinks/sink.h"
+#include "state/docstore.h"
+
+struct collect_entry {
+    char *family;
+    char *label; /* NULL: of an orphan that does not say */
+    char *collection;
+    char *store;
+    char *build_id;
+    bool drop;   /* may go */
+    bool orphan; /* no registry knows it */
+    char reason[256];
+};
+
+struct collect_list {
+    struct collect_entry *entries;
+    size_t count;
+};
+
+struct collect_options {
+    const struct config *config;
+    struct docstore *docs;
+    const char *state_id;
+};
+
+bool collect_look(const struct collect_options *options, struct collect_list *out, struct err *err)
+    MUST_USE;
+void collect_fini(struct collect_list *list);
+
+/* Deletes an orphan, after looking once more that it still says it is ours. */
+bool collect_orphan(const struct collect_options *options, const struct collect_entry *entry,
+                    struct err *err) MUST_USE;
+
+/* What a collection says of itself; "" where it says nothing. */
+const char *collect_says(const struct sink_collection *collection, const char *name);
+/* It says that this deployment, with this state, made it as this build. */
+bool collect_is_ours(const struct sink_collection *collection, const char *name,
+                     const char *state_id, const char *build_id);
