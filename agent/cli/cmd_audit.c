@@ -99,6 +99,8 @@ static void add_figures(cJSON *entry, const struct audit_report *report)
     json_add_int(entry, "looked_again", report->looked_again);
     json_add_int(entry, "unsettled", report->unsettled);
     json_add_bool(entry, "behind", report->behind);
+    json_add_bool(entry, "scanned", report->scanned);
+    json_add_bool(entry, "resumed", report->resumed);
     json_add_int(entry, "repaired", report->repaired);
     json_add_int(entry, "erased", report->erased);
     json_add_int(entry, "took_ms", report->took_ms);
@@ -120,6 +122,8 @@ static void add_to_sum(struct audit_report *sum, const struct audit_report *repo
     sum->looked_again += report->looked_again;
     sum->unsettled += report->unsettled;
     sum->behind = sum->behind || report->behind;
+    sum->scanned = sum->scanned || report->scanned;
+    sum->resumed = sum->resumed || report->resumed;
     sum->repaired += report->repaired;
     sum->erased += report->erased;
     sum->took_ms += report->took_ms;

@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/capture/capture.h"
 #include "agent/lane/lane.h"
-#include "agent/stats.h"
 #include "agent/verify/audit_state.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -18,8 +16,7 @@
 /* Rows of the ledger in one page. */
 #define PAGE_ROWS 1000
 #define TELL_MS 500
-#define SAVE_MS 5000
-#define LANE_MS 500
+#define SAVE_MS 2000
 #define PAUSE_STEP_MS 100
 
 void audit_add_example(struct audit_report *report, const struct audit_example *example)
@@ -73,44 +70,6 @@ static bool hold_back(struct audit *audit, struct err *err)
         return true;
     int64_t due_ms = audit->walk_ms + audit->walked * 1000 / rate;
     return audit_pause(audit, due_ms - clock_mono_ms(), err);
-}
-
-static bool load_lag(struct audit *audit, struct err *err)
-{
-    const struct audit_options *options = audit->options;
-    const struct config *config = options->config;
-    struct version_stats stats;
-    struct capture_stats capture;
-    bool found = false;
-    bool memory = config->worklog.driver == WORKLOG_MEMORY;
-    char *id = capture_id(config, options->family->source.database,
-                          memory ? options->version->build_id : NULL);
-    bool ok =
-        stats_load(options->docs, config->name, options->version->build_id, &found, &stats, err) &&
-        stats_load_capture(options->docs, id, &capture, err);
-    free(id);
-    if (!ok)
-        return false;
-    struct audit_lane *lane = &audit->lane;
-    lane->is_fed =
-        found && clock_wall_ms() - stats.at_ms < STATS_FRESH_MS && !options->version->paused;
-    lane->at_ms = found ? stats.at_ms : 0;
-    lane->lag_ms =
-        found && stats.lag_ms >= 0 && capture.lag_ms >= 0 ? stats.lag_ms + capture.lag_ms : -1;
-    if (found)
-        stats_fini(&stats);
-    return true;
-}
-
-bool audit_lane_look(struct audit *audit, struct err *err)
-{
-    int64_t now_ms = clock_mono_ms();
-    if (audit->lane.read_ms > 0 && now_ms - audit->lane.read_ms < LANE_MS)
-        return true;
-    if (!load_lag(audit, err))
-        return false;
-    audit->lane.read_ms = now_ms;
-    return true;
 }
 
 /* --- the walks -------------------------------------------------------------------------------- */

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "agent/verify/audit_doc.h"
+#include "base/limits.h"
+#include "base/text.h"
 
 /* source_id, chunk_id, family, version, config_fp, content_fp */
 #define FIXED_FIELDS 6
@@ -122,6 +124,18 @@ static bool same_number(const struct value *a, const struct value *b)
     return fabs(x - y) <= ONE_BIT * fmax(fabs(x), fabs(y));
 }
 
+/* What is not UTF-8 is written as U+FFFD. */
+static bool same_string(const char *wanted, const char *held)
+{
+    size_t size = strlen(wanted);
+    if (strcmp(wanted, held) == 0 || text_is_utf8(wanted, size))
+        return strcmp(wanted, held) == 0;
+    CLEANUP(buf_fini) struct buf valid = BUF_INIT(LIMIT_ITEM_SIZE * 3);
+    text_append_valid(&valid, wanted, size);
+    return strcmp(buf_str(&valid), held) == 0;
+}
+
+/* `a` is what is wanted. */
 static bool same_value(const struct value *a, const struct value *b)
 {
     if (is_number(a) && is_number(b))
@@ -129,7 +143,7 @@ static bool same_value(const struct value *a, const struct value *b)
     if (a->type != b->type)
         return false;
     if (a->type == VALUE_STRING)
-        return strcmp(a->as.string, b->as.string) == 0;
+        return same_string(a->as.string, b->as.string);
     return a->type != VALUE_BOOL || a->as.boolean == b->as.boolean;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of an audit share: audit.c (its course), audit_source.c (documents), audit_look.c (documents
  * against ledger and store), audit_suspects.c (what is to be looked at again), audit_store.c (records that
- * nobody accounts for), audit_repair.c and audit_place.c (how far it has come). One thread. */
+ * nobody accounts for), audit_lane.c, audit_repair.c and audit_place.c (how far it has come). One thread. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -18,6 +18,7 @@ struct audit_suspect {
     bool is_record; /* `name` is a record's id */
     uint64_t hash;
     int looks;
+    int changes;         /* looks at which the source said something new of it */
     int64_t first_ms;    /* monotonic: found */
     int64_t same_ms;     /* since when the source has said the same of it */
     int64_t due_ms;      /* the next look */
@@ -96,6 +97,8 @@ void audit_batch_fini(struct audit_batch *batch); /* the documents */
 bool audit_tick(struct audit *audit, struct err *err) MUST_USE;
 bool audit_pause(struct audit *audit, int64_t ms, struct err *err) MUST_USE;
 void audit_add_example(struct audit_report *report, const struct audit_example *example);
+/* --- audit_lane.c --- */
+
 /* How the lane stands; asked for at most twice a second. */
 bool audit_lane_look(struct audit *audit, struct err *err) MUST_USE;
 

@@ -26,6 +26,9 @@
 #define MARGIN_MS 3000
 /* A lag above this is not waited for: the version is not in step. */
 #define LAG_MAX_MS 30000
+/* A document that was another one at this many looks is left out: each time it would have to be waited for
+ * anew. */
+#define MOST_CHANGES 5
 /* How long nothing may be known of the lag of a version that is fed, and how long a suspect lasts. */
 #define UNKNOWN_MS 15000
 #define PATIENCE_MS 60000
@@ -130,6 +133,7 @@ static void note_state(struct audit *audit, struct audit_suspect *suspect,
     suspect->looks++;
     if (!is_new)
         return;
+    suspect->changes++;
     suspect->state = state;
     suspect->same_ms = now_ms;
     suspect->note_ms = audit->lane.at_ms;
@@ -161,8 +165,7 @@ static enum outcome judge_document(struct audit *audit, struct audit_suspect *su
         audit->report->behind = audit->report->behind || behind;
         return OUTCOME_DIFFERS;
     }
-    /* it is written again and again: each time it would have to be waited for anew */
-    if (now_ms - suspect->first_ms >= PATIENCE_MS)
+    if (suspect->changes >= MOST_CHANGES || now_ms - suspect->first_ms >= PATIENCE_MS)
         return OUTCOME_UNSETTLED;
     look_later(suspect, now_ms);
     return OUTCOME_LATER;

@@ -208,6 +208,17 @@ def check(scene, agent, count: int) -> None:
     missing = {f"ordinary {n}" for n in range(ORDINARY)} - ours
     assert not missing
     print(f"{count - len(aside)} carried, {len(aside)} set aside")
+    check_audit(agent, count, len(aside))
+
+
+def check_audit(agent, count: int, aside: int) -> None:
+    """A name that stands twice in a document has another value in a change than in a find."""
+    done = agent.command("audit", "docs", "-o", "json")
+    assert done.code in (0, 3), done
+    report = done.json()
+    named = {one["name"] for one in report["examples"]}
+    assert named <= {'"twice"', "twice:0"}, report
+    assert (report["quarantined"], report["documents"]) == (aside, count), report
 
 
 def family(scene) -> None:
