@@ -24,6 +24,8 @@
 /* A get of some ten thousand ids fails ("too many SQL variables"). */
 #define IDS_PER_REQUEST 500
 #define PAGE_RECORDS 1000
+/* Of ids alone: the server walks over all that lies before an offset, so fewer pages cost less. */
+#define PAGE_IDS 20000
 #define PAGE_RECORDS_WITH_VECTORS 250 /* a vector is printed as numbers: 10 to 20 bytes a float */
 #define PAGE_COLLECTIONS 250
 #define DEFAULT_TIMEOUT_MS 120000 /* a batch took 35 s on a busy server */
@@ -407,21 +409,32 @@ static bool chroma_count(struct sink *sink, const char *collection, int64_t *out
     return chroma_parse_count(&reply, out, err);
 }
 
+static size_t chroma_page_size(unsigned include)
+{
+    if (include & SINK_VECTORS)
+        return PAGE_RECORDS_WITH_VECTORS;
+    return include == SINK_IDS ? PAGE_IDS : PAGE_RECORDS;
+}
+
 /* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
 static bool chroma_scan(struct sink *sink, const char *collection, size_t offset, unsigned include,
                         struct arena *arena, struct sink_record **out, size_t *count,
                         struct err *err)
 {
     struct chroma *self = chroma_of(sink);
-    CLEANUP(exchange_fini) struct exchange exchange = exchange_on(self, collection, "/get");
-    const struct chroma_page page = {.offset = offset,
-                                     .limit = include & SINK_VECTORS ? PAGE_RECORDS_WITH_VECTORS
-                                                                     : PAGE_RECORDS};
-    chroma_build_scan(&exchange.body, &page, include);
-    if (!exchange_run(self, &exchange, "POST", err))
-        return false;
-    const struct chroma_reply reply = reply_of(self, &exchange);
-    return chroma_parse_records(&reply, arena, out, count, err);
+    struct chroma_page page = {.offset = offset, .limit = chroma_page_size(include)};
+    while (true) {
+        CLEANUP(exchange_fini) struct exchange exchange = exchange_on(self, collection, "/get");
+        chroma_build_scan(&exchange.body, &page, include);
+        if (exchange_run(self, &exchange, "POST", err)) {
+            const struct chroma_reply reply = reply_of(self, &exchange);
+            return chroma_parse_records(&reply, arena, out, count, err);
+        }
+        /* so many long ids may be more than an answer may have */
+        if (page.limit <= PAGE_RECORDS || !exchange.call.reply.overflow)
+            return false;
+        page.limit = PAGE_RECORDS;
+    }
 }
 
 /* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */

@@ -2,29 +2,58 @@
 /* What every store that keeps records must do when it is read, run over sink_registry. */
 #include "conformance/sink_fixture.h"
 
-static void a_scan_sees_every_record_once(void **state)
+enum { SCANNED = 2300 };
+
+static void scan_all(struct fixture *f, unsigned include, bool seen[SCANNED])
 {
-    struct fixture *f = *state;
-    enum { TOTAL = 2300 };
-    upsert(f, make_batch(f, "a", TOTAL));
-    bool seen[TOTAL] = {false};
     for (size_t offset = 0;;) {
         struct batch page = {0};
-        MUST(f, sink_scan(f->sink, f->collection.id, offset, SINK_IDS, f->arena, &page.records,
+        MUST(f, sink_scan(f->sink, f->collection.id, offset, include, f->arena, &page.records,
                           &page.count, &f->err));
         if (page.count == 0)
-            break;
+            return;
         for (size_t i = 0; i < page.count; i++) {
             size_t n = strtoul(page.records[i].id + 1, NULL, 10);
-            assert_true(n < TOTAL && !seen[n]);
+            assert_true(n < SCANNED && !seen[n]);
             seen[n] = true;
             assert_null(page.records[i].vector);
             assert_null(page.records[i].text);
-            assert_int_equal(page.records[i].metadata_count, 0);
+            assert_int_equal(page.records[i].metadata_count == 0, include == SINK_IDS);
         }
         offset += page.count;
     }
-    for (size_t i = 0; i < TOTAL; i++)
+}
+
+static void a_scan_sees_every_record_once(void **state)
+{
+    struct fixture *f = *state;
+    upsert(f, make_batch(f, "a", SCANNED));
+    for (unsigned include = SINK_IDS; include <= SINK_METADATA; include++) {
+        bool seen[SCANNED] = {false};
+        scan_all(f, include, seen);
+        for (size_t i = 0; i < SCANNED; i++)
+            assert_true(seen[i]);
+    }
+}
+
+/* What is erased moves the rest towards the beginning: who goes backwards passes over nothing. */
+static void a_scan_from_its_end_meets_all_that_stays(void **state)
+{
+    struct fixture *f = *state;
+    bool seen[SCANNED] = {false};
+    struct batch batch = make_batch(f, "a", SCANNED), page = {0};
+    upsert(f, batch);
+    for (size_t end = SCANNED; end > 0;) {
+        size_t offset = end > 300 ? end - 300 : 0;
+        MUST(f, sink_scan(f->sink, f->collection.id, offset, SINK_METADATA, f->arena, &page.records,
+                          &page.count, &f->err));
+        for (size_t i = 0; i < page.count && i < end - offset; i++)
+            seen[strtoul(page.records[i].id + 1, NULL, 10)] = true;
+        const char *gone = batch.records[end % 300].id; /* one of the first */
+        MUST(f, sink_erase(f->sink, f->collection.id, &gone, 1, &f->err));
+        end = offset;
+    }
+    for (size_t i = 300; i < SCANNED; i++)
         assert_true(seen[i]);
 }
 
@@ -155,6 +184,7 @@ static int run_suite(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_scan_sees_every_record_once),
+        TEST(a_scan_from_its_end_meets_all_that_stays),
         TEST(a_scan_brings_what_was_asked_for),
         TEST(fetch_leaves_out_what_is_not_there),
         TEST(a_query_gives_the_nearest_first),

@@ -19,7 +19,8 @@ struct double_server {
     size_t refused;
     char headers[2048];
     char path[512];
-    int status; /* of everything but the pre-flight; 0: as it should be */
+    size_t id_size; /* of the ids of a scan; 0: it has none */
+    int status;     /* of everything but the pre-flight; 0: as it should be */
     const char *preflight;
     const char *listed; /* an older server: it lists these, and has no route by id; NULL: none */
     bool taken;         /* it renames nothing */
@@ -63,6 +64,28 @@ static void answer_old(struct double_server *server, struct httpd_connection *co
         httpd_reply(connection, 404, NULL, "{\"error\":\"NotFoundError\"}");
 }
 
+/* As many ids as were asked for, each of `id_size` bytes. */
+static void answer_ids(const struct double_server *server, struct httpd_connection *connection,
+                       const struct httpd_request *request)
+{
+    CLEANUP(cJSON_Deletep) cJSON *body = json_parse(request->body, request->body_size, NULL);
+    CLEANUP(buf_fini) struct buf reply = BUF_INIT(LIMIT_HTTP_REPLY_SIZE);
+    char *id = malloc(server->id_size + 1);
+    memset(id, 'i', server->id_size);
+    id[server->id_size] = '\0';
+    int64_t limit = 0;
+    assert_true(json_get_int(body, "limit", &limit));
+    buf_puts(&reply, "{\"ids\":[");
+    for (int64_t i = 0; i < limit; i++)
+        buf_printf(&reply, "%s\"%s\"", i > 0 ? "," : "", id);
+    buf_puts(&reply, "]}");
+    free(id);
+    char head[80];
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", reply.size);
+    httpd_puts(connection, head);
+    httpd_write(connection, reply.data, reply.size);
+}
+
 static void handle(struct httpd_connection *connection, const struct httpd_request *request,
                    void *context)
 {
@@ -80,6 +103,8 @@ static void handle(struct httpd_connection *connection, const struct httpd_reque
         answer_old(server, connection, request);
     else if (strstr(request->path, "/upsert"))
         answer_upsert(server, connection, count_ids(request));
+    else if (server->id_size > 0)
+        answer_ids(server, connection, request);
     else
         httpd_reply(connection, 200, NULL, "{}");
     pthread_mutex_unlock(&server->lock);
@@ -350,6 +375,23 @@ static void a_store_without_a_url_is_refused(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, start, stop)
 
+static void a_page_of_ids_larger_than_an_answer_may_be_is_asked_for_as_a_shorter_one(void **state)
+{
+    struct double_server *server = *state;
+    CLEANUP(arena_freep) struct arena *arena = arena_new(256 * MIB);
+    CLEANUP(sink_closep) struct sink *sink = opened(server);
+    struct sink_record *records;
+    struct err err = {0};
+    size_t count = 0;
+    server->id_size = 10;
+    assert_true(sink_scan(sink, "c", 0, SINK_IDS, arena, &records, &count, &err));
+    assert_int_equal(count, 20000);
+    server->id_size = 8000;
+    if (!sink_scan(sink, "c", 0, SINK_IDS, arena, &records, &count, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(count, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +408,7 @@ int main(void)
         TEST(a_rename_that_fails_is_judged_by_what_is_there),
         TEST(nothing_to_erase_is_no_request),
         TEST(nothing_is_sent_that_the_guard_refuses),
+        TEST(a_page_of_ids_larger_than_an_answer_may_be_is_asked_for_as_a_shorter_one),
         cmocka_unit_test(a_store_without_a_url_is_refused),
     };
     struct err err = {0};
