@@ -14,6 +14,8 @@
 
 /* Ids of one question to the ledger. */
 #define IDS_PER_LOOK ((size_t)500)
+/* Every page of a store's list has so many. */
+#define LEAST_STEP ((size_t)1000)
 
 /* --- who accounts for an id ------------------------------------------------------------------- */
 
@@ -207,13 +209,20 @@ static bool scan(struct audit *audit, int64_t total, struct err *err)
     audit->report->scanned = true;
     if (!sink_scan(audit->sink, audit->collection, 0, SINK_IDS, arena, &records, &step, err))
         return false;
-    for (size_t offset = (size_t)total; step > 0 && offset > 0;) {
+    for (size_t end = (size_t)total; step > 0 && end > 0;) {
+        size_t offset = end > step ? end - step : 0;
         arena_reset(arena);
-        offset = offset > step ? offset - step : 0;
         if (!sink_scan(audit->sink, audit->collection, offset, SINK_IDS, arena, &records, &count,
-                       err) ||
-            !look_at_ids(audit, records, count, err))
+                       err))
             return false;
+        /* a shorter page than the others: what lies behind it is not passed over */
+        if (count > 0 && count < end - offset && step > LEAST_STEP) {
+            step = count > LEAST_STEP ? count : LEAST_STEP;
+            continue;
+        }
+        if (!look_at_ids(audit, records, count, err))
+            return false;
+        end = offset;
     }
     return true;
 }
