@@ -108,12 +108,11 @@ static bool check_version(const struct version *version, struct err *err)
                        "version %s was adopted: vectail has not filled it, and has nothing to "
                        "compare it with",
                        version->label);
-    if (version->state == VERSION_RETIRED || version->state == VERSION_DROPPED)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0,
-                       "version %s is %s: it is not kept in step any more", version->label,
-                       version_state_name(version->state));
-    return version->collection_id ||
-           err_set(err, ERR_REJECT, ERR_STATE, 0, "version %s is %s: it has no collection yet",
+    if (!version->collection_id)
+        return err_set(err, ERR_REJECT, ERR_STATE, 0, "version %s is %s: it has no collection yet",
+                       version->label, version_state_name(version->state));
+    return version_is_fed(version) ||
+           err_set(err, ERR_REJECT, ERR_STATE, 0, "version %s is %s: it is not kept in step",
                    version->label, version_state_name(version->state));
 }
 

@@ -61,6 +61,10 @@ bool gate_size(struct verify *verify, struct err *err) MUST_USE;
 /* Both of `documents` and `chunks`. */
 bool gates_census(struct verify *verify, struct err *err) MUST_USE;
 
+/* --- gates_ids.c --- */
+
+bool gates_compare_ids(struct verify *verify, struct err *err) MUST_USE;
+
 /* --- gates_sample.c --- */
 
 /* All of `vectors`, `cosine` and `recall`. */

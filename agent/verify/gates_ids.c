@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gates `documents` and `chunks` by a census of all ids. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/verify/audit.h"
+#include "agent/verify/gates_state.h"
+
+#define EXAMPLES 3
+
+static bool on_progress(void *context, const struct audit_progress *progress)
+{
+    struct verify *verify = context;
+    struct err stopped;
+    verify_tell(verify, progress->doing, progress->done, progress->total);
+    return verify_go_on(verify, &stopped);
+}
+
+/* "3 missing, 1 left over (a: …; b: …)" */
+static void describe(const struct audit_report *report, enum audit_place_of side, char *out,
+                     size_t size)
+{
+    const int64_t *found = report->found[side];
+    size_t shown = 0;
+    int used = snprintf(out, size, "%" PRId64 " missing, %" PRId64 " stale, %" PRId64 " left over",
+                        found[AUDIT_MISSING], found[AUDIT_STALE], found[AUDIT_LEFT_OVER]);
+    for (size_t i = 0; i < report->example_count && shown < EXAMPLES; i++) {
+        const struct audit_example *example = &report->examples[i];
+        if (example->side != side || used < 0 || (size_t)used >= size)
+            continue;
+        used += snprintf(out + used, size - (size_t)used, "%s%.80s: %.100s",
+                         shown++ == 0 ? " (" : "; ", example->name, example->why);
+    }
+    if (shown > 0 && (size_t)used + 1 < size)
+        snprintf(out + used, size - (size_t)used, ")");
+}
+
+static void judge(struct verify *verify, const struct audit_report *report,
+                  enum audit_place_of side)
+{
+    const int64_t *found = report->found[side];
+    int64_t differences = found[AUDIT_MISSING] + found[AUDIT_STALE] + found[AUDIT_LEFT_OVER];
+    enum gate_name name = side == AUDIT_LEDGER ? GATE_DOCUMENTS : GATE_CHUNKS;
+    struct gate_figures figures = {differences == 0, (double)differences, 0};
+    char text[768];
+    describe(report, side, text, sizeof text);
+    if (figures.ok)
+        gate_put(verify, name, figures, "%" PRId64 " of the source, %s",
+                 side == AUDIT_LEDGER ? report->documents : report->chunks,
+                 side == AUDIT_LEDGER ? "and the ledger has the same"
+                                      : "and the store has the same");
+    else
+        gate_put(verify, name, figures, "%s: %s. vectail audit %s %s --repair mends it",
+                 side == AUDIT_LEDGER ? "documents in the ledger" : "records in the store", text,
+                 verify->config->name, verify->version->label);
+}
+
+bool gates_compare_ids(struct verify *verify, struct err *err)
+{
+    struct audit_report *report = calloc(1, sizeof *report);
+    struct audit_options options = {.config = verify->options->config,
+                                    .pool = verify->options->pool,
+                                    .docs = verify->options->docs,
+                                    .family = verify->config,
+                                    .registry = &verify->registry,
+                                    .version = verify->version,
+                                    .max_documents_per_second = -1,
+                                    .progress = on_progress,
+                                    .context = verify};
+    bool ok = audit_run(&options, report, err);
+    if (ok) {
+        judge(verify, report, AUDIT_LEDGER);
+        judge(verify, report, AUDIT_STORE);
+    }
+    free(report);
+    return ok;
+}
