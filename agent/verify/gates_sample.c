@@ -243,8 +243,8 @@ static void judge_vectors(struct verify *verify, const struct findings *findings
         gate_put(
             verify, GATE_VECTORS, figures,
             "%zu of %zu records are not as they were written (%s), seed %s: the store has lost "
-            "something, or another writes to it. vectail audit %s %s --repair writes them anew; "
-            "where it is more than a few, build another version",
+            "something, or another writes to it. Records that are missing: vectail audit %s %s "
+            "--repair; where vectors are lost, build another version",
             findings->bad, findings->bad + findings->sound, findings->bad_examples,
             verify->report->seed, verify->config->name, verify->version->label);
 }
