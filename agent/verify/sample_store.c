@@ -11,6 +11,8 @@
 #define FETCH_FLOATS ((size_t)1 << 20)
 /* What is bad at first is mostly being written just now. */
 #define LOOKS 4
+/* Requests that may fail before the rest of what fails with them counts as lost. */
+#define MOST_FAILURES 64
 
 static bool is_as_drawn(const struct ledger_row *row, const struct ledger_place *place)
 {
@@ -100,6 +102,58 @@ static bool fetch(struct sample *sample, struct sample_chunk **chunks, size_t co
     return ok;
 }
 
+/* --- what cannot be read ------------------------------------------------------------------------ */
+
+/* The store answers as long as no vectors are asked for. */
+static bool answers(struct sample *sample, struct sample_chunk **chunks, struct err *err)
+{
+    struct verify *verify = sample->verify;
+    struct sink_record *records;
+    size_t found;
+    arena_reset(sample->scratch);
+    return sink_fetch(verify->sink, verify->version->collection_id, &chunks[0]->id, 1,
+                      SINK_METADATA, sample->scratch, &records, &found, err);
+}
+
+/* Chroma fails a whole answer for one record whose vector it has lost: these are told apart by halving. */
+static bool fetch_halves(struct sample *sample, struct sample_chunk **chunks, size_t count,
+                         int *failures, struct err *err)
+{
+    if (count == 1 || *failures >= MOST_FAILURES) {
+        for (size_t i = 0; i < count; i++)
+            chunks[i]->why = "has a vector that the store cannot read";
+        return true;
+    }
+    size_t cut = count / 2;
+    for (int half = 0; half < 2; half++) {
+        struct sample_chunk **part = half == 0 ? chunks : chunks + cut;
+        size_t size = half == 0 ? cut : count - cut;
+        if (!verify_go_on(sample->verify, err))
+            return false;
+        if (fetch(sample, part, size, err))
+            continue;
+        ++*failures;
+        if (err->action != ERR_RETRY || !fetch_halves(sample, part, size, failures, err))
+            return false;
+    }
+    return true;
+}
+
+/* A store that fails for a moment is not one that has lost something. */
+static bool fetch_patiently(struct sample *sample, struct sample_chunk **chunks, size_t count,
+                            struct err *err)
+{
+    int failures = 0;
+    if (fetch(sample, chunks, count, err))
+        return true;
+    if (err->action != ERR_RETRY || !verify_pause(sample->verify, err))
+        return false;
+    if (fetch(sample, chunks, count, err))
+        return true;
+    return err->action == ERR_RETRY && answers(sample, chunks, err) &&
+           fetch_halves(sample, chunks, count, &failures, err);
+}
+
 static size_t fetch_part(const struct verify *verify)
 {
     size_t part = FETCH_FLOATS / verify->embed.dims;
@@ -119,7 +173,7 @@ static bool read_open(struct sample *sample, struct err *err)
     qsort(open, count, sizeof(struct sample_chunk *), compare_id);
     for (size_t at = 0, part; ok && at < count; at += part) {
         part = count - at < most ? count - at : most;
-        ok = verify_go_on(sample->verify, err) && fetch(sample, open + at, part, err);
+        ok = verify_go_on(sample->verify, err) && fetch_patiently(sample, open + at, part, err);
     }
     free(open);
     return ok;

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
-from scene import DIMS
+from scene import DIMS, Scene, Servers
+from support import servers
 from support.embedder import Fault
 from verifying import failed, fill, gate, text_of, verify
 
@@ -93,6 +95,22 @@ def test_a_provider_that_is_busy_is_no_verdict(scene):
     done = filled.agent.command("verify", "docs", "v1", "-o", "json")
     assert done.code == 1 and not done.stdout and "429" in done.stderr, done
     assert time.monotonic() - began < 20
+
+
+def test_an_index_that_was_cut_short_is_noticed(tmp_path, mongo):
+    """The store fails any answer with a record whose vector it has lost; its metadata is whole."""
+    with servers.chroma() as chroma, Scene("cut", tmp_path, Servers(mongo, chroma, None)) as scene:
+        filled = fill(scene, "memory", 2500)
+        assert verify(filled.agent)[0] == 0
+        chroma.kill()
+        index = next(Path(chroma.directory).rglob("data_level0.bin"))
+        data = index.read_bytes()
+        index.write_bytes(data[: len(data) * 3 // 4])
+        chroma.restart()
+        code, report = verify(filled.agent)
+        assert code == 3 and failed(report) == {"vectors"}
+        assert "cannot read" in gate(report, "vectors")["detail"]
+        assert gate(report, "vectors")["value"] > 10
 
 
 def test_what_cannot_be_verified_is_refused(scene):
