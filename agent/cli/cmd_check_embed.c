@@ -39,7 +39,9 @@ static int64_t longest_chunk(const struct config *config, const struct config_em
         const struct config_family *family = &config->families[i];
         int64_t chars =
             family->chunk.strategy == CHUNK_NONE ? LONG_CHARS_MAX : family->chunk.max_chars;
-        if (strcmp(family->version.embedder, embedder->name) == 0 && chars > longest)
+        /* without a version in the file any embedder may be asked for */
+        const char *wanted = family->version.embedder;
+        if ((!wanted || strcmp(wanted, embedder->name) == 0) && chars > longest)
             longest = chars;
     }
     return longest < LONG_CHARS_MAX ? longest : LONG_CHARS_MAX;

@@ -61,13 +61,26 @@ static void refuse_reference(struct check *check, const char *path, enum config_
                         near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
+/* A version is asked for whole, or not at all. */
+static void check_half_version(struct check *check)
+{
+    struct config_node *label = config_node_at(check->node, "version.label");
+    struct config_node *embedder = config_node_at(check->node, "version.embedder");
+    if (label && !embedder && !label->bad)
+        config_node_mistake(check->report, label, "needs version.embedder beside it");
+    if (embedder && !label && !embedder->bad)
+        config_node_mistake(check->report, embedder, "needs version.label beside it");
+}
+
 static void check_references(struct check *check)
 {
     const struct config_family *family = check->family;
     if (family->store && !config_store_of(check->config, family->store))
         refuse_reference(check, "store", SCOPE_STORE);
-    if (!family->version.embedder)
+    if (!family->version.embedder || !family->version.label) {
+        check_half_version(check);
         return;
+    }
     const struct config_embedder *embedder =
         config_embedder_of(check->config, family->version.embedder);
     struct config_node *node = good_node(check->node, "version.embedder");

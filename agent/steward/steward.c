@@ -197,10 +197,17 @@ static bool lead_version(struct steward *steward, struct version *version, struc
     return true;
 }
 
+/* The file names a version. */
+static bool is_asked_for(const struct steward *steward)
+{
+    return steward->family->config->version.label != NULL;
+}
+
 static bool look_at_versions(struct steward *steward, bool leads, bool *busy, struct err *err)
 {
     /* a family's first version becomes active by itself; one that is not made yet is not in step */
-    bool in_step = registry_in_state(&steward->registry, VERSION_ACTIVE) != NULL;
+    bool in_step = registry_in_state(&steward->registry, VERSION_ACTIVE) != NULL ||
+                   (steward->registry.version_count == 0 && !is_asked_for(steward));
     steward->asks = false;
     for (size_t i = 0; i < steward->registry.version_count && !steward->overtaken; i++) {
         struct version *version = &steward->registry.versions[i];
@@ -367,7 +374,7 @@ static int64_t pause_after(const struct steward *steward, bool ok, bool moved, i
     *failures = ok ? 0 : *failures + 1;
     if (!ok)
         return *failures < 5 ? FAILED_MS : LOOK_MS;
-    bool begins = steward->registry.version_count == 0;
+    bool begins = steward->registry.version_count == 0 && is_asked_for(steward);
     return moved || begins ? STEP_MS : LOOK_MS;
 }
 

@@ -173,8 +173,8 @@ static bool promotes_itself(struct steward *steward, const struct version *versi
                             const struct alias *alias)
 {
     const struct config_family *family = steward->family->config;
-    return family->cutover == CUTOVER_AUTO && !version->declined && !version->external &&
-           version->verified_epoch == alias->epoch &&
+    return family->cutover == CUTOVER_AUTO && family->version.label && !version->declined &&
+           !version->external && version->verified_epoch == alias->epoch &&
            strcmp(version->label, family->version.label) == 0;
 }
 
@@ -259,6 +259,8 @@ static bool plan_wanted(struct steward *steward, struct err *err)
                                 .store = family->store,
                                 .from = "start",
                                 .by = "configuration"};
+    if (!wish.label)
+        return true; /* only what persons ask for */
     if (!registry_held(&steward->registry, wish.label))
         return version_plan(steward, &wish, err) || err_prefix(err, "version %s", wish.label);
     const struct version *wanted = registry_version(&steward->registry, wish.label);

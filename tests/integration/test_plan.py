@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from scene import PROBE, SEED, timed
+from support import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -224,3 +225,19 @@ def test_what_cannot_be_planned_is_said(scene):
     print(text)
     assert "counted: what is sent, with the prefix" in text
     assert "estimated: one for every 4 characters" in text
+
+
+def test_without_a_version_in_the_file_nothing_is_bought_before_somebody_asks(scene, kafka):
+    del scene.family()["version"]
+    scene.database.docs.insert_many({"_id": n, "text": f"text {n}"} for n in range(20))
+    agent = scene.agent(scene.config()).start()
+    wait_until(lambda: agent.family("docs")["state"] == "streaming", 30, "the snapshot")
+    plan = agent.command("plan", "docs", "--embed", "double", "-o", "json").json()
+    assert plan["chunks_to_embed"] == 20
+    assert agent.family("docs")["versions"] == []
+    assert scene.embedder.request_count == 0
+    made = agent.command("create", "docs", "v1", "--embed", "double", "--wait=60s")
+    assert made.code == 0, made.stderr
+    assert scene.wait_until_equal(agent).documents == 20
+    assert agent.stop() == 0
+    assert agent.start("--once").wait(60) == 0

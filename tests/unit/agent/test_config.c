@@ -180,6 +180,17 @@ static void a_test_embedder_is_accepted_when_it_is_asked_for(void **state)
     assert_true(config->families[0].allow_test_embedder);
 }
 
+static void a_family_may_ask_for_no_version(void **state)
+{
+    (void)state;
+    CLEANUP(config_freep)
+    struct config *config = config_good(CONFIG_BEGIN CONFIG_STORES CONFIG_EMBEDDERS
+                                        "families: {docs: {source: {database: shop, collection: "
+                                        "articles}, text: [body], store: main}}\n");
+    assert_null(config->families[0].version.label);
+    assert_null(config->families[0].version.embedder);
+}
+
 static void limits_and_the_retry_of_what_was_set_aside_may_be_chosen(void **state)
 {
     (void)state;
@@ -359,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_store_may_be_null),
         cmocka_unit_test(two_families_may_share_a_source),
         cmocka_unit_test(a_test_embedder_is_accepted_when_it_is_asked_for),
+        cmocka_unit_test(a_family_may_ask_for_no_version),
         cmocka_unit_test(limits_and_the_retry_of_what_was_set_aside_may_be_chosen),
         cmocka_unit_test(there_may_be_no_family_at_all),
         cmocka_unit_test(kafkas_keys_may_stay_when_the_work_log_is_in_memory),
