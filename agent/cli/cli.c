@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/cli/cli_words.h"
 #include "agent/cli/cmd.h"
 #include "agent/config/config.h"
 #include "agent/config/config_options.h"
@@ -59,8 +60,10 @@ static void consider(struct guess *guess, const char *word)
 static bool refuse_command(struct parser *parser, const char *name)
 {
     struct guess guess = {.text = name, .distance = SIZE_MAX};
-    for (const struct cli_command *command = cli_commands; command->name; command++)
-        consider(&guess, command->name);
+    for (const struct cli_command *command = cli_commands; command->name; command++) {
+        if (cli_command_is_shown(command))
+            consider(&guess, command->name);
+    }
     if (guess.word)
         return refuse(parser, "there is no command '%s'; did you mean '%s'?", name, guess.word);
     return refuse(parser, "there is no command '%s'; `vectail help` lists them", name);

@@ -106,8 +106,8 @@ struct cli_command {
     size_t max_words;
     uint64_t flags;                          /* CLI_FLAG() of those that are its own */
     int (*run)(const struct cli_args *args); /* an exit code; NULL: not built yet */
-    const char *sentence;
-    const char *more; /* NULL: nothing */
+    const char *sentence;                    /* NULL: not shown */
+    const char *more;                        /* NULL: nothing */
 };
 
 /* cli_table.c: both end with an entry without a name. */
@@ -130,5 +130,5 @@ void cli_help(struct buf *out);
 void cli_flag_text(const struct cli_flag *flag, char *out, size_t size);
 void cli_help_command(const struct cli_command *command, struct buf *out);
 
-/* cli_complete.c: a script for "bash", "zsh" or "fish"; false when there is none for `shell`. */
+/* cmd_words.c: a script for "bash", "zsh" or "fish"; false when there is none for `shell`. */
 bool cli_completion(const char *shell, struct buf *out) MUST_USE;

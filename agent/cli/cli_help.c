@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/cli/cli.h"
+#include "agent/cli/cli_words.h"
 #include "base/limits.h"
 
 #define NAME_WIDTH 12
@@ -40,7 +40,7 @@ static void put_flags(const struct cli_command *command, bool common, struct buf
 static void put_commands(bool built, struct buf *out)
 {
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if ((command->run != NULL) == built)
+        if ((command->run != NULL) == built && cli_command_is_shown(command))
             buf_printf(out, "  %-*s %s\n", NAME_WIDTH, command->name, command->sentence);
     }
 }

@@ -156,6 +156,7 @@ const struct cli_command cli_commands[] = {
      "bash: source <(vectail completion bash)\n"
      "zsh:  vectail completion zsh > \"${fpath[1]}/_vectail\"\n"
      "fish: vectail completion fish > ~/.config/fish/completions/vectail.fish"},
+    {"__words", "KIND [FAMILY]", 1, 2, 0, cmd_words, NULL, NULL},
     {"version", "", 0, 0, 0, cmd_version, "prints the version", NULL},
     {"help", "[COMMAND]", 0, 1, 0, cmd_help, "says what a command does and takes", NULL},
     {.name = NULL},

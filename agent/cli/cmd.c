@@ -25,7 +25,7 @@ struct config *cmd_load_config(const struct cli_args *args)
 }
 
 /* The URI with a shorter wait for a server, unless it says itself how long. */
-static void put_uri(const char *uri, struct buf *out)
+static void put_uri(const char *uri, int answer_ms, struct buf *out)
 {
     const char *scheme = strstr(uri, "://");
     const char *slash = scheme ? strchr(scheme + 3, '/') : NULL;
@@ -39,15 +39,21 @@ static void put_uri(const char *uri, struct buf *out)
         buf_putc(out, '?');
     else if (question[1] && out->data[out->size - 1] != '&')
         buf_putc(out, '&');
-    buf_printf(out, "serverSelectionTimeoutMS=%d", ANSWER_MS);
+    buf_printf(out, "serverSelectionTimeoutMS=%d", answer_ms);
 }
 
 bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err)
 {
+    return cmd_open_state_within(config, ANSWER_MS, state, err);
+}
+
+bool cmd_open_state_within(const struct config *config, int answer_ms, struct cmd_state *state,
+                           struct err *err)
+{
     CLEANUP(buf_fini) struct buf uri = BUF_INIT(MIB);
     *state = (struct cmd_state){0};
     mongo_global_init();
-    put_uri(config->mongodb.uri, &uri);
+    put_uri(config->mongodb.uri, answer_ms, &uri);
     if (!mongo_pool_open(buf_str(&uri), &state->pool, err))
         return false;
     state->docs = docstore_mongo_new(state->pool, config->mongodb.state_database);

@@ -39,6 +39,7 @@ int cmd_remove(const struct cli_args *args);
 int cmd_partitions(const struct cli_args *args);
 int cmd_config(const struct cli_args *args);
 int cmd_completion(const struct cli_args *args);
+int cmd_words(const struct cli_args *args);
 int cmd_version(const struct cli_args *args);
 int cmd_help(const struct cli_args *args);
 
@@ -52,9 +53,11 @@ struct cmd_state {
     struct docstore *docs;
 };
 
-/* Connections are made at first use; a server that does not answer within a few seconds is an
- * error. */
+/* Connections are made at first use; a server that does not answer within a few seconds, or those given,
+ * is an error, unless the URI itself says how long. */
 bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err) MUST_USE;
+bool cmd_open_state_within(const struct config *config, int answer_ms, struct cmd_state *state,
+                           struct err *err) MUST_USE;
 void cmd_close_state(struct cmd_state *state);
 
 /* A family, embedder or store of the file, or NULL after naming the nearest one. */

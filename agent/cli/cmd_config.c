@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands that need no server: config, version, help, completion. */
+/* The commands that need no server: config, version, help. */
 #include <stdio.h>
 
+#include "agent/cli/cli_words.h"
 #include "agent/cli/cmd.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -40,7 +41,7 @@ int cmd_help(const struct cli_args *args)
     const char *name = args->word_count ? args->words[0] : NULL;
     const struct cli_command *command = name ? cli_command_find(name) : NULL;
     CLEANUP(buf_fini) struct buf text = BUF_INIT(64 * KIB);
-    if (name && !command) {
+    if (name && (!command || !cli_command_is_shown(command))) {
         fprintf(stderr, "vectail: there is no command '%s'; `vectail help` lists them\n", name);
         return CLI_USAGE;
     }
@@ -48,17 +49,6 @@ int cmd_help(const struct cli_args *args)
         cli_help_command(command, &text);
     else
         cli_help(&text);
-    fputs(buf_str(&text), stdout);
-    return CLI_DONE;
-}
-
-int cmd_completion(const struct cli_args *args)
-{
-    CLEANUP(buf_fini) struct buf text = BUF_INIT(256 * KIB);
-    if (!cli_completion(args->words[0], &text)) {
-        fprintf(stderr, "vectail: completion is for bash, zsh or fish, not '%s'\n", args->words[0]);
-        return CLI_USAGE;
-    }
     fputs(buf_str(&text), stdout);
     return CLI_DONE;
 }

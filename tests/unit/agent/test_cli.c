@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cli/cli_words.h"
 #include "agent/cli/cmd.h"
 #include "agent/config/config.h"
 #include "base/limits.h"
@@ -93,6 +94,7 @@ static void an_unknown_command_or_flag_names_the_nearest(void **state)
     (void)state;
     expect_message(PARSE(W("statsu")), "did you mean 'status'?");
     expect_message(PARSE(W("frobnicate")), "`vectail help`");
+    expect_message(PARSE(W("__word")), "`vectail help`"); /* not for people */
     expect_message(PARSE(W("status"), W("--wathc")), "did you mean --watch?");
     expect_message(PARSE(W("status"), W("-z")), "no flag -z");
 }
@@ -158,7 +160,8 @@ static void help_names_every_command_and_every_shown_flag(void **state)
     CLEANUP(buf_fini) struct buf all = BUF_INIT(64 * KIB);
     cli_help(&all);
     for (const struct cli_command *command = cli_commands; command->name; command++)
-        assert_non_null(strstr(buf_str(&all), command->name));
+        assert_true(cli_command_is_shown(command) ==
+                    (strstr(buf_str(&all), command->name) != NULL));
     for (const struct cli_flag *flag = cli_flags; flag->name; flag++)
         for (const struct cli_command *command = cli_commands; command->name; command++) {
             CLEANUP(buf_fini) struct buf one = BUF_INIT(64 * KIB);
@@ -172,6 +175,34 @@ static void help_names_every_command_and_every_shown_flag(void **state)
         }
 }
 
+static void expect_place(const char *command, size_t index, enum cli_words words,
+                         const char *choices)
+{
+    struct cli_place place;
+    assert_true(cli_operand(cli_command_find(command), index, &place));
+    assert_int_equal(place.words, words);
+    assert_string_equal(place.choices, choices);
+}
+
+static void each_place_of_a_command_knows_its_words(void **state)
+{
+    (void)state;
+    struct cli_place place;
+    expect_place("create", 0, WORDS_FAMILIES, "");
+    expect_place("create", 1, WORDS_LABELS, "");
+    assert_false(cli_operand(cli_command_find("create"), 2, &place)); /* --embed NAME follows */
+    expect_place("status", 0, WORDS_FAMILIES, "");
+    expect_place("pause", 1, WORDS_LABELS, "");
+    expect_place("quarantine", 0, WORDS_CHOICES, "list show retry skip");
+    expect_place("quarantine", 1, WORDS_FAMILIES, "");
+    expect_place("query", 1, WORDS_ANY, "");
+    expect_place("help", 0, WORDS_COMMANDS, "");
+    assert_false(cli_operand(cli_command_find("version"), 0, &place));
+    assert_int_equal(cli_family_place(cli_command_find("quarantine")), 1);
+    assert_int_equal(cli_family_place(cli_command_find("create")), 0);
+    assert_int_equal(cli_family_place(cli_command_find("check")), -1);
+}
+
 static void completion_knows_every_command_that_is_built(void **state)
 {
     (void)state;
@@ -182,6 +213,7 @@ static void completion_knows_every_command_that_is_built(void **state)
         assert_false(script.overflow);
         for (const struct cli_command *command = cli_commands; command->name; command++)
             assert_true(!command->run || strstr(buf_str(&script), command->name));
+        assert_non_null(strstr(buf_str(&script), "__words"));
         assert_null(strstr(buf_str(&script), "help-config-markdown"));
     }
     CLEANUP(buf_fini) struct buf none = BUF_INIT(KIB);
@@ -202,6 +234,7 @@ int main(void)
         cmocka_unit_test(the_number_of_words_is_checked),
         cmocka_unit_test(help_wins_over_missing_words),
         cmocka_unit_test(help_names_every_command_and_every_shown_flag),
+        cmocka_unit_test(each_place_of_a_command_knows_its_words),
         cmocka_unit_test(completion_knows_every_command_that_is_built),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
