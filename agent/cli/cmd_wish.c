@@ -7,6 +7,7 @@
 
 #include "agent/cli/errand.h"
 #include "agent/family.h"
+#include "agent/steward/version_from.h"
 #include "base/limits.h"
 #include "cdc/worklog.h"
 #include "embed/fingerprint.h"
@@ -111,6 +112,28 @@ static bool look_for_it(struct errand *errand, bool *there, struct err *err)
     return true;
 }
 
+/* False after telling. What the log holds is for the agent to see. */
+static bool take_from(struct errand *errand)
+{
+    struct err err;
+    struct version_from from;
+    errand->ask.from = cli_value(errand->args, FLAG_FROM);
+    if (!version_from_parse(errand->ask.from, &from, &err)) {
+        fprintf(stderr, "vectail: --from: %s\n", err.text);
+        return false;
+    }
+    bool in_the_middle = from.kind == FROM_OFFSET || from.kind == FROM_TIMESTAMP;
+    if (in_the_middle && errand->config->worklog.driver == WORKLOG_MEMORY) {
+        fprintf(stderr, "vectail: --from: the work log memory begins with the source: it has "
+                        "neither offsets nor times\n");
+        return false;
+    }
+    const char *caveat = version_from_caveat(from.kind);
+    if (caveat)
+        fprintf(stderr, "vectail: --from: %s\n", caveat);
+    return true;
+}
+
 static int run_create(struct errand *errand)
 {
     struct err err;
@@ -118,7 +141,8 @@ static int run_create(struct errand *errand)
     int code;
     if (!take_names(errand, &code))
         return code;
-    errand->ask.from = cli_value(errand->args, FLAG_FROM);
+    if (!take_from(errand))
+        return CLI_USAGE;
     errand->ask.no_reuse = cli_has(errand->args, FLAG_NO_REUSE);
     if (!look_for_it(errand, &there, &err))
         return cmd_fail(&err);

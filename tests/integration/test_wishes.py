@@ -233,6 +233,8 @@ WRONG = {
     "create docs v2 --embed othr": "did you mean 'other'?",
     "create docs v2 --embed other --store mian": "did you mean 'main'?",
     "create dosc v2 --embed other": "did you mean 'docs'?",
+    "create docs v2 --embed other --from nowhere": "--from: ",
+    "create docs v2 --embed other --from offset:0=1": "neither offsets nor times",
     "cutover docs v1 --force": "--reason TEXT",
     "cutover docs v1 --wait=soon": "a duration",
     "adopt docs --embed other": "--target COLLECTION",
