@@ -130,5 +130,8 @@ void cli_help(struct buf *out);
 void cli_flag_text(const struct cli_flag *flag, char *out, size_t size);
 void cli_help_command(const struct cli_command *command, struct buf *out);
 
+/* cli_man.c: the manual page. */
+void cli_man(struct buf *out);
+
 /* cmd_words.c: a script for "bash", "zsh" or "fish"; false when there is none for `shell`. */
 bool cli_completion(const char *shell, struct buf *out) MUST_USE;

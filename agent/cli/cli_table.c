@@ -40,7 +40,7 @@ const struct cli_flag cli_flags[] = {
     {FLAG_EMBED, "embed", 0, "NAME", NULL, "the embedder, by its name in the configuration"},
     {FLAG_STORE, "store", 0, "NAME", NULL, "the store (default: the family's)"},
     {FLAG_FROM, "from", 0, "PLACE", NULL,
-     "start, snapshot, offset:P=N,... or timestamp:T (default: start)"},
+     "where it begins: start (the default), snapshot, offset:P=N,... or timestamp:T"},
     {FLAG_NO_REUSE, "no-reuse", 0, NULL, NULL, "buys every vector, copies none"},
     {FLAG_FORCE, "force", 0, NULL, NULL, "also if it is not ready; needs --reason"},
     {FLAG_REASON, "reason", 0, "TEXT", NULL, "why, to be written down"},

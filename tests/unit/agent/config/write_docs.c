@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* write_docs FILE writes docs/configuration.md from the table of keys; write_docs --compare FILE
- * fails when the file says something else. */
+/* write_docs FILE writes docs/configuration.md from the table of keys, or docs/man/vectail.1 from the tables
+ * of commands and flags; write_docs --compare FILE fails when the file says something else. */
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/cli/cli.h"
 #include "agent/config/config.h"
 #include "base/buf.h"
 #include "base/limits.h"
@@ -32,12 +33,18 @@ static bool write_file(const char *name, const struct buf *text)
 int main(int argc, char **argv)
 {
     CLEANUP(buf_fini) struct buf text = BUF_INIT(MIB / 2);
-    config_help_markdown(&text);
+    const char *name = argv[argc - 1];
+    size_t size = strlen(name);
+    bool manual = size > 2 && strcmp(name + size - 2, ".1") == 0;
+    if (manual)
+        cli_man(&text);
+    else
+        config_help_markdown(&text);
     if (argc == 3 && strcmp(argv[1], "--compare") == 0) {
         if (is_same(argv[2], &text))
             return 0;
-        fprintf(stderr, "%s is not what agent/config/options.def says: build the target `docs`\n",
-                argv[2]);
+        fprintf(stderr, "%s is not what %s says: build the target `docs`\n", argv[2],
+                manual ? "agent/cli/cli_table.c" : "agent/config/options.def");
         return 1;
     }
     if (argc != 2 || !write_file(argv[1], &text)) {
