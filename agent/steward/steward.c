@@ -16,6 +16,8 @@
 /* While a version is being brought forward the next step is not kept waiting. */
 #define STEP_MS 10
 #define FAILED_MS 300
+/* Until the end of a verification is seen. */
+#define VERIFYING_MS 100
 /* Counting a ledger may take a twentieth of the time, at most. */
 #define COUNT_SHARE 20
 #define COUNT_EVERY_MS 1000
@@ -374,6 +376,8 @@ static int64_t pause_after(const struct steward *steward, bool ok, bool moved, i
     *failures = ok ? 0 : *failures + 1;
     if (!ok)
         return *failures < 5 ? FAILED_MS : LOOK_MS;
+    if (!moved && steward->verifying)
+        return VERIFYING_MS;
     bool begins = steward->registry.version_count == 0 && is_asked_for(steward);
     return moved || begins ? STEP_MS : LOOK_MS;
 }

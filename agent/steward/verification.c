@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "agent/steward/steward_state.h"
-#include "base/log.h"
 
 static void start(struct steward *steward, const struct version *version, bool cheap)
 {
@@ -21,8 +20,6 @@ static void start(struct steward *steward, const struct version *version, bool c
         .provider = embedder ? limiters_provider(steward->agent->limiters, embedder->name) : NULL,
         .cheap = cheap};
     steward->verifying = verify_job_start(&options);
-    log_info("verify.started", LOG_STR("family", steward->family->name),
-             LOG_STR("version", version->label), LOG_BOOL("cheap", cheap));
 }
 
 static void end(struct steward *steward)
@@ -54,9 +51,6 @@ enum verification verification_step(struct steward *steward, const struct versio
     end(steward);
     if (state != VERIFY_DONE)
         return VERIFICATION_ERROR;
-    log_info("verify.ended", LOG_STR("family", steward->family->name),
-             LOG_STR("version", version->label), LOG_BOOL("cheap", cheap),
-             LOG_BOOL("ok", report->ok), LOG_INT("took_ms", report->took_ms));
     return report->ok ? VERIFICATION_PASSED : VERIFICATION_FAILED;
 }
 

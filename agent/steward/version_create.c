@@ -128,6 +128,7 @@ bool version_create(struct steward *steward, struct version *version, struct err
     if (version->state == VERSION_PLANNED &&
         !version_enter(steward, version, VERSION_CREATING, err))
         return false;
+    crash_point("create.creating");
     CLEANUP(cJSON_Deletep) cJSON *embed = json_parse(version->embed, strlen(version->embed), err);
     if (!embed)
         return false;

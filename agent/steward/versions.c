@@ -163,8 +163,6 @@ static bool verify(struct steward *steward, struct version *version, struct err 
     version->state = VERSION_CATCHING_UP;
     version->state_ms = clock_wall_ms();
     version_set_text(&version->reason, reason);
-    log_warn("version.verify.failed", LOG_STR("family", steward->family->name),
-             LOG_STR("version", version->label), LOG_STR("reason", reason));
     return version_save(steward, err);
 }
 
