@@ -57,7 +57,7 @@ def test_nothing_is_reported_of_what_is_only_under_way(scene, kafka):
     looked_again = scans = 0
     with Writer(scene.database.docs) as writer:
         wait_until(lambda: writer.count > 50, 20, "writes")
-        for _ in range(3):
+        for _ in range(2):
             began, written = time.monotonic(), writer.count
             report = audited.audit(code=0)
             seconds = time.monotonic() - began
