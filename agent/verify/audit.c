@@ -276,6 +276,13 @@ static bool check_version(const struct version *version, struct err *err)
     return true;
 }
 
+static bool tell_opened(const struct audit *audit, struct sink *sink)
+{
+    if (audit->options->opened)
+        audit->options->opened(audit->options->context, sink);
+    return true;
+}
+
 static bool open_parts(struct audit *audit, struct err *err)
 {
     const struct audit_options *options = audit->options;
@@ -293,12 +300,13 @@ static bool open_parts(struct audit *audit, struct err *err)
                        options->version->label, options->version->store);
     return family_new(options->config, options->family, options->registry, &audit->family, err) &&
            open_rules(audit, err) && ledger_open(&ledger, &audit->ledger, err) &&
-           lane_open_sink(audit->store, &audit->sink, err) && sink_connect(audit->sink, err) &&
-           check_collection(audit, err);
+           lane_open_sink(audit->store, &audit->sink, err) && tell_opened(audit, audit->sink) &&
+           sink_connect(audit->sink, err) && check_collection(audit, err);
 }
 
 static void audit_fini(struct audit *audit)
 {
+    (void)tell_opened(audit, NULL);
     audit_suspects_fini(&audit->suspects);
     bson_destroy(audit->after);
     free(audit->after_key);

@@ -20,6 +20,7 @@
 
 #include "agent/config/config.h"
 #include "base/mongo.h"
+#include "sinks/sink.h"
 #include "state/docstore.h"
 #include "state/registry.h"
 
@@ -44,6 +45,8 @@ struct audit_options {
     /* Every second or so. False: the audit ends with ERR_CANCEL, its place written down. NULL: nobody
      * listens. */
     bool (*progress)(void *context, const struct audit_progress *progress);
+    /* The store's connection, for another thread to interrupt; NULL before it is closed. May be NULL. */
+    void (*opened)(void *context, struct sink *sink);
     void *context;
 };
 

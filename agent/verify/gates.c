@@ -52,6 +52,8 @@ void verify_hold_cancel(struct verify_hold *hold)
         atomic_store(hold->leave, true);
     if (hold->sink)
         sink_interrupt(hold->sink);
+    if (hold->other)
+        sink_interrupt(hold->other);
     if (hold->embedder)
         embedder_interrupt(hold->embedder);
     pthread_mutex_unlock(&hold->lock);
@@ -161,6 +163,18 @@ static bool hold(struct verify *verify, struct err *err)
     held->leave = &verify->leave;
     pthread_mutex_unlock(&held->lock);
     return verify_go_on(verify, err);
+}
+
+void verify_hold_other(const struct verify *verify, struct sink *sink)
+{
+    struct verify_hold *held = verify->options->hold;
+    if (!held)
+        return;
+    pthread_mutex_lock(&held->lock);
+    held->other = sink;
+    if (held->cancelled && sink)
+        sink_interrupt(sink);
+    pthread_mutex_unlock(&held->lock);
 }
 
 static void let_go(struct verify *verify)

@@ -69,6 +69,7 @@ struct verify_hold {
     pthread_mutex_t lock;
     bool cancelled;
     struct sink *sink;
+    struct sink *other; /* of the audit, or of another version */
     struct embedder *embedder;
     _Atomic bool *leave; /* of the run */
 };

@@ -17,6 +17,11 @@ static bool on_progress(void *context, const struct audit_progress *progress)
     return verify_go_on(verify, &stopped);
 }
 
+static void on_opened(void *context, struct sink *sink)
+{
+    verify_hold_other(context, sink);
+}
+
 /* "3 missing, 1 left over (a: …; b: …)" */
 static void describe(const struct audit_report *report, enum audit_place_of side, char *out,
                      size_t size)
@@ -67,6 +72,7 @@ bool gates_compare_ids(struct verify *verify, struct err *err)
                                     .version = verify->version,
                                     .max_documents_per_second = -1,
                                     .progress = on_progress,
+                                    .opened = on_opened,
                                     .context = verify};
     bool ok = audit_run(&options, report, err);
     if (ok) {

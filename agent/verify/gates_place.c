@@ -381,9 +381,14 @@ static bool external_sizes(struct verify *verify, const struct version *version,
     *known = false;
     if (!store)
         return true;
-    return lane_open_sink(store, &sink, err) && sink_connect(sink, err) &&
-           sink_find(sink, version->collection, verify->arena, known, &held, err) &&
-           (!*known || sink_count(sink, held.id, &out->chunks, err));
+    if (!lane_open_sink(store, &sink, err))
+        return false;
+    verify_hold_other(verify, sink);
+    bool ok = sink_connect(sink, err) &&
+              sink_find(sink, version->collection, verify->arena, known, &held, err) &&
+              (!*known || sink_count(sink, held.id, &out->chunks, err));
+    verify_hold_other(verify, NULL);
+    return ok;
 }
 
 static bool own_sizes(struct verify *verify, const struct version *version, struct sizes *out,

@@ -43,6 +43,8 @@ void gate_put(struct verify *verify, enum gate_name name, struct gate_figures fi
 void gate_put_unseen(struct verify *verify, enum gate_name name, enum gate_name because);
 /* ERR_CANCEL when it is to end. */
 bool verify_go_on(struct verify *verify, struct err *err) MUST_USE;
+/* A store's connection beside its own, while there is one; NULL: not any more. */
+void verify_hold_other(const struct verify *verify, struct sink *sink);
 /* Waits a moment before something is looked at again. */
 bool verify_pause(struct verify *verify, struct err *err) MUST_USE;
 void verify_tell(const struct verify *verify, const char *doing, int64_t done, int64_t total);

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,28 @@ def test_a_provider_that_is_busy_is_no_verdict(scene):
     done = filled.agent.command("verify", "docs", "v1", "-o", "json")
     assert done.code == 1 and not done.stdout and "429" in done.stderr, done
     assert time.monotonic() - began < 20
+
+
+def ask_to_verify(scene, label: str = "v1") -> None:
+    """What a person's `verify` leaves for the agent."""
+    wish = {"kind": "verify", "label": label, "gen": 0, "by": "test", "reason": None, "args": None}
+    wish |= {"id": "00000000000000aa", "at": datetime.now(UTC)}
+    scene.state.families.update_one({}, {"$push": {"wishes": wish}, "$inc": {"rev": 1}})
+
+
+def test_a_verification_under_way_does_not_keep_the_agent_from_ending(scene, chroma):
+    filled = fill(scene, "memory", 300)
+    servers.freeze(chroma)  # its requests would be waited for for half a minute and more
+    try:
+        since = filled.agent.mark()
+        ask_to_verify(scene)
+        filled.agent.wait_for_event("verify.started", 20, since=since)
+        began = time.monotonic()
+        assert filled.agent.stop() == 0
+        assert time.monotonic() - began < 8
+    finally:
+        servers.thaw(chroma)
+    assert not filled.agent.events_named("agent.stop.deadline")
 
 
 def test_an_index_that_was_cut_short_is_noticed(tmp_path, mongo):
