@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from scene import DIMS, Scene, Servers
 from support import servers
 from support.embedder import Fault
+from support.wishes import Wishes
 from verifying import failed, fill, gate, text_of, verify
 
 pytestmark = pytest.mark.timeout(240)
@@ -98,11 +98,38 @@ def test_a_provider_that_is_busy_is_no_verdict(scene):
     assert time.monotonic() - began < 20
 
 
-def ask_to_verify(scene, label: str = "v1") -> None:
-    """What a person's `verify` leaves for the agent."""
-    wish = {"kind": "verify", "label": label, "gen": 0, "by": "test", "reason": None, "args": None}
-    wish |= {"id": "00000000000000aa", "at": datetime.now(UTC)}
-    scene.state.families.update_one({}, {"$push": {"wishes": wish}, "$inc": {"rev": 1}})
+def test_a_version_much_smaller_than_what_is_served_does_not_pass(scene):
+    """What is served was made by another, and holds four times as much."""
+    theirs = scene.reader.call("POST", scene.reader.base, {"name": "made_by_a_script"})
+    body = {
+        "ids": [f"r{n}" for n in range(80)],
+        "embeddings": [scene.embedder.vector(f"r{n}").tolist() for n in range(80)],
+        "documents": ["an old text"] * 80,
+    }
+    scene.reader.call("POST", f"{scene.reader.base}/{theirs['id']}/add", body)
+    scene.family(verify={"lag_for": "0s"})
+    aliases = scene.database["collection_aliases"]
+    embed = {"driver": "openai", "fn": "old"}
+    aliases.insert_one({"_id": "docs", "target": "made_by_a_script", "embed": embed})
+    scene.database.docs.insert_many({"_id": n, "text": text_of(n)} for n in range(20))
+    agent = scene.agent(scene.config("memory")).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "ready", 60, "v1")
+    Wishes(scene.state, scene.name, "docs").done(
+        "adopt", target="made_by_a_script", embedder="double"
+    )
+    code, report = verify(agent)
+    assert code == 3 and failed(report) == {"size"}
+    assert gate(report, "size")["value"] == 0.25
+    scene.families["docs"]["verify"] = {"lag_for": "0s", "min_size_ratio": 0.25}
+    agent.write_config()
+    code, report = verify(agent)
+    assert code == 0, failed(report)
+    # one that is to be served after another must have kept up for a while
+    scene.families["docs"]["verify"] = {"lag_for": "1h", "min_size_ratio": 0.25}
+    agent.write_config()
+    code, report = verify(agent)
+    assert code == 3 and failed(report) == {"lag"}
+    assert "lag_for" in gate(report, "lag")["detail"]
 
 
 def test_a_verification_under_way_does_not_keep_the_agent_from_ending(scene, chroma):
@@ -110,7 +137,7 @@ def test_a_verification_under_way_does_not_keep_the_agent_from_ending(scene, chr
     servers.freeze(chroma)  # its requests would be waited for for half a minute and more
     try:
         since = filled.agent.mark()
-        ask_to_verify(scene)
+        Wishes(scene.state, scene.name, "docs").add("verify", "v1")
         filled.agent.wait_for_event("verify.started", 20, since=since)
         began = time.monotonic()
         assert filled.agent.stop() == 0
