@@ -3,7 +3,7 @@
  *
  * Record: key = canonical extended JSON of `_id` with numbers normalised; headers gen (decimal), ver
  * (token), op (upsert, delete, reread), time (decimal milliseconds of the commit, absent for
- * snapshot rows); value {"doc": {...}} in canonical extended JSON, null (a tombstone) for a delete,
+ * snapshot rows), size (of a re-read whose document was looked at: its bytes); value {"doc": {...}} in canonical extended JSON, null (a tombstone) for a delete,
  * {} for a re-read.
  */
 #pragma once
@@ -30,6 +30,7 @@ struct record {
     int64_t gen;
     const char *ver;
     int64_t time_ms; /* commit time at the source; 0: unknown */
+    int64_t size;    /* of a re-read: about how many bytes the document has; 0: unknown */
 };
 
 /* The value of a re-read. */

@@ -188,11 +188,13 @@ void worklog_close_reader(struct worklog_reader *reader)
         reader->ops->close_reader(reader);
 }
 
-/* Of a document as it is read again: most are smaller, some have 16 MiB. */
+/* Of a document as it is read again, where nobody has looked: most are smaller, some have 16 MiB. */
 #define REREAD_WEIGHT (2 * MIB)
 
 size_t record_weight(const struct record *record)
 {
     size_t size = record->key_size + record->value_size;
-    return record->op == ITEM_REREAD ? size + REREAD_WEIGHT : size;
+    if (record->op != ITEM_REREAD)
+        return size;
+    return size + (record->size > 0 ? (size_t)record->size : REREAD_WEIGHT);
 }

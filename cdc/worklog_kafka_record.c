@@ -7,6 +7,9 @@
 
 #include "base/limits.h"
 
+/* Of MongoDB's, with room for how it is kept here. */
+#define LARGEST_DOCUMENT ((int64_t)(17 * MIB))
+
 /* librdkafka puts a NUL behind a header's value; one inside it would cut it short. */
 static bool kafka_header_text(const rd_kafka_headers_t *headers, const char *name, const char **out)
 {
@@ -61,6 +64,8 @@ bool kafka_record_decode(const rd_kafka_message_t *message, struct worklog_recor
         return kafka_record_refuse(err, "no readable header \"op\"");
     if (!kafka_header_int(headers, "time", &record.time_ms))
         record.time_ms = 0;
+    if (!kafka_header_int(headers, "size", &record.size) || record.size > LARGEST_DOCUMENT)
+        record.size = 0;
     if ((record.op == ITEM_DELETE) != (record.value == NULL))
         return kafka_record_refuse(err, "the value does not fit the header \"op\"");
     int64_t taken_ms = rd_kafka_message_timestamp(message, NULL);

@@ -154,15 +154,18 @@ static void *kafka_borrow(const void *pointer)
  * is gone (librdkafka issue 4627). What is made here stays ours when producing fails. */
 static rd_kafka_headers_t *kafka_headers(const struct record *record)
 {
-    char gen[24], time[24];
+    char gen[24], time[24], bytes[24];
     int gen_size = snprintf(gen, sizeof(gen), "%" PRId64, record->gen);
     int time_size = snprintf(time, sizeof(time), "%" PRId64, record->time_ms);
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(4);
+    int bytes_size = snprintf(bytes, sizeof(bytes), "%" PRId64, record->size);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(5);
     rd_kafka_header_add(headers, "gen", -1, gen, gen_size);
     rd_kafka_header_add(headers, "ver", -1, record->ver, -1);
     rd_kafka_header_add(headers, "op", -1, item_op_name(record->op), -1);
     if (record->time_ms)
         rd_kafka_header_add(headers, "time", -1, time, time_size);
+    if (record->size)
+        rd_kafka_header_add(headers, "size", -1, bytes, bytes_size);
     return headers;
 }
 

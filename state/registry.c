@@ -57,6 +57,7 @@ static void version_fini(struct version *version)
     bson_free(version->embed);
     bson_free(version->config_fp);
     bson_free(version->from);
+    bson_free(version->merged_to);
 }
 
 static void rename_fini(struct registry_rename *rename)

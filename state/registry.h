@@ -45,6 +45,10 @@ struct version {
     bool proven;        /* its vectors were compared with fresh ones: others may copy them */
     bool seeded;        /* its group's start offsets are committed: its lanes may run */
     int64_t seeded_gen; /* of which generation; 0: never */
+    int64_t
+        unmerged_gen; /* its group began in the middle of this generation, and documents that it did
+                             not begin with may be missing; 0: none are */
+    char *merged_to; /* key of the source's last document that was looked for; NULL: none was yet */
     bool paused;
     int64_t created_ms;
     int64_t state_ms;       /* when the state was entered */

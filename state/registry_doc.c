@@ -37,6 +37,8 @@ static bool put_version(bson_t *array, const char *key, const struct version *ve
     BSON_APPEND_BOOL(&doc, "proven", version->proven);
     BSON_APPEND_BOOL(&doc, "seeded", version->seeded);
     doc_put_int(&doc, "seeded_gen", version->seeded_gen);
+    doc_put_int(&doc, "unmerged_gen", version->unmerged_gen);
+    doc_put_text(&doc, "merged_to", version->merged_to);
     BSON_APPEND_BOOL(&doc, "paused", version->paused);
     doc_put_date(&doc, "created_at", version->created_ms);
     doc_put_date(&doc, "state_at", version->state_ms);
@@ -190,6 +192,8 @@ static void read_version(struct doc_reader *reader, struct version *out)
     out->proven = doc_bool(reader, "proven");
     out->seeded = doc_bool(reader, "seeded");
     out->seeded_gen = doc_int(reader, "seeded_gen", out->seeded ? 1 : 0);
+    out->unmerged_gen = doc_int(reader, "unmerged_gen", 0);
+    out->merged_to = doc_text(reader, "merged_to");
     out->paused = doc_bool(reader, "paused");
     out->created_ms = doc_date(reader, "created_at");
     out->state_ms = doc_date(reader, "state_at");

@@ -13,6 +13,7 @@ struct feed_view {
     char *t0; /* ver of the generation's rows */
     enum family_state state;
     bool snapshot_done;
+    bool unmerged;      /* documents may be missing that its group will never read */
     int64_t total_rows; /* of the snapshot; -1 unknown */
     int64_t token_ms;   /* cluster time up to which the durable token has come */
     int partitions;

@@ -15,6 +15,8 @@
 #define LOOK_MS 1000
 /* While a version is being brought forward the next step is not kept waiting. */
 #define STEP_MS 10
+/* While documents that it misses are being read again. */
+#define MERGE_MS 200
 #define FAILED_MS 300
 /* Until the end of a verification is seen. */
 #define VERIFYING_MS 100
@@ -210,7 +212,7 @@ static bool look_at_versions(struct steward *steward, bool leads, bool *busy, st
     /* a family's first version becomes active by itself; one that is not made yet is not in step */
     bool in_step = registry_in_state(&steward->registry, VERSION_ACTIVE) != NULL ||
                    (steward->registry.version_count == 0 && !is_asked_for(steward));
-    steward->asks = false;
+    steward->asks = steward->merges = false;
     for (size_t i = 0; i < steward->registry.version_count && !steward->overtaken; i++) {
         struct version *version = &steward->registry.versions[i];
         CLEANUP(feed_view_fini) struct feed_view view = {0};
@@ -219,6 +221,7 @@ static bool look_at_versions(struct steward *steward, bool leads, bool *busy, st
             continue;
         if (!steward_view(steward, version, &view, err))
             return false;
+        steward->merges = steward->merges || (leads && view.unmerged && !version->paused);
         if (leads && !lead_version(steward, version, &view, busy, err))
             return false;
         in_step = in_step && is_in_step(steward, version, &view) &&
@@ -376,10 +379,12 @@ static int64_t pause_after(const struct steward *steward, bool ok, bool moved, i
     *failures = ok ? 0 : *failures + 1;
     if (!ok)
         return *failures < 5 ? FAILED_MS : LOOK_MS;
-    if (!moved && steward->verifying)
-        return VERIFYING_MS;
     bool begins = steward->registry.version_count == 0 && is_asked_for(steward);
-    return moved || begins ? STEP_MS : LOOK_MS;
+    if (moved || begins)
+        return STEP_MS;
+    if (steward->verifying)
+        return VERIFYING_MS;
+    return steward->merges ? MERGE_MS : LOOK_MS;
 }
 
 static void *run(void *argument)

@@ -103,6 +103,7 @@ bool steward_view(struct steward *steward, const struct version *version, struct
     struct feed_place place = feed_place_of(steward->agent, steward->family, version->build_id);
     if (!feed_view_load(&place, view, err))
         return false;
+    view->unmerged = version->unmerged_gen > 0 && version->unmerged_gen == view->gen;
     /* with the work log memory there is a log only while the lane runs here */
     bool has_log = memory ? steward_lane(steward, version->build_id) != NULL : version->seeded;
     if (!view->known || !has_log || read_positions(steward, version, view, err))
@@ -113,7 +114,7 @@ bool steward_view(struct steward *steward, const struct version *version, struct
 
 bool feed_is_filled(const struct steward *steward, const struct feed_view *view)
 {
-    if (!view->snapshot_done)
+    if (!view->snapshot_done || view->unmerged)
         return false;
     if (steward->agent->config->worklog.driver == WORKLOG_MEMORY)
         return true; /* there a row counts as read only once it is applied */

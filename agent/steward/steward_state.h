@@ -41,6 +41,7 @@ struct steward {
     _Atomic bool refused;
     bool overtaken; /* the registry was changed by another since it was loaded: look again */
     bool asks;      /* a sweep waits for a person */
+    bool merges;    /* a version misses documents that are read again */
     struct generation_asked asked; /* kafka: of the family's capture */
     struct sweep *sweeps;          /* one per version that was looked at */
     struct upkeep *upkeeps;        /* likewise */
@@ -59,7 +60,8 @@ bool steward_leads(const struct steward *steward);
 struct lane *steward_lane(struct steward *steward, const char *build_id);
 bool steward_view(struct steward *steward, const struct version *version, struct feed_view *view,
                   struct err *err) MUST_USE;
-/* All that the generation's snapshot appended is applied. */
+/* All that the generation's snapshot appended is applied, and what the group did not begin with is there
+ * as well. */
 bool feed_is_filled(const struct steward *steward, const struct feed_view *view);
 bool steward_open_ledger(struct steward *steward, const struct version *version,
                          struct ledger **out, struct err *err) MUST_USE;
@@ -166,6 +168,8 @@ bool version_create(struct steward *steward, struct version *version, struct err
 bool version_leave_generation(struct steward *steward, struct version *version, struct err *err)
     MUST_USE;
 bool version_seed(struct steward *steward, struct version *version, struct err *err) MUST_USE;
+/* Whether a version can begin there, as far as can be told now. REJECT, with the reason: it cannot. */
+bool version_check_from(struct steward *steward, const char *from, struct err *err) MUST_USE;
 
 /* --- verification.c --- */
 

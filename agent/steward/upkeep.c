@@ -8,6 +8,8 @@
 #include "base/clock.h"
 
 #define LOOK_MS 2000
+/* While documents are missing that are read again one by one. */
+#define MERGE_LOOK_MS 200
 
 bool upkeep_round_begin(struct upkeep_round *round, int64_t pause_ms, struct ledger_aged_page *page)
 {
@@ -56,6 +58,7 @@ void upkeeps_free(struct steward *steward)
         steward->upkeeps = upkeep->next;
         repairs_free(upkeep->repairs);
         compare_free(upkeep->compare);
+        merge_free(upkeep->merge);
         ledger_close(upkeep->ledger);
         free(upkeep->retry.after_key);
         free(upkeep->expiry.after_key);
@@ -75,7 +78,8 @@ bool upkeep_step(struct steward *steward, struct version *version, const struct 
 {
     struct upkeep *upkeep = upkeep_of(steward, version->build_id);
     int64_t now_ms = clock_mono_ms();
-    if (!view->known || (upkeep->looked_ms > 0 && now_ms - upkeep->looked_ms < LOOK_MS))
+    int64_t look_ms = view->unmerged ? MERGE_LOOK_MS : LOOK_MS;
+    if (!view->known || (upkeep->looked_ms > 0 && now_ms - upkeep->looked_ms < look_ms))
         return true;
     upkeep->looked_ms = now_ms;
     if (!upkeep->ledger && !steward_open_ledger(steward, version, &upkeep->ledger, err))
@@ -83,6 +87,7 @@ bool upkeep_step(struct steward *steward, struct version *version, const struct 
     bool ok = !can_be_read(version, view) || (repairs_retry(steward, version, upkeep, err) &&
                                               repairs_append(steward, version, upkeep, view, err));
     ok = ok && expiry_step(steward, version, upkeep, view, err) &&
-         (!can_be_read(version, view) || compare_step(steward, version, upkeep, view, err));
+         (!can_be_read(version, view) || (compare_step(steward, version, upkeep, view, err) &&
+                                          merge_step(steward, version, upkeep, view, err)));
     return ok || err_prefix(err, "ledger of version %s", version->label);
 }

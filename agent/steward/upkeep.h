@@ -21,6 +21,7 @@ struct upkeep {
     int64_t looked_ms; /* monotonic */
     struct repairs *repairs;
     struct compare *compare;
+    struct merge *merge;
     struct upkeep_round retry;
     struct upkeep_round expiry;
 };
@@ -40,6 +41,9 @@ bool repairs_append(struct steward *steward, const struct version *version, stru
 /* Marks what was set aside long enough ago. */
 bool repairs_retry(struct steward *steward, const struct version *version, struct upkeep *upkeep,
                    struct err *err) MUST_USE;
+/* Marks that were seen at the last look, REPAIRS_MOST at most. */
+#define REPAIRS_MOST 1000
+size_t repairs_waiting(const struct repairs *repairs);
 void repairs_free(struct repairs *repairs);
 
 /* --- expiry.c --- */
@@ -54,3 +58,11 @@ bool expiry_step(struct steward *steward, const struct version *version, struct 
 bool compare_step(struct steward *steward, struct version *version, struct upkeep *upkeep,
                   const struct feed_view *view, struct err *err) MUST_USE;
 void compare_free(struct compare *compare);
+
+/* --- merge.c --- */
+
+/* A version whose group began in the middle of its generation: one step of looking for documents that it
+ * misses. `busy` while there is more to do soon. */
+bool merge_step(struct steward *steward, struct version *version, struct upkeep *upkeep,
+                const struct feed_view *view, struct err *err) MUST_USE;
+void merge_free(struct merge *merge);

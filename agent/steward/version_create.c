@@ -74,7 +74,7 @@ bool version_plan(struct steward *steward, const struct version_wish *wish, stru
 {
     const struct config_family *family = steward->family->config;
     char digest[128] = "";
-    if (!check_plan(steward, wish, err) ||
+    if (!check_plan(steward, wish, err) || !version_check_from(steward, wish->from, err) ||
         !probe(config_embedder_of(steward->agent->config, wish->embedder), digest, err))
         return false;
     CLEANUP(cJSON_Deletep)

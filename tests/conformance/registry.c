@@ -28,6 +28,8 @@ static void fill_registry(struct registry *registry)
     version->state = VERSION_BACKFILLING;
     version->seeded = true;
     version->seeded_gen = 4;
+    version->unmerged_gen = 4;
+    version->merged_to = bson_strdup("{\"$oid\":\"64\"}");
     version->reason = bson_strdup("filling");
     registry->step = (struct registry_step){.kind = bson_strdup("promoting"),
                                             .label = bson_strdup("v1"),
@@ -62,6 +64,8 @@ static void a_family_comes_back_as_it_was_saved(void **state)
     assert_int_equal(version->dims, 768);
     assert_true(version->seeded && !version->paused);
     assert_int_equal(version->seeded_gen, 4);
+    assert_int_equal(version->unmerged_gen, 4);
+    assert_string_equal(version->merged_to, "{\"$oid\":\"64\"}");
     assert_int_equal(version->verified_epoch, -1);
     assert_null(version->collection_id);
     assert_string_equal(loaded.step.kind, "promoting");

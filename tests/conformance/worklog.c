@@ -504,30 +504,6 @@ static void a_check_of_permissions_leaves_nothing_behind(void **state)
     free(permissions);
 }
 
-static void a_time_leads_to_the_first_record_that_is_not_older(void **state)
-{
-    struct fixture *f = *state;
-    int64_t offsets[PARTITIONS];
-    append_text(f, 0, "old", "v");
-    settle(f);
-    clock_sleep_ms(20); /* the broker's clock is this one, but its milliseconds are shared */
-    int64_t between_ms = clock_wall_ms();
-    clock_sleep_ms(20);
-    append_text(f, 0, "new", "v");
-    append_text(f, 1, "new", "v");
-    settle(f);
-    OK(f, worklog_offsets_at(f->log, f->topic, between_ms, offsets, PARTITIONS, &f->err));
-    assert_int_equal(offsets[0], 1);
-    assert_int_equal(offsets[1], 0);
-    assert_int_equal(offsets[2], 0); /* an empty one */
-    OK(f, worklog_offsets_at(f->log, f->topic, 0, offsets, PARTITIONS, &f->err));
-    assert_int_equal(offsets[0], 0);
-    int64_t later_ms = clock_wall_ms() + 60000;
-    OK(f, worklog_offsets_at(f->log, f->topic, later_ms, offsets, PARTITIONS, &f->err));
-    assert_int_equal(offsets[0], 2); /* none is so young: its end */
-    assert_int_equal(offsets[1], 1);
-}
-
 #define TEST(name)                                                                                 \
     {                                                                                              \
 #name, name, NULL, NULL, NULL                                                              \
@@ -552,7 +528,6 @@ static const struct CMUnitTest TESTS[] = {
     TEST(a_waiting_reader_wakes_when_a_record_arrives),
     TEST(a_removed_topic_is_empty_when_made_again),
     TEST(a_check_of_permissions_leaves_nothing_behind),
-    TEST(a_time_leads_to_the_first_record_that_is_not_older),
 };
 
 static int run(const char *driver, CMFixtureFunction setup)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A partition whose next offset is gone stands, is told of, and is sent on: over each work log. */
+/* Where reading begins, over each work log: a partition whose next offset is gone stands, is told of, and
+ * is sent on; a time leads to an offset; re-reads weigh what they are known to bring. */
 #include "conformance/kafka_server.h"
 #include "conformance/worklog_fixture.h"
 
@@ -157,6 +158,58 @@ static void a_partition_that_was_read_can_be_sent_back(void **state)
     worklog_close_reader(reader);
 }
 
+static void a_time_leads_to_the_first_record_that_is_not_older(void **state)
+{
+    struct fixture *f = *state;
+    int64_t offsets[PARTITIONS];
+    append_text(f, 0, "old", "v");
+    settle(f);
+    clock_sleep_ms(20); /* the broker's clock is this one, but its milliseconds are shared */
+    int64_t between_ms = clock_wall_ms();
+    clock_sleep_ms(20);
+    append_text(f, 0, "new", "v");
+    append_text(f, 1, "new", "v");
+    settle(f);
+    OK(f, worklog_offsets_at(f->log, f->topic, between_ms, offsets, PARTITIONS, &f->err));
+    assert_int_equal(offsets[0], 1);
+    assert_int_equal(offsets[1], 0);
+    assert_int_equal(offsets[2], 0); /* an empty one */
+    OK(f, worklog_offsets_at(f->log, f->topic, 0, offsets, PARTITIONS, &f->err));
+    assert_int_equal(offsets[0], 0);
+    int64_t later_ms = clock_wall_ms() + 60000;
+    OK(f, worklog_offsets_at(f->log, f->topic, later_ms, offsets, PARTITIONS, &f->err));
+    assert_int_equal(offsets[0], 2); /* none is so young: its end */
+    assert_int_equal(offsets[1], 1);
+}
+
+/* Else a batch of them could be of a few only, as if each document were large. */
+static void a_document_that_was_looked_at_weighs_what_it_has(void **state)
+{
+    struct fixture *f = *state;
+    struct record record = record_of("k", "{}");
+    record.op = ITEM_REREAD;
+    for (int i = 0; i < 100; i++) {
+        record.size = 1000;
+        append(f, 0, &record, 0);
+    }
+    settle(f);
+    struct worklog_reader *reader = open_reader(f, f->group);
+    struct worklog_batch batch;
+    size_t count = 0, weight = 0;
+    while (count < 100) {
+        assert_int_equal(read_some(f, reader, 1000, &batch), READ_RECORDS);
+        for (size_t i = 0; i < batch.count; i++) {
+            assert_int_equal(batch.records[i].record.size, 1000);
+            weight += record_weight(&batch.records[i].record);
+        }
+        count += batch.count;
+    }
+    assert_in_range(weight, 100 * 1000, 100 * 1010);
+    record.size = 0;
+    assert_true(record_weight(&record) > 1000000);
+    worklog_close_reader(reader);
+}
+
 #define TEST(name)                                                                                 \
     {                                                                                              \
 #name, name, NULL, NULL, NULL                                                              \
@@ -168,6 +221,8 @@ static const struct CMUnitTest TESTS[] = {
     TEST(a_partition_that_stands_goes_on_where_it_is_sent),
     TEST(a_group_without_offsets_goes_on_where_it_is_sent),
     TEST(a_partition_that_was_read_can_be_sent_back),
+    TEST(a_time_leads_to_the_first_record_that_is_not_older),
+    TEST(a_document_that_was_looked_at_weighs_what_it_has),
 };
 
 static int run(const char *driver, CMFixtureFunction setup)

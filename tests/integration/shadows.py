@@ -67,3 +67,41 @@ def set_version(scene, label: str, family: str = "docs", **fields) -> None:
         return {"$set": {f"{place}.{name}": value for name, value in fields.items()}}
 
     _change(scene, family, update)
+
+
+# Versions that are filled with these
+
+DOCUMENTS = 400
+CHANGED = range(100)  # rewritten
+DELETED = range(390, 400)
+KEPT = DOCUMENTS - len(DELETED)
+
+
+def serve(scene):
+    """An agent whose first version is served, with all documents."""
+    scene.family()
+    scene.database.docs.insert_many(
+        {"_id": n, "text": f"document {n}"} for n in range(DOCUMENTS)
+    )
+    agent = scene.agent(scene.config()).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    scene.wait_until_equal(agent)
+    return agent
+
+
+def change_some(scene, agent) -> None:
+    docs = scene.database.docs
+    for n in CHANGED:
+        docs.update_one({"_id": n}, {"$set": {"text": f"document {n}, changed"}})
+    docs.delete_many({"_id": {"$in": list(DELETED)}})
+    agent.wait_in_step("docs", 60, documents=KEPT)
+    scene.wait_until_equal(agent)
+    scene.embedder.reset_counts()
+
+
+def wait_until_filled(scene, agent, *labels: str) -> None:
+    """Each has left `backfilling`, and is equal to the source by the oracle."""
+    left = ("catching_up", "verifying", "ready", "active", "previous")
+    for label in labels:
+        agent.wait_for_version("docs", lambda v: v["state"] in left, 90, label, "it to be filled")
+        assert scene.wait_until_equal(agent, label=label).documents == KEPT
