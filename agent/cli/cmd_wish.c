@@ -7,6 +7,7 @@
 
 #include "agent/cli/errand.h"
 #include "agent/family.h"
+#include "agent/steward/feed.h"
 #include "agent/steward/version_from.h"
 #include "base/limits.h"
 #include "cdc/worklog.h"
@@ -154,7 +155,8 @@ static int run_create(struct errand *errand)
 
 int cmd_create(const struct cli_args *args)
 {
-    struct errand errand = {.kind = WISH_CREATE, .label = args->words[1], .follows = true};
+    struct errand errand = {
+        .kind = WISH_CREATE, .verb = "create", .label = args->words[1], .follows = true};
     errand.done = cli_has(args, FLAG_WAIT) ? "is built" : "is planned, and will be filled";
     if (!cli_value(args, FLAG_EMBED))
         return usage("create needs --embed NAME: an embedder of the configuration");
@@ -165,8 +167,10 @@ int cmd_create(const struct cli_args *args)
 
 int cmd_cutover(const struct cli_args *args)
 {
-    struct errand errand = {
-        .kind = WISH_CUTOVER, .label = args->words[1], .done = "is what readers are led to now"};
+    struct errand errand = {.kind = WISH_CUTOVER,
+                            .verb = "cut over to",
+                            .label = args->words[1],
+                            .done = "is what readers are led to now"};
     const char *reason = cli_value(args, FLAG_REASON);
     errand.ask.force = cli_has(args, FLAG_FORCE);
     if (errand.ask.force && !(reason && *reason))
@@ -176,7 +180,8 @@ int cmd_cutover(const struct cli_args *args)
 
 int cmd_rollback(const struct cli_args *args)
 {
-    struct errand errand = {.kind = WISH_ROLLBACK, .done = "serves its previous version again"};
+    struct errand errand = {
+        .kind = WISH_ROLLBACK, .verb = "roll back", .done = "serves its previous version again"};
     return begin_and_run(&errand, args, errand_run);
 }
 
@@ -188,7 +193,9 @@ static int run_adopt(struct errand *errand)
 
 int cmd_adopt(const struct cli_args *args)
 {
-    struct errand errand = {.kind = WISH_ADOPT, .done = "serves the collection that was adopted"};
+    struct errand errand = {.kind = WISH_ADOPT,
+                            .verb = "adopt a collection for",
+                            .done = "serves the collection that was adopted"};
     errand.ask.target = cli_value(args, FLAG_TARGET);
     if (!errand.ask.target || !*errand.ask.target)
         return usage("adopt needs --target COLLECTION: its name in the store");
@@ -201,7 +208,8 @@ int cmd_adopt(const struct cli_args *args)
 
 int cmd_drop(const struct cli_args *args)
 {
-    struct errand errand = {.kind = WISH_DROP, .label = args->words[1], .done = "is dropped"};
+    struct errand errand = {
+        .kind = WISH_DROP, .verb = "drop", .label = args->words[1], .done = "is dropped"};
     return begin_and_run(&errand, args, errand_run);
 }
 
@@ -216,7 +224,7 @@ static int run_remove(struct errand *errand)
 
 int cmd_remove(const struct cli_args *args)
 {
-    struct errand errand = {.kind = WISH_REMOVE, .done = "is forgotten"};
+    struct errand errand = {.kind = WISH_REMOVE, .verb = "remove", .done = "is forgotten"};
     errand.ask.drop_collections = cli_has(args, FLAG_DROP_COLLECTIONS);
     return begin_and_run(&errand, args, run_remove);
 }
@@ -225,14 +233,25 @@ int cmd_remove(const struct cli_args *args)
 
 static int run_partitions(struct errand *errand)
 {
+    struct err err;
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    struct feed_place place = {errand->config, errand->state.docs, errand->family, NULL};
     if (errand->config->worklog.driver == WORKLOG_MEMORY)
         return usage("the work log memory has no partitions");
-    return errand_run(errand);
+    if (!feed_view_load(&place, &view, &err))
+        return cmd_fail(&err);
+    if (!view.known || view.partitions != errand->ask.count)
+        return errand_run(errand);
+    errand->outcome = ERRAND_DONE;
+    errand->done = "has that many partitions already";
+    return errand_tell(errand);
 }
 
 int cmd_partitions(const struct cli_args *args)
 {
-    struct errand errand = {.kind = WISH_PARTITIONS, .done = "is being read anew for them"};
+    struct errand errand = {.kind = WISH_PARTITIONS,
+                            .verb = "change the partitions of",
+                            .done = "is being read anew for them"};
     char *end = NULL;
     long long count = strtoll(args->words[1], &end, 10);
     if (end == args->words[1] || *end || count < 1 || count > WORKLOG_MAX_PARTITIONS) {

@@ -181,10 +181,10 @@ static void print_pending(const struct errand *errand)
     if (errand->leaderless)
         printf("The wish to %s %s stands: no agent runs that could carry it out now, and the next "
                "one will.\n",
-               errand->kind, errand->title);
+               errand->verb, errand->title);
     else if (!errand->out_of_time)
         printf("The wish to %s %s is written down, and an agent is at it: `vectail status %s`\n",
-               errand->kind, errand->title, errand->name);
+               errand->verb, errand->title, errand->name);
 }
 
 int errand_tell(const struct errand *errand)

@@ -21,7 +21,8 @@ struct errand {
     const char *label; /* NULL: of the family */
     struct wish_args ask;
     bool follows;      /* create: --wait goes on until the version is ready, or served */
-    const char *title; /* "version v2 of docs", for people */
+    const char *verb;  /* "cut over to" */
+    const char *title; /* "version v2 of family docs" */
     const char *done;  /* the sentence about it once it is carried out */
 
     char by[160];

@@ -103,13 +103,13 @@ static void show_waiting(const struct errand *errand, const struct registry *reg
 {
     char line[256];
     if (errand->leaderless)
-        snprintf(line, sizeof line, "no agent runs that could %s %s: waiting for one", errand->kind,
+        snprintf(line, sizeof line, "no agent runs that could %s %s: waiting for one", errand->verb,
                  errand->title);
     else if (registry->step.kind)
         snprintf(line, sizeof line, "%s %s", registry->step.kind,
                  registry->step.label ? registry->step.label : "");
     else
-        snprintf(line, sizeof line, "waiting for an agent to %s %s", errand->kind, errand->title);
+        snprintf(line, sizeof line, "waiting for an agent to %s %s", errand->verb, errand->title);
     progress_show(progress, line, line);
 }
 

@@ -130,7 +130,9 @@ static void put_lag(const cJSON *version, struct buf *out)
     int64_t items = int_of(version, "lag_items");
     cmd_format_span(int_of(version, "lag_ms"), span, sizeof span);
     buf_printf(out, "%" PRId64 " documents", int_of(version, "documents"));
-    if (items >= 0)
+    if (items == 0)
+        buf_puts(out, ", in step");
+    else if (items > 0)
         buf_printf(out, ", %" PRId64 " items behind (%s)", items, span);
 }
 

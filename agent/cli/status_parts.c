@@ -122,7 +122,7 @@ static void write_wishes(const cJSON *family, bool steady, struct buf *out)
     const cJSON *wish;
     cJSON_ArrayForEach(wish, json_get(family, "wishes"))
     {
-        buf_printf(out, "\nFamily %s: asked to %s", text_of(family, "family"),
+        buf_printf(out, "\nFamily %s: asked for: %s", text_of(family, "family"),
                    text_of(wish, "kind"));
         put_words(out, " ", text_of(wish, "label"));
         put_words(out, ", by ", text_of(wish, "by"));
