@@ -161,6 +161,8 @@ bool stats_load(struct docstore *docs, const char *name, const char *build_id, b
     read_numbers(doc, &applied, 1, out);
     if (bson_iter_init_find(&iter, doc, "progress"))
         out->progress = bson_iter_as_double(&iter);
+    if (bson_iter_init_find(&iter, doc, "doing") && BSON_ITER_HOLDS_UTF8(&iter))
+        out->doing = strdup(bson_iter_utf8(&iter, NULL));
     if (bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter))
         out->at_ms = bson_iter_date_time(&iter);
     bson_destroy(doc);
@@ -199,6 +201,10 @@ bool stats_set(struct docstore *docs, const char *name, const char *build_id,
     if (now->in_step_ms > 0) /* else what stands there stays */
         bson_append_int64(&set, "in_step_ms", -1, now->in_step_ms);
     bson_append_double(&set, "progress", -1, now->progress);
+    if (now->doing)
+        bson_append_utf8(&set, "doing", -1, now->doing, -1);
+    else
+        bson_append_null(&set, "doing", -1);
     bson_append_date_time(&set, "at", -1, clock_wall_ms());
     bool ok = docstore_note(docs, &ref, &set, NULL, err);
     bson_destroy(&set);
@@ -247,6 +253,7 @@ bool stats_load_capture(struct docstore *docs, const char *capture_id, struct ca
 
 void stats_fini(struct version_stats *stats)
 {
+    free(stats->doing);
     free(stats->reason);
-    stats->reason = NULL;
+    stats->doing = stats->reason = NULL;
 }

@@ -44,6 +44,7 @@ struct version_stats {
     int64_t sweep_documents;
     int64_t in_step_ms; /* wall time: when nothing of its log was last left to apply; 0: never */
     int64_t applied_ms; /* wall time of the commit of what some process applied last; 0: unknown */
+    char *doing;        /* what the leader is at with it: "comparing vectors, 20 of 200"; NULL */
     char *reason;       /* why its lane stands in some process; NULL: it does not */
 };
 

@@ -139,6 +139,7 @@ static void put_lag(const cJSON *version, struct buf *out)
 void progress_line(const cJSON *family, const cJSON *version, double rate, struct buf *out)
 {
     const char *state = text_of(version, "state"), *reason = text_of(version, "reason");
+    const char *doing = text_of(version, "doing");
     bool fills = strcmp(state, "backfilling") == 0;
     buf_printf(out, "%s  %s%s  ", text_of(version, "label"), state,
                cJSON_IsTrue(json_get(version, "paused")) ? " (paused)" : "");
@@ -148,6 +149,8 @@ void progress_line(const cJSON *family, const cJSON *version, double rate, struc
         put_lag(version, out);
     if (int_of(version, "quarantined") > 0)
         buf_printf(out, ", %" PRId64 " set aside", int_of(version, "quarantined"));
+    if (*doing)
+        buf_printf(out, "; %s", doing);
     if (*reason)
         buf_printf(out, ": %s", reason);
 }

@@ -205,6 +205,7 @@ static bool version_entry(struct view *view, const struct version *version, cJSO
     add_stats(entry, &stats, fresh);
     json_add_int(entry, "generation", stats.generation);
     json_add_int(entry, "swept_generation", version->swept_gen);
+    json_add_string(entry, "doing", fresh ? stats.doing : NULL);
     json_add(entry, "sweep", sweep_entry(version, &stats, fresh));
     json_add_bool(entry, "paused", version->paused);
     status_add_times(entry, version);

@@ -163,6 +163,9 @@ static void note_gauges(struct steward *steward, const struct version *version,
         now.eta_s = 0;
     else if (now.progress > 0.01 && elapsed_ms > 1000)
         now.eta_s = (int64_t)((double)elapsed_ms / 1000 * (1 - now.progress) / now.progress);
+    char doing[160];
+    if (verification_says(steward, version, doing, sizeof doing))
+        now.doing = doing;
     struct err err;
     if (!stats_set(steward->agent->docs, steward->agent->config->name, version->build_id, &now,
                    &err))

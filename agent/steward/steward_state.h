@@ -182,6 +182,9 @@ enum verification {
 /* Begins it where nothing is being verified. *report is filled when it has passed or failed. */
 enum verification verification_step(struct steward *steward, const struct version *version,
                                     bool cheap, struct verify_report *report, struct err *err);
+/* What it is at with this version, for people; false where it is not at it. */
+bool verification_says(struct steward *steward, const struct version *version, char *out,
+                       size_t size);
 /* Cuts short what is under way. */
 void verification_forget(struct steward *steward);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One verification at a time, on a thread of its own, for whoever asks at each look. */
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/steward/steward_state.h"
@@ -52,6 +53,23 @@ enum verification verification_step(struct steward *steward, const struct versio
     if (state != VERIFY_DONE)
         return VERIFICATION_ERROR;
     return report->ok ? VERIFICATION_PASSED : VERIFICATION_FAILED;
+}
+
+bool verification_says(struct steward *steward, const struct version *version, char *out,
+                       size_t size)
+{
+    struct verify_progress progress;
+    struct verify_job *job = steward->verifying;
+    if (!job || strcmp(verify_job_build(job), version->build_id) != 0)
+        return false;
+    if (!verify_job_progress(job, &progress))
+        snprintf(out, size, "looking at its gates");
+    else if (progress.total > 0)
+        snprintf(out, size, "%s, %lld of %lld", progress.doing, (long long)progress.done,
+                 (long long)progress.total);
+    else
+        snprintf(out, size, "%s, %lld", progress.doing, (long long)progress.done);
+    return true;
 }
 
 void verification_forget(struct steward *steward)

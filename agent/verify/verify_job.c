@@ -10,6 +10,8 @@
 struct verify_job {
     struct verify_options options; /* with strings of its own */
     struct verify_hold hold;
+    pthread_mutex_t lock; /* of `progress` */
+    struct verify_progress progress;
     struct verify_report report;
     struct err err;
     bool ok;
@@ -29,6 +31,23 @@ static void log_report(const struct verify_report *report)
         log_warn("verify.failed", LOG_STR("family", report->family),
                  LOG_STR("version", report->label), LOG_BOOL("cheap", report->cheap),
                  LOG_INT("ms", report->took_ms), LOG_STR("reason", reason));
+}
+
+/* `doing` is a constant of the gates. */
+static void note_progress(void *context, const struct verify_progress *progress)
+{
+    struct verify_job *job = context;
+    pthread_mutex_lock(&job->lock);
+    job->progress = *progress;
+    pthread_mutex_unlock(&job->lock);
+}
+
+bool verify_job_progress(struct verify_job *job, struct verify_progress *out)
+{
+    pthread_mutex_lock(&job->lock);
+    *out = job->progress;
+    pthread_mutex_unlock(&job->lock);
+    return out->doing && !atomic_load(&job->ended);
 }
 
 static void *run(void *argument)
@@ -53,9 +72,11 @@ struct verify_job *verify_job_start(const struct verify_options *options)
     job->options.build_id = strdup(options->build_id);
     job->options.state_id = strdup(options->state_id);
     job->options.seed = NULL;
-    job->options.progress = NULL;
+    job->options.progress = note_progress;
+    job->options.context = job;
     job->options.hold = &job->hold;
     pthread_mutex_init(&job->hold.lock, NULL);
+    pthread_mutex_init(&job->lock, NULL);
     pthread_create(&job->thread, NULL, run, job);
     return job;
 }
@@ -96,6 +117,7 @@ void verify_job_join(struct verify_job *job)
     verify_job_cancel(job);
     pthread_join(job->thread, NULL);
     pthread_mutex_destroy(&job->hold.lock);
+    pthread_mutex_destroy(&job->lock);
     free((char *)(uintptr_t)job->options.family);
     free((char *)(uintptr_t)job->options.build_id);
     free((char *)(uintptr_t)job->options.state_id);

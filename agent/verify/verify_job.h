@@ -23,6 +23,8 @@ enum verify_state {
 /* Does not block. The report is borrowed until the join. */
 enum verify_state verify_job_look(struct verify_job *job, const struct verify_report **report,
                                   struct err *err);
+/* What it is at; false while it has not said so. */
+bool verify_job_progress(struct verify_job *job, struct verify_progress *out);
 const char *verify_job_build(const struct verify_job *job);
 bool verify_job_is_cheap(const struct verify_job *job);
 /* It ends soon, with ERR_CANCEL: requests under way are cut. Does not block. */

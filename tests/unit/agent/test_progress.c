@@ -43,8 +43,8 @@ static void a_line_says_what_matters_in_each_state(void **state)
                 "8214, \"lag_items\": 7, \"lag_ms\": 55, \"quarantined\": 3}",
                 "v2  catching_up (paused)  8214 documents, 7 items behind (55ms), 3 set aside");
     expect_line("{\"label\": \"v2\", \"state\": \"verifying\", \"documents\": 8214, \"lag_items\": "
-                "0, \"reason\": \"counting the source\"}",
-                "v2  verifying  8214 documents, in step: counting the source");
+                "0, \"doing\": \"comparing vectors, 20 of 200\", \"reason\": \"again\"}",
+                "v2  verifying  8214 documents, in step; comparing vectors, 20 of 200: again");
 }
 
 static void the_rate_is_that_of_the_last_looks(void **state)

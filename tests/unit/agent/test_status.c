@@ -101,8 +101,14 @@ static void add_stats(const struct fixture *fixture, const char *build_id)
 {
     struct err err;
     struct version_stats delta = {.applied = 12, .embedded = 30};
-    struct version_stats now = {
-        .documents = 10, .chunks = 30, .lag_items = 4, .lag_ms = 55, .progress = 0.5, .eta_s = 7};
+    char doing[] = "comparing vectors, 20 of 200";
+    struct version_stats now = {.doing = doing,
+                                .documents = 10,
+                                .chunks = 30,
+                                .lag_items = 4,
+                                .lag_ms = 55,
+                                .progress = 0.5,
+                                .eta_s = 7};
     assert_true(stats_add(fixture->docs, "ducks", build_id, &delta, &err));
     assert_true(stats_set(fixture->docs, "ducks", build_id, &now, &err));
 }
@@ -178,6 +184,7 @@ static void source_and_version_say_what_is_written_down(void **state)
     assert_int_equal(number(version, "lag_ms"), 55);
     assert_int_equal(number(version, "embedded"), 30);
     assert_int_equal(number(version, "eta_s"), 7);
+    expect_text(version, "doing", "comparing vectors, 20 of 200");
     expect_null(version, "reason");
     free(build_id);
 }
@@ -199,6 +206,7 @@ static void what_an_ended_agent_wrote_counts_but_its_lag_does_not(void **state)
     expect_null(version, "lag_ms");
     expect_null(version, "lag_items");
     expect_null(version, "eta_s");
+    expect_null(version, "doing");
     free(build_id);
 }
 
