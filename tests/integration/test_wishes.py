@@ -201,14 +201,21 @@ def test_a_version_that_is_created_is_followed_until_it_is_ready(hand):
     assert "the provider says no" in result.stdout
     assert "version v3 is backfilling, and goes on" in result.stderr
 
-    other = hand.meanwhile(lambda: hand.version("v3", state="failed", reason="not enough dims"))
+    following = subprocess.Popen(
+        [hand.agent.binary, *command[:2], "v3", "--embed", "double", "--wait=30s"]
+        + ["-c", str(hand.agent.config_file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "v3  backfilling" in following.stdout.readline()
+    hand.version("v3", state="failed", reason="not enough dims")
+    _, told = following.communicate(timeout=30)
+    assert following.returncode == 1
+    assert "version v3 is failed: not enough dims" in told
     code, said = hand.ask("create", "docs", "v3", "--embed", "double", "--wait=20s")
-    other.join()
-    if code == 3:  # it had failed before the command looked
-        assert "drop it first" in said["reason"]
-    else:
-        assert (code, said["state"], said["version_state"]) == (1, "failed", "failed")
-        assert "not enough dims" in said["reason"]
+    assert (code, said["state"]) == (3, "refused")
+    assert "drop it first" in said["reason"]
 
 
 def test_what_is_there_already_is_asked_for_in_vain_only_if_it_differs(hand):
