@@ -110,7 +110,10 @@ static void put_seconds(struct cmd_table *table, const struct plan *plan)
 {
     char figure[64] = "?", least[48], note[200];
     snprintf(note, sizeof note, "not known: the embedder has not been measured yet");
-    if (!isnan(plan->seconds)) {
+    if (plan->to_embed == 0) {
+        snprintf(figure, sizeof figure, "0 s");
+        snprintf(note, sizeof note, "nothing is to be embedded");
+    } else if (!isnan(plan->seconds)) {
         write_duration(plan->seconds, figure, sizeof figure);
         snprintf(note, sizeof note, "estimated: of embedding, at the rate measured lately");
     } else if (plan->limit_seconds > 0) {

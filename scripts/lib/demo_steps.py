@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The steps of scripts/demo that watch the agent and Chroma.
-
-    demo_steps.py fill       shows how the collection fills, until it is in step with the source
-    demo_steps.py changes    inserts, edits and deletes documents, and times each until Chroma has it
+"""Inserts, edits and deletes documents, and times each until a reader of Chroma sees it.
 
 Run by the tests' Python, which has pymongo.
 """
@@ -17,110 +14,27 @@ import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from localservers.common import Problem, TookTooLong, say, wait_until  # noqa: E402
+from localservers.common import Problem, say, wait_until  # noqa: E402
 
-FILL_DEADLINE_S = 300
 CHANGE_DEADLINE_S = 60
-LINE_EVERY_S = 2  # where the output is no terminal
 SLOW_MS = 500
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=("fill", "changes"))
     parser.add_argument("--uri", required=True)
     parser.add_argument("--chroma", required=True)
     parser.add_argument("--database", required=True)
     parser.add_argument("--collection", required=True)
     parser.add_argument("--family", required=True)
-    parser.add_argument("--api", required=True, help="http://... of the agent")
     parser.add_argument("--ended", type=Path, required=True, help="file that exists once it ended")
     options = parser.parse_args()
-    {"fill": fill, "changes": changes}[options.step](options)
-
-
-# Filling
-
-
-def fill(options: argparse.Namespace) -> None:
-    from pymongo import MongoClient
-
-    with MongoClient(options.uri, serverSelectionTimeoutMS=10_000) as client:
-        wanted = client[options.database][options.collection].count_documents({})
-    line = Line()
-    begun = time.monotonic()
-    first: tuple[float, int] | None = None  # when, and how many were there
-
-    def in_step() -> bool:
-        nonlocal first
-        check_agent(options)
-        family, reason = family_status(options)
-        version = newest_version(family)
-        done = version["documents"] if version else 0
-        if version and first is None:
-            first = time.monotonic(), done
-        line.show(progress(version, done, wanted, reason, first))
-        return is_in_step(version, wanted)
-
-    try:
-        wait_until(in_step, FILL_DEADLINE_S, "the collection to be in step", pause_s=0.1)
-    except TookTooLong:
-        line.end()
-        raise
-    version = newest_version(family_status(options)[0])
-    seconds = time.monotonic() - begun
-    line.end(
-        f"in step: {version['documents']} documents, {version['chunks']} chunks"
-        f" in {version['collection']} ({seconds:.1f} s)"
-    )
-
-
-def is_in_step(version: dict | None, wanted: int) -> bool:
-    return (
-        version is not None
-        and version["state"] == "active"
-        and (version["lag_items"], version["pending"]) == (0, 0)
-        and version["documents"] + version["quarantined"] == wanted
-    )
-
-
-def progress(version: dict | None, done: int, wanted: int, reason: str, first) -> str:
-    if version is None:
-        return f"starting{': ' + reason if reason else ''}"
-    filled = min(1.0, done / wanted) if wanted else 1.0
-    bar = "#" * int(filled * 24)
-    text = f"[{bar:.<24}] {filled:4.0%}  {done}/{wanted} documents"
-    elapsed = time.monotonic() - first[0]
-    if elapsed > 0.5 and done > first[1]:
-        text += f"  {(done - first[1]) / elapsed:.0f}/s"
-    text += f"  {version['state']}"
-    reason = reason or version["reason"] or ""
-    return f"{text}  ({reason})" if reason else text
-
-
-def family_status(options: argparse.Namespace) -> tuple[dict, str]:
-    """The family's part of the agent's status, and what it waits for ("" when it works)."""
-    try:
-        with urlopen(f"{options.api}/v1/status", timeout=5) as reply:
-            status = json.load(reply)
-    except HTTPError as error:
-        return {}, json.load(error).get("detail", str(error))
-    except (URLError, OSError, HTTPException, ValueError):
-        return {}, ""
-    reasons = [entry["reason"] for entry in status.get("reasons", [])]
-    found = [one for one in status["families"] if one["family"] == options.family]
-    return (found or [{}])[0], "; ".join(reasons)
-
-
-def newest_version(family: dict) -> dict | None:
-    return (family.get("versions") or [None])[-1]
+    changes(options)
 
 
 def check_agent(options: argparse.Namespace) -> None:
@@ -128,31 +42,6 @@ def check_agent(options: argparse.Namespace) -> None:
         code = options.ended.read_text(encoding="ascii").strip()
         raise Problem(f"the agent ended with exit code {code}")
 
-
-class Line:
-    """One line that is redrawn on a terminal; elsewhere a line now and then."""
-
-    def __init__(self) -> None:
-        self.terminal = sys.stdout.isatty()
-        self.shown = ""
-        self.next_s = 0.0
-
-    def show(self, text: str) -> None:
-        if text == self.shown:
-            return
-        if self.terminal:
-            print(f"\r\033[K  {text}", end="", flush=True)
-        elif time.monotonic() >= self.next_s:
-            print(f"  {text}", flush=True)
-            self.next_s = time.monotonic() + LINE_EVERY_S
-        self.shown = text
-
-    def end(self, text: str = "") -> None:
-        start = "\r\033[K" if self.terminal else ""
-        print(f"{start}  {text}" if text else start, flush=True)
-
-
-# Changes
 
 OTTER = "otter-cam"
 TIDES = "tide-tables"
