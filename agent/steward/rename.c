@@ -240,10 +240,17 @@ static bool turn(const struct rename *rename, struct err *err)
     return true;
 }
 
-/* Both are where the journal wants them: the versions are called what their collections are. */
+/* Both are where the journal wants them: the versions are called what their collections are. Going back, a
+ * request from the way forward may come late and park what was just restored: so the journal stays open until
+ * there can be none, and each look puts that right. */
 static bool finish(const struct rename *rename, bool back, struct err *err)
 {
     const struct registry_rename *journal = &rename->registry->rename;
+    if (back && clock_wall_ms() - journal->since_ms < rename->settle_ms)
+        return err_set(
+            err, ERR_RETRY, ERR_STATE, 0,
+            "the exchange of names was taken back, and a request to the store may still be "
+            "under way");
     struct version *shadow = version_of(rename->registry, journal->shadow_id);
     struct version *live = journal->live_id ? version_of(rename->registry, journal->live_id) : NULL;
     if (shadow) {
@@ -428,7 +435,7 @@ static bool still_leads(void *context)
 }
 
 static bool open_store(struct steward *steward, const struct version *version, struct sink **sink,
-                       struct err *err)
+                       struct rename *out, struct err *err)
 {
     const struct config_store *store = config_store_of(steward->agent->config, version->store);
     if (!store)
@@ -437,36 +444,31 @@ static bool open_store(struct steward *steward, const struct version *version, s
     if (!lane_open_sink(store, sink, err))
         return false;
     sink_set_guard(*sink, still_leads, steward);
-    return sink_connect(*sink, err);
-}
-
-static struct rename rename_of(struct steward *steward, struct sink *sink)
-{
-    return (struct rename){.sink = sink,
+    *out = (struct rename){.sink = *sink,
                            .registry = &steward->registry,
                            .family = steward->family->name,
                            .served_name = steward->family->config->served_name,
                            .epoch = steward->registry.step.epoch,
+                           .settle_ms = store->timeout_ms,
                            .arena = steward->arena,
                            .save = save_registry,
                            .context = steward};
+    return sink_connect(*sink, err);
 }
 
 bool rename_step(struct steward *steward, struct version *version, bool *done, struct err *err)
 {
     CLEANUP(sink_closep) struct sink *sink = NULL;
+    struct rename rename;
     *done = false;
-    if (!open_store(steward, version, &sink, err))
-        return false;
-    const struct rename rename = rename_of(steward, sink);
-    return rename_exchange(&rename, version, done, err);
+    return open_store(steward, version, &sink, &rename, err) &&
+           rename_exchange(&rename, version, done, err);
 }
 
 bool rename_undo(struct steward *steward, struct version *version, struct err *err)
 {
     CLEANUP(sink_closep) struct sink *sink = NULL;
-    if (!open_store(steward, version, &sink, err))
-        return false;
-    const struct rename rename = rename_of(steward, sink);
-    return rename_take_back(&rename, version, err);
+    struct rename rename;
+    return open_store(steward, version, &sink, &rename, err) &&
+           rename_take_back(&rename, version, err);
 }

@@ -30,6 +30,7 @@ struct stage {
     bool dead;
     const char *intrude; /* once the live name is free: make a collection of that kind there */
     const char *served_name;
+    int64_t settle_ms;
     char ids[3][128]; /* of v1, v2 and what was adopted */
 };
 
@@ -202,6 +203,7 @@ static inline struct rename rename_of(struct stage *s, int64_t epoch)
                            .family = LIVE,
                            .served_name = s->served_name,
                            .epoch = epoch,
+                           .settle_ms = s->settle_ms,
                            .arena = s->arena,
                            .save = save,
                            .context = s};

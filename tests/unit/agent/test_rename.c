@@ -142,6 +142,30 @@ static void killed_while_it_is_taken_back_that_is_finished(void **state)
     }
 }
 
+static void what_was_taken_back_stays_so_when_a_request_comes_late(void **state)
+{
+    struct stage *s = *state;
+    struct err err = {0};
+    bool done = false;
+    must_exchange(s, "v1", 0);
+    kill_at(s, 2, true); /* parking is asked for, and not carried out yet */
+    assert_false(exchange(s, "v2", 1, &done, &err));
+    restart(s);
+    s->settle_ms = 60000;
+    assert_false(take_back(s, "v2", 1, &err));
+    assert_int_equal(err.action, ERR_RETRY);
+    assert_named(s, LIVE, OWN_2);
+    assert_step(s, RENAME_UNDOING);
+    assert_true(sink_rename(s->inner, s->ids[0], OWN_1, s->arena, &err)); /* now it is */
+    assert_false(take_back(s, "v2", 1, &err));
+    assert_int_equal(err.action, ERR_RETRY);
+    assert_named(s, LIVE, OWN_2);
+    s->settle_ms = 0; /* that time is over */
+    must_take_back(s, "v2", 1);
+    assert_step(s, RENAME_UNDONE);
+    assert_named(s, LIVE, OWN_2);
+}
+
 static void only_the_exchange_of_the_same_cutover_is_taken_back(void **state)
 {
     struct stage *s = *state;
@@ -166,6 +190,7 @@ int main(void)
         TEST(killed_twice_in_a_row_it_is_finished),
         TEST(killed_anywhere_it_can_be_taken_back),
         TEST(killed_while_it_is_taken_back_that_is_finished),
+        TEST(what_was_taken_back_stays_so_when_a_request_comes_late),
         TEST(only_the_exchange_of_the_same_cutover_is_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
