@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/steward/rename.h"
 #include "agent/steward/steward_state.h"
 #include "base/clock.h"
 #include "base/crash.h"
@@ -33,15 +34,30 @@ static char *alias_embed(const struct version *version, const cJSON *embed)
     return json_print(object);
 }
 
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* Whether the alias, which is not replaced yet, leads to it. When names were exchanged since it was
+ * written, its target is what the new one is called. */
+static bool leads_to(const struct registry *registry, const struct alias *alias,
+                     const struct version *version)
+{
+    return version->state == VERSION_ACTIVE && (same(alias->target, version->collection) ||
+                                                same(alias->target, registry->rename.live_name));
+}
+
 /* As the alias document holds it; what it says already of an adopted collection is kept. NULL, with err,
  * when what was written down cannot be read. */
-static char *embed_for_readers(const struct version *version, const struct alias *alias,
-                               struct err *err)
+static char *embed_for_readers(const struct registry *registry, const struct version *version,
+                               const struct alias *alias, struct err *err)
 {
-    if (version->external && alias->target && strcmp(alias->target, version->collection) == 0)
+    if (version->external && leads_to(registry, alias, version))
         return strdup(alias->embed ? alias->embed : "{}");
-    if (version->external && alias->previous_target && alias->previous_embed &&
-        strcmp(alias->previous_target, version->collection) == 0)
+    if (version->external && alias->previous_embed &&
+        (same(alias->previous_target, version->collection) ||
+         same(alias->previous_target, version->own_name)))
         return strdup(alias->previous_embed);
     CLEANUP(cJSON_Deletep) cJSON *embed = json_parse(version->embed, strlen(version->embed), err);
     return embed ? alias_embed(version, embed) : NULL;
@@ -101,6 +117,9 @@ static bool abandon(struct steward *steward, const char *reason, struct err *err
                             .refused = true};
     log_warn("alias.flip.abandoned", LOG_STR("family", steward->family->name),
              LOG_STR("version", step->label), LOG_STR("reason", reason));
+    struct version *to = registry_version(&steward->registry, step->label);
+    if (to)
+        version_set_text(&to->reason, NULL);
     request_answer(&steward->registry, &answer);
     registry_clear_step(&steward->registry);
     return version_save(steward, err);
@@ -175,8 +194,9 @@ static bool fill_alias(struct steward *steward, const struct version *to, struct
                        struct err *err)
 {
     const struct version *previous = next_previous(steward, to);
-    char *embed = embed_for_readers(to, alias, err);
-    char *previous_embed = embed && previous ? embed_for_readers(previous, alias, err) : NULL;
+    char *embed = embed_for_readers(&steward->registry, to, alias, err);
+    char *previous_embed =
+        embed && previous ? embed_for_readers(&steward->registry, previous, alias, err) : NULL;
     if (!embed || (previous && !previous_embed)) {
         free(embed);
         return false;
@@ -208,22 +228,71 @@ static bool flip(struct steward *steward, struct version *to, struct alias *alia
     return ok && finish(steward, to, err);
 }
 
+/* Whether names are exchanged before the alias is replaced. What is adopted keeps its own. */
+static bool by_rename(const struct steward *steward)
+{
+    return steward->family->config->cutover_by == CUTOVER_BY_RENAME &&
+           strcmp(steward->registry.step.why, PROMOTE_ADOPT) != 0;
+}
+
+/* With one name for all versions, the embed config tells which one the alias means. */
+static bool means(const struct alias *alias, const struct version *version)
+{
+    const char *label = NULL, *fp = NULL;
+    CLEANUP(cJSON_Deletep)
+    cJSON *embed = alias->embed ? json_parse(alias->embed, strlen(alias->embed), NULL) : NULL;
+    return embed && json_get_string(embed, "version", &label) &&
+           json_get_string(embed, "config_fp", &fp) && same(label, version->label) &&
+           same(fp, version->config_fp);
+}
+
+/* The alias was replaced already, by a leader that died right after. */
+static bool is_flipped(struct steward *steward, const struct alias *alias, const struct version *to)
+{
+    const struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
+    if (!same(alias->target, to->collection))
+        return false;
+    if (!by_rename(steward))
+        return true;
+    return alias->epoch > steward->registry.step.epoch &&
+           (to->external ? !active || !means(alias, active) : means(alias, to));
+}
+
+static bool give_up(struct steward *steward, struct version *to, const char *reason,
+                    struct err *err)
+{
+    if (to && by_rename(steward) && !rename_undo(steward, to, err))
+        return false;
+    return abandon(steward, reason, err);
+}
+
+static bool exchange_and_flip(struct steward *steward, struct version *to, struct alias *alias,
+                              struct err *err)
+{
+    bool done = true;
+    if (by_rename(steward) && !rename_step(steward, to, &done, err))
+        return false;
+    if (!done)
+        return abandon(steward, "its collection is gone from the store", err);
+    return flip(steward, to, alias, err);
+}
+
 static bool carry_on(struct steward *steward, struct alias *alias, struct err *err)
 {
     const struct registry_step *step = &steward->registry.step;
     struct version *to = registry_version(&steward->registry, step->label);
     char reason[300];
     if (!to || (!version_is_fed(to) && !to->external))
-        return abandon(steward, "the version is not there any more", err);
-    if (alias->target && strcmp(alias->target, to->collection) == 0)
+        return give_up(steward, to, "the version is not there any more", err);
+    if (is_flipped(steward, alias, to))
         return finish(steward, to, err);
     if (alias->epoch == step->epoch)
-        return flip(steward, to, alias, err);
+        return exchange_and_flip(steward, to, alias, err);
     snprintf(reason, sizeof reason,
              "the alias was changed by another: it leads to '%.150s' in epoch %" PRId64
              ", and this was asked for in epoch %" PRId64,
              alias->target ? alias->target : "nothing", alias->epoch, step->epoch);
-    return abandon(steward, reason, err);
+    return give_up(steward, to, reason, err);
 }
 
 bool promote_step(struct steward *steward, struct err *err)
@@ -235,6 +304,9 @@ bool promote_step(struct steward *steward, struct err *err)
     if (!steward_load_alias(steward, &alias, err))
         return false;
     bool ok = carry_on(steward, &alias, err);
+    struct version *to = ok ? NULL : registry_version(&steward->registry, step->label);
+    if (to && err->action == ERR_FATAL) /* it stands until a person has looked: say what at */
+        version_note_reason(steward, to, err->text);
     alias_fini(&alias);
     return ok;
 }
