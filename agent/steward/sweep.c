@@ -286,11 +286,17 @@ static bool run(struct steward *steward, struct version *version, struct sweep *
     return !landed || finish(steward, version, sweep, err);
 }
 
+bool sweep_is_fenced(const struct version *version, int64_t gen, bool memory)
+{
+    return version->seeded && (memory || version->seeded_gen >= gen);
+}
+
 /* The lane has what the generation's snapshot appended. */
 static bool is_due(const struct steward *steward, const struct version *version,
                    const struct feed_view *view)
 {
-    return view->state == FAMILY_STREAMING && version->seeded &&
+    bool memory = steward->agent->config->worklog.driver == WORKLOG_MEMORY;
+    return view->state == FAMILY_STREAMING && sweep_is_fenced(version, view->gen, memory) &&
            version->state > VERSION_BACKFILLING && feed_is_filled(steward, view) && view->t0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "state/ledger.h"
+#include "state/registry.h"
 
 enum sweep_state {
     SWEEP_NONE,    /* none is due */
@@ -21,6 +22,9 @@ enum sweep_state {
 };
 const char *sweep_state_name(enum sweep_state state);
 
+/* Whoever reads for the version has begun to in this generation: no record of an older one is applied any
+ * more, however late it lands. memory: nobody else appends to that log, so none does. */
+bool sweep_is_fenced(const struct version *version, int64_t gen, bool memory);
 /* How many documents may be erased without asking. */
 int64_t sweep_limit(const struct ledger_behind *counts, double max_ratio);
 /* Begins what stands as a version's reason while its sweep is stopped. */

@@ -16,6 +16,17 @@ struct event {
     struct sim_doc image;
 };
 
+struct item {
+    int doc;
+    enum item_op op;
+    struct sim_doc image; /* UPSERT */
+    char ver[SIM_VER_SIZE];
+    int64_t gen;
+};
+
+/* Of a leader that was replaced: read, and not appended yet. */
+#define MAX_HELD 8
+
 static struct {
     struct event *events;
     int count;
@@ -28,6 +39,8 @@ static struct {
     char t0[SIM_VER_SIZE];
     int64_t start[SIM_PARTITIONS];
     int64_t end[SIM_PARTITIONS];
+    struct item held[MAX_HELD];
+    int held_count;
 } stream;
 
 static void mark_highs(int64_t *out)
@@ -70,54 +83,61 @@ void capture_note(int doc, const struct sim_doc *image, bool deleted)
         event->image = *image;
 }
 
-static void append_item(int doc, enum item_op op, const struct sim_doc *image, const char *ver)
+static void append_item(const struct item *item)
 {
     CLEANUP(buf_fini) struct buf value = BUF_INIT(64 * KIB);
-    struct record record = {.key = source_key(doc),
-                            .key_size = strlen(source_key(doc)),
-                            .op = op,
-                            .gen = stream.gen,
-                            .ver = ver};
-    if (op == ITEM_UPSERT) {
-        bson_t *bson = source_bson(doc, image);
+    struct record record = {.key = source_key(item->doc),
+                            .key_size = strlen(source_key(item->doc)),
+                            .op = item->op,
+                            .gen = item->gen,
+                            .ver = item->ver};
+    if (item->op == ITEM_UPSERT) {
+        bson_t *bson = source_bson(item->doc, &item->image);
         if (!shape_encode(world.family->shape, bson, &value, NULL))
             abort();
         bson_destroy(bson);
-    } else if (op == ITEM_REREAD) {
+    } else if (item->op == ITEM_REREAD) {
         buf_append(&value, REREAD_VALUE, REREAD_VALUE_SIZE);
     }
-    if (op != ITEM_DELETE) {
+    if (item->op != ITEM_DELETE) {
         record.value = buf_str(&value);
         record.value_size = value.size;
     }
     log_append(record_partition(record.key, record.key_size, world.partitions), &record);
 }
 
-static void append_event(const struct event *event)
+static struct item item_of_event(const struct event *event)
 {
     const struct sim_doc *image = event->has_image ? &event->image : source_doc(event->doc);
-    char ver[SIM_VER_SIZE];
-    format_ver(event->ver, ver);
-    enum item_op op = ITEM_UPSERT;
+    struct item item = {.doc = event->doc, .op = ITEM_UPSERT, .image = *image, .gen = stream.gen};
+    format_ver(event->ver, item.ver);
     if (event->deleted)
-        op = ITEM_DELETE;
+        item.op = ITEM_DELETE;
     else if (!image->exists || sched_chance(0.05))
-        op = ITEM_REREAD; /* nothing was found, or it is too large */
+        item.op = ITEM_REREAD; /* nothing was found, or it is too large */
     else if (image->hidden)
-        op = ITEM_DELETE;
-    append_item(event->doc, op, image, ver);
+        item.op = ITEM_DELETE;
+    return item;
 }
 
 static void read_slice(void)
 {
     for (int rows = 0; rows < 2 && stream.scanned < SIM_DOCS; rows++) {
-        const struct sim_doc *doc = source_doc(stream.scanned++);
-        if (doc->exists && !doc->hidden)
-            append_item(stream.scanned - 1, ITEM_UPSERT, doc, stream.t0);
+        struct item item = {.doc = stream.scanned++, .op = ITEM_UPSERT, .gen = stream.gen};
+        item.image = *source_doc(item.doc);
+        memcpy(item.ver, stream.t0, sizeof item.ver);
+        if (item.image.exists && !item.image.hidden)
+            append_item(&item);
     }
     stream.round = stream.count;
     if (stream.scanned == SIM_DOCS)
         mark_highs(stream.end);
+}
+
+static void go_on_with_event(void)
+{
+    struct item item = item_of_event(&stream.events[stream.at++]);
+    append_item(&item);
 }
 
 void capture_go_on(void)
@@ -125,7 +145,7 @@ void capture_go_on(void)
     if (stream.scanned < SIM_DOCS && stream.at >= stream.round && sched_chance(0.5))
         read_slice();
     else if (stream.at < stream.count)
-        append_event(&stream.events[stream.at++]);
+        go_on_with_event();
 }
 
 bool capture_is_done(void)
@@ -144,24 +164,46 @@ void capture_replay(void)
     sim_trace("another leader begins %d events back", back);
 }
 
+static void land_held(void)
+{
+    const struct item *item = &stream.held[--stream.held_count];
+    sim_trace("late: what a leader of generation %lld held of %s", (long long)item->gen,
+              source_key(item->doc));
+    oracle_note_again(1);
+    append_item(item);
+}
+
 /* What the old one had in its queue lands behind what the new one has appended. */
 void capture_late_record(void)
 {
+    if (stream.held_count > 0 && sched_chance(world.healing ? 0.7 : 0.1)) {
+        land_held();
+        return;
+    }
     int p = (int)sched_below((uint64_t)world.partitions);
     if (log_high(p) == 0)
         return;
     int64_t offset = (int64_t)sched_below((uint64_t)log_high(p));
     struct record record = log_entry(p, offset)->record;
-    if (record.gen < stream.gen && !processes_know_generation(stream.gen))
-        return;
     oracle_note_again(1);
     sim_trace("late: what stood at %d@%lld", p, (long long)offset);
     log_append(p, &record);
 }
 
-/* What was not yet appended is lost. */
+/* Nobody leads for a while, and what was not yet appended is lost to the new leader; the old one may have
+ * read some of it. */
 void capture_new_generation(void)
 {
+    for (uint64_t writes = sched_below(12); writes > 0; writes--) {
+        if (sched_chance(0.5))
+            source_write();
+        else
+            source_come_and_go();
+    }
+    for (int at = stream.at; at < stream.count && stream.held_count < MAX_HELD; at++) {
+        if (sched_chance(0.5))
+            stream.held[stream.held_count++] = item_of_event(&stream.events[at]);
+    }
     begin_generation();
 }
 

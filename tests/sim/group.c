@@ -78,15 +78,30 @@ static struct group *find_group(const char *name)
     return NULL;
 }
 
-void group_create(const char *name, const int64_t *offsets)
+static bool has_members(const struct group *group)
 {
-    assert(group_count < MAX_GROUPS && !find_group(name));
-    struct group *group = &groups[group_count++];
-    *group = (struct group){.name = sim_strdup(name)};
+    for (int i = 0; i < MAX_READERS; i++) {
+        if (readers[i] && readers[i]->group == group && readers[i]->is_member)
+            return true;
+    }
+    return false;
+}
+
+bool group_seed(const char *name, const int64_t *offsets)
+{
+    struct group *group = find_group(name);
+    if (group && has_members(group))
+        return false;
+    if (!group) {
+        assert(group_count < MAX_GROUPS);
+        group = &groups[group_count++];
+        *group = (struct group){.name = sim_strdup(name)};
+    }
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         group->committed[p] = offsets[p];
         group->owner[p] = -1;
     }
+    return true;
 }
 
 int64_t group_committed(const char *name, int partition)

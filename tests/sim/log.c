@@ -117,7 +117,8 @@ static bool may_go(int partition, int64_t offset)
 void log_compact(void)
 {
     int p = (int)sched_below((uint64_t)world.partitions);
-    int64_t clean = sched_chance(0.5) ? topic.high[p] : sched_between(0, topic.high[p]);
+    int64_t last = topic.high[p] - 1; /* of the active segment: it stays */
+    int64_t clean = sched_chance(0.5) || last < 0 ? last : sched_between(0, last);
     for (int64_t offset = 0; offset < clean; offset++) {
         struct sim_entry *entry = &topic.entries[p][offset];
         if (entry->gone || !may_go(p, offset))
@@ -185,9 +186,9 @@ static bool log_positions(struct worklog *log, const char *name, const char *gro
 static bool log_seed(struct worklog *log, const char *name, const char *group,
                      const int64_t *offsets, int count, struct err *err)
 {
-    (void)log, (void)name, (void)count, (void)err;
-    group_create(group, offsets);
-    return true;
+    (void)log, (void)name, (void)count;
+    return group_seed(group, offsets) ||
+           err_set(err, ERR_RETRY, ERR_KAFKA, 68, "the group has members");
 }
 
 /* Nothing there begins at a time. */

@@ -31,6 +31,7 @@ static const char *const mutants[MUTANT_COUNT] = {
     "reads-behind",
     "tombstones-forgotten",
     "marks-forgotten",
+    "not-begun-anew",
 };
 
 struct job {

@@ -43,28 +43,31 @@ static void start_lanes(struct sim_process *process)
         versions[i] = world.lanes[i].version;
     for (int i = 0; i < world.lane_count; i++) {
         struct err err;
-        if (process->lanes[i] || !world.lanes[i].started)
+        if (process->lanes[i] || !world.lanes[i].seeded)
             continue;
         struct lane_options options = {.agent = &process->agent,
                                        .family = world.family,
                                        .version = &world.lanes[i].version,
                                        .registry = &registry,
-                                       .gen = capture_gen()};
+                                       .gen = world.lanes[i].seeded_gen};
         if (!lane_start(&options, &process->lanes[i], &err))
             sim_fail("a lane does not start: %s", err.text);
         process->lanes[i]->source = &sim_source;
     }
 }
 
-static void stop_lanes(struct sim_process *process)
+/* All of them, or those whose group begins anew. */
+static void stop_lanes(struct sim_process *process, bool all)
 {
+    bool stops[SIM_LANES] = {false};
     for (int i = 0; i < world.lane_count; i++) {
-        if (process->lanes[i])
+        stops[i] = process->lanes[i] && (all || !world.lanes[i].seeded);
+        if (stops[i])
             lane_request_stop(process->lanes[i]);
     }
     int64_t until_ms = clock_mono_ms() + LANE_GRACE_MS;
     for (int i = 0; i < world.lane_count; i++) {
-        if (!process->lanes[i])
+        if (!stops[i])
             continue;
         lane_join(process->lanes[i], until_ms);
         lane_free(process->lanes[i]);
@@ -76,10 +79,11 @@ static void *run_process(void *argument)
 {
     struct sim_process *process = argument;
     while (!process->stop && !process->group.dead) {
+        stop_lanes(process, false);
         start_lanes(process);
         sched_sleep_until_us(sched_now_us() + LOOK_MS * 1000);
     }
-    stop_lanes(process);
+    stop_lanes(process, true);
     process->running = false;
     return NULL;
 }
@@ -140,18 +144,6 @@ bool processes_all_run(void)
         const struct sim_process *process = &world.processes[i];
         all = all && process->running && !process->stop &&
               process->group.paused_until_us <= sched_now_us();
-    }
-    return all;
-}
-
-bool processes_know_generation(int64_t gen)
-{
-    bool all = true;
-    for (int i = 0; i < world.process_count; i++) {
-        for (int lane = 0; world.processes[i].running && lane < world.lane_count; lane++) {
-            struct lane *started = world.processes[i].lanes[lane];
-            all = all && (!started || atomic_load(&started->gen) >= gen);
-        }
     }
     return all;
 }

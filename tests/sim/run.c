@@ -180,16 +180,31 @@ static void disturb(void)
     }
 }
 
-static void start_lane(int index)
+/* As the leader's steward does: in a new generation the lanes of each process stop, and when all have
+ * left the group it begins anew. That is written down first; each process sees it at its next look. */
+static void seed_lane(int index)
 {
     char group[64];
     struct sim_lane *lane = &world.lanes[index];
-    if (lane->started)
+    bool goes_on = world.mutant == MUTANT_NOT_BEGUN_ANEW && lane->seeded_gen > 0;
+    if (!lane->started || lane->seeded_gen == capture_gen())
         return;
-    lane->started = true;
+    if (lane->seeded && !goes_on) {
+        lane->seeded = false;
+        return;
+    }
     snprintf(group, sizeof group, "sim.ducks.%s.%s", lane->label, lane->build_id);
-    group_create(group, capture_start_offsets());
-    sim_trace("lane %d begins", index);
+    if (!goes_on && !group_seed(group, capture_start_offsets()))
+        return;
+    lane->seeded = true;
+    lane->seeded_gen = capture_gen();
+    sim_trace("lane %d begins in generation %lld", index, (long long)lane->seeded_gen);
+}
+
+static void start_lane(int index)
+{
+    world.lanes[index].started = true;
+    seed_lane(index);
 }
 
 static int64_t committed(int lane, int partition)
@@ -200,21 +215,18 @@ static int64_t committed(int lane, int partition)
     return group_committed(group, partition);
 }
 
-/* Nothing is left to be read below `end`: where the last records have been compacted away, no offset
- * behind them is ever stored. */
+/* Where the records below `end` were compacted away, a later one is committed some time. */
 static bool is_read_to(int lane, int partition, int64_t end)
 {
-    int64_t offset = committed(lane, partition);
-    while (offset < end && log_entry(partition, offset)->gone)
-        offset++;
-    return offset >= end;
+    return committed(lane, partition) >= end;
 }
 
 /* As the leader does once a lane has what the generation's snapshot appended. */
 static void sweep(int lane)
 {
     const int64_t *ends = capture_end_offsets();
-    bool due = ends && world.lanes[lane].started && world.lanes[lane].swept_gen < capture_gen();
+    bool due = ends && world.lanes[lane].seeded && world.lanes[lane].seeded_gen == capture_gen() &&
+               world.lanes[lane].swept_gen < capture_gen();
     for (int p = 0; due && p < world.partitions; p++)
         due = is_read_to(lane, p, ends[p]);
     if (!due)
@@ -272,8 +284,11 @@ static void act(void)
     else if (!world.late_lane)
         start_lane(1);
     disturb_log();
-    for (int lane = 0; lane < world.lane_count; lane++)
+    for (int lane = 0; lane < world.lane_count; lane++) {
+        if (sched_chance(0.5))
+            seed_lane(lane);
         sweep(lane);
+    }
 }
 
 /* Whatever is due, then one thread's step, or the time until something is due again. */
@@ -375,6 +390,15 @@ static void land_late(void)
     settle();
 }
 
+/* Processes that stand and fall learn of a generation by that alone: one more, now that none does. */
+static void begin_in_peace(void)
+{
+    if (world.faults.generation <= 0)
+        return;
+    capture_new_generation();
+    settle();
+}
+
 static void heal(void)
 {
     world.healing = true;
@@ -384,6 +408,7 @@ static void heal(void)
     if (!world.late_lane)
         start_lane(1);
     settle();
+    begin_in_peace();
     land_late();
     if (!world.late_lane)
         return;
@@ -407,6 +432,7 @@ static void begin_world(uint64_t seed)
     world.partitions = 1 + (int)sched_below(SIM_PARTITIONS);
     world.process_count = 1 + (int)sched_below(SIM_PROCESSES);
     world.lane_count = SIM_LANES;
+    world.deletes = sched_chance(0.3) ? 0.6 : 0.15;
     world.operations = 20 + (int)sched_below(41);
     act_us = (int64_t[]){50000, 300000, 1500000}[sched_below(3)];
     next_act_us = 0;

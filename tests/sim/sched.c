@@ -229,6 +229,12 @@ bool sched_is_over(const struct sched_thread *thread)
     return thread->state == OVER;
 }
 
+void sched_release(struct sched_thread *thread)
+{
+    assert(thread->state == OVER);
+    thread->state = FREE;
+}
+
 struct sched_group *sched_group(void)
 {
     return sched.running ? sched.running->group : NULL;

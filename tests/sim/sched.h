@@ -37,6 +37,8 @@ void sched_move_to_us(int64_t now_us);
 
 struct sched_thread *sched_spawn(struct sched_group *group, void *(*run)(void *), void *argument);
 bool sched_is_over(const struct sched_thread *thread);
+/* It is over and has been joined: its place is another's. */
+void sched_release(struct sched_thread *thread);
 /* Of the thread that runs; NULL: none does. */
 struct sched_group *sched_group(void);
 int sched_thread_number(void);

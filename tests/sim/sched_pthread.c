@@ -44,6 +44,7 @@ int __wrap_pthread_join(pthread_t thread, void **result)
     (void)result;
     while (!sched_is_over(joined))
         sched_wait_for(joined, INT64_MAX);
+    sched_release(joined);
     return 0;
 }
 
@@ -54,7 +55,10 @@ int __wrap_pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock
     (void)result, (void)clock;
     if (!sched_is_over(joined))
         sched_wait_for(joined, us_of(until));
-    return sched_is_over(joined) ? 0 : ETIMEDOUT;
+    if (!sched_is_over(joined))
+        return ETIMEDOUT;
+    sched_release(joined);
+    return 0;
 }
 
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)

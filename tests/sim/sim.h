@@ -19,7 +19,7 @@
 #include "state/ledger.h"
 
 #define SIM_DOCS 6
-#define SIM_PARTITIONS 3
+#define SIM_PARTITIONS 5
 #define SIM_PROCESSES 3
 #define SIM_LANES 2
 #define SIM_DIMS 4
@@ -40,6 +40,7 @@ enum sim_mutant {
     MUTANT_READS_BEHIND,         /* re-reads see what was before the last write */
     MUTANT_TOMBSTONES_FORGOTTEN, /* the row of a document that is gone goes, too */
     MUTANT_MARKS_FORGOTTEN,      /* a repair that is asked for is not */
+    MUTANT_NOT_BEGUN_ANEW,       /* lanes go on where they are in a new generation */
     MUTANT_COUNT,
 };
 
@@ -90,6 +91,8 @@ struct sim_lane {
     char collection[3];
     struct version version;
     int embedder;
+    bool seeded; /* its group stands where its lanes are to begin: they may run */
+    int64_t seeded_gen;
     int64_t swept_gen;
 };
 
@@ -111,6 +114,7 @@ struct sim_world {
     int lane_count;
     struct sim_lane lanes[SIM_LANES];
     int operations; /* still to be done to the source */
+    double deletes; /* part of them: of few documents that are there, more is lost unseen */
     uint64_t steps;
 };
 extern struct sim_world world;
@@ -142,8 +146,6 @@ void process_crash(struct sim_process *process);
 /* In order: it takes a while. */
 void process_stop(struct sim_process *process);
 bool processes_all_run(void);
-/* Each lane that runs has adopted it: a record of an older one is not applied any more. */
-bool processes_know_generation(int64_t gen);
 /* What is due by now: restarts, and what is left of those that have stopped. */
 void processes_tick(void);
 int64_t processes_next_us(void);
@@ -166,6 +168,8 @@ struct sim_doc {
 void source_begin(void);
 void source_end(void);
 void source_write(void); /* one operation of the history, at random */
+/* A document that is not there is inserted, and deleted again. */
+void source_come_and_go(void);
 const struct sim_doc *source_doc(int index);
 const char *source_key(int index);
 const char *source_id(int index);
@@ -218,7 +222,8 @@ const void *log_changed(void);
 
 void group_begin(void);
 void group_end(void);
-void group_create(const char *name, const int64_t *offsets);
+/* False: it has members, so that its offsets cannot be set. */
+bool group_seed(const char *name, const int64_t *offsets);
 void groups_tick(void);
 int64_t groups_next_us(void);
 void groups_rebalance(void);

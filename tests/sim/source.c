@@ -172,12 +172,24 @@ static void update(int index)
         doc->text = other_text(doc->text);
 }
 
+/* What was done to a document gets its place in the stream. */
+static void note_write(int index, bool own_image, bool deleted)
+{
+    struct sim_doc *doc = &docs[index];
+    doc->ver = ++last_ver;
+    sim_trace("source %s %s: text %d tag %d%s%s ver %lld", deleted ? "deletes" : "writes",
+              keys[index], doc->text, doc->tag, doc->has_number ? " number" : "",
+              doc->hidden ? " hidden" : "", (long long)doc->ver);
+    capture_note(index, own_image ? doc : NULL, deleted);
+    oracle_note_write(index);
+}
+
 void source_write(void)
 {
     int index = (int)sched_below(SIM_DOCS);
     struct sim_doc *doc = &docs[index];
     before[index] = *doc;
-    bool deleted = doc->exists && sched_chance(0.15);
+    bool deleted = doc->exists && sched_chance(world.deletes);
     bool own_image = !doc->exists || sched_chance(0.2);
     if (deleted)
         doc->exists = false;
@@ -185,12 +197,21 @@ void source_write(void)
         insert(index);
     else
         update(index);
-    doc->ver = ++last_ver;
-    sim_trace("source %s %s: text %d tag %d%s%s ver %lld", deleted ? "deletes" : "writes",
-              keys[index], doc->text, doc->tag, doc->has_number ? " number" : "",
-              doc->hidden ? " hidden" : "", (long long)doc->ver);
-    capture_note(index, own_image ? doc : NULL, deleted);
-    oracle_note_write(index);
+    note_write(index, own_image, deleted);
+}
+
+void source_come_and_go(void)
+{
+    int index = (int)sched_below(SIM_DOCS);
+    struct sim_doc *doc = &docs[index];
+    if (doc->exists)
+        return;
+    before[index] = *doc;
+    insert(index);
+    note_write(index, true, false);
+    before[index] = *doc;
+    doc->exists = false;
+    note_write(index, false, true);
 }
 
 void source_begin(void)

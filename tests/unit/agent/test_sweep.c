@@ -72,6 +72,17 @@ static void only_a_generation_that_is_not_swept_yet_and_still_there_is_read_agai
     assert_false(gap_is_mendable(&view));
 }
 
+static void no_sweep_begins_before_the_group_has_begun_anew_in_its_generation(void **state)
+{
+    (void)state;
+    struct version version = {.seeded = true, .seeded_gen = 3};
+    assert_true(sweep_is_fenced(&version, 3, false));
+    assert_false(sweep_is_fenced(&version, 4, false)); /* it goes on where it was */
+    assert_true(sweep_is_fenced(&version, 4, true));
+    version.seeded = false; /* its lanes are about to stop */
+    assert_false(sweep_is_fenced(&version, 3, false));
+}
+
 /* --- what a sweep's re-read comes to --------------------------------------------------------- */
 
 static const struct situation situations[] = {
@@ -377,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_stopped_sweep_says_what_to_do),
         cmocka_unit_test(an_offset_within_the_log_is_no_gap),
         cmocka_unit_test(only_a_generation_that_is_not_swept_yet_and_still_there_is_read_again),
+        cmocka_unit_test(no_sweep_begins_before_the_group_has_begun_anew_in_its_generation),
         cmocka_unit_test(each_row_that_a_sweep_meets_has_its_step),
         cmocka_unit_test(a_stale_reread_is_followed_by_one_that_is_not),
         cmocka_unit_test(a_chain_of_rereads_is_no_longer_than_the_changes_of_its_key),
