@@ -200,34 +200,13 @@ static const char *text_field(const struct sink_collection *collection, const ch
     return "";
 }
 
-/* It may have another name by now: what counts is the store's own handle. */
-static bool find_collection(struct audit *audit, struct sink_collection *out, bool *found,
-                            struct err *err)
-{
-    const struct version *version = audit->options->version;
-    struct sink_collection *all;
-    size_t count = 0;
-    if (!sink_find(audit->sink, version->collection, audit->arena, found, out, err))
-        return false;
-    if (*found && strcmp(out->id, version->collection_id) == 0)
-        return true;
-    *found = false;
-    if (!sink_list(audit->sink, audit->arena, &all, &count, err))
-        return false;
-    for (size_t i = 0; i < count && !*found; i++) {
-        *found = strcmp(all[i].id, version->collection_id) == 0;
-        if (*found)
-            *out = all[i];
-    }
-    return true;
-}
-
 static bool check_collection(struct audit *audit, struct err *err)
 {
     const struct version *version = audit->options->version;
     struct sink_collection held;
     bool found;
-    if (!find_collection(audit, &held, &found, err))
+    /* by its handle: it may have been given another name */
+    if (!sink_find_id(audit->sink, version->collection_id, audit->arena, &found, &held, err))
         return false;
     if (!found)
         return err_set(err, ERR_FATAL, ERR_STATE, 0,

@@ -88,5 +88,5 @@ def test_it_tells_what_waits_for_an_agent_and_what_cannot_be_audited(scene, kafk
     families.update_one({}, {"$set": {"versions.0.external": False}})
     families.update_one({}, {"$set": {"versions.0.build_id": "0000"}})
     assert "is not the one that was made" in audited.audit(code=1)["error"]
-    families.update_one({}, {"$set": {"versions.0.collection_id": "0" * 36}})
+    families.update_one({}, {"$set": {"versions.0.collection_id": "00000000-0000-4000-8000-000000000000"}})
     assert "is not in store 'main' any more" in audited.audit(code=1)["error"]
