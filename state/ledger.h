@@ -215,8 +215,8 @@ bool ledger_find_contents(struct ledger *ledger, const struct sha256 *fps, size_
 /* Different contents in the order of their fingerprints, from `from` on and then from the beginning, each
  * with one place where it lies: a row that is done, with neither intent nor repair mark. As fingerprints
  * follow no order of the documents that is a random sample, and the same one again for the same `from` while
- * nothing changes. The cost goes with `limit`, not with the ledger; fewer come where there are fewer, or
- * most are not fit. */
+ * nothing changes. The cost goes with `limit`, not with the ledger; fewer come where there are fewer,
+ * where most are not fit, and of a few rows. */
 struct ledger_place { /* in the arena of the sample */
     const char *key;
     const char *source_id;

@@ -7,8 +7,9 @@
 #include "state/ledger_mongo.h"
 #include "state/majority.h"
 
-/* Where one text fills page after page, the next begins behind it. */
-#define MOST_PAGES 64
+/* Where one text fills page after page, or all of a few long rows is wanted, of which a page brings one
+ * content each. */
+#define MOST_PAGES 256
 
 /* Of each row the lowest of its contents from `from` on, and its place; `busy`: with an intent or a mark. No
  * sort is asked for: the rows come as the index has them, each once, at that content. */
@@ -56,7 +57,6 @@ static bool read_hit(const bson_t *doc, struct ledger_place *place, struct sha25
 struct sampling {
     struct ledger_sample *sample;
     struct sha256 next; /* the lowest that has not been looked at */
-    size_t rows;        /* of the page */
     bool any;           /* `next` is of a row */
     bool wrapped;       /* from the beginning, up to where it began */
 };
@@ -78,7 +78,6 @@ static void take_row(struct sampling *sampling, const bson_t *doc)
     struct ledger_place place = {0};
     const char *state = doc_peek(&reader, "state"), *key = doc_peek(&reader, "_id");
     const char *source_id = doc_peek(&reader, "sid"), *ver = doc_peek(&reader, "ver");
-    sampling->rows++;
     if (!key || !read_hit(doc, &place, &place.fp))
         return;
     sampling->next = place.fp;
@@ -106,12 +105,9 @@ static bool read_page(struct ledger_mongo *self, struct sampling *sampling, stru
     mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
     const bson_t *doc;
     bson_error_t error;
-    sampling->rows = 0;
     sampling->any = false;
     while (mongoc_cursor_next(cursor, &doc))
         take_row(sampling, doc);
-    if (sampling->rows < limit)
-        sampling->any = false; /* that was the last of them */
     return !mongoc_cursor_error(cursor, &error) ||
            ledger_mongo_err(self, &error, "drawing a sample", err);
 }

@@ -242,10 +242,10 @@ static void a_sample_is_the_contents_from_anywhere_on(void **state)
         put(fixture, key, texts, 3);
     }
     qsort_r(all, ARRAY_LEN(all), sizeof *all, by_distance, &from);
-    /* a row comes at the lowest of its contents, and again only with a page of its own */
+    /* a page brings one content of each row: neighbours of one document may be left out */
     struct ledger_sample few = draw(fixture, &from, 10);
-    assert_int_equal(few.count, 10);
     assert_true(sha256_equal(&few.places[0].fp, &all[0]));
+    assert_int_equal(few.count, 10);
     for (size_t i = 0; i < few.count; i++) {
         const struct ledger_place *place = &few.places[i];
         struct ledger_row row = read_one(fixture, place->key);
@@ -262,6 +262,22 @@ static void a_sample_is_the_contents_from_anywhere_on(void **state)
     assert_false(sha256_equal(&another.places[0].fp, &few.places[0].fp));
     struct ledger_sample most = draw(fixture, &from, 1000);
     assert_in_range(most.count, DRAWN_ROWS, ARRAY_LEN(all));
+}
+
+static void of_one_long_document_many_contents_are_drawn(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *texts[300];
+    struct sha256 from = content("anywhere");
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        texts[i] = arena_printf(fixture->arena, "part %zu", i);
+    put(fixture, "\"long\"", texts, ARRAY_LEN(texts));
+    struct ledger_sample sample = draw(fixture, &from, 200);
+    assert_int_equal(sample.count, 200);
+    for (size_t i = 0; i < sample.count; i++) {
+        struct sha256 expected = content(texts[sample.places[i].index]);
+        assert_true(sha256_equal(&sample.places[i].fp, &expected));
+    }
 }
 
 static void a_text_that_many_share_is_drawn_once(void **state)
@@ -308,6 +324,7 @@ int main(void)
         BOTH(of_a_long_row_the_first_place_is_told),
         BOTH(thousands_are_asked_at_once),
         BOTH(a_sample_is_the_contents_from_anywhere_on),
+        BOTH(of_one_long_document_many_contents_are_drawn),
         BOTH(a_text_that_many_share_is_drawn_once),
         BOTH(what_is_in_work_or_marked_is_not_drawn),
         BOTH(rows_are_found_by_what_their_documents_are_called_and_were_about_to_be),
