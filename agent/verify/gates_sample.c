@@ -26,6 +26,8 @@ struct findings {
     size_t bad;
     char bad_examples[EXAMPLES_SIZE];
     size_t sound;
+    size_t unread; /* the source holds other texts, though the ledger has not changed */
+    char unread_examples[EXAMPLES_SIZE];
     size_t compared;
     size_t unlike; /* below min_cosine */
     double min_cosine;
@@ -63,6 +65,8 @@ static void take_cosines(const struct sample *sample, struct findings *findings)
     for (size_t i = 0; i < sample->count; i++) {
         const struct sample_chunk *chunk = &sample->chunks[i];
         char figure[32];
+        if (chunk->state == SAMPLE_SOUND && !chunk->text && chunk->moved_text)
+            add_example(findings->unread_examples, findings->unread++, chunk->id, "");
         if (chunk->state != SAMPLE_SOUND || !chunk->fresh)
             continue;
         double cosine = vector_cosine(chunk->vector, chunk->fresh, verify->embed.dims);
@@ -249,21 +253,14 @@ static void judge_vectors(struct verify *verify, const struct findings *findings
             verify->report->seed, verify->config->name, verify->version->label);
 }
 
-static void judge_cosine(struct verify *verify, const struct findings *findings)
+static void judge_compared(struct verify *verify, const struct findings *findings)
 {
-    double least = verify->config->verify.min_cosine;
-    struct gate_figures figures = {findings->unlike == 0,
-                                   findings->compared > 0 ? findings->min_cosine : NAN, least};
-    if (!verify->embedder) {
-        gate_put_unseen(verify, GATE_COSINE, GATE_EMBEDDER);
-    } else if (findings->drawn == 0) {
-        gate_put(verify, GATE_COSINE, figures, "there are no vectors to compare");
-    } else if (findings->compared == 0) {
-        gate_put_unseen(verify, GATE_COSINE, GATE_VECTORS);
-    } else if (figures.ok) {
+    struct gate_figures figures = {findings->unlike == 0, findings->min_cosine,
+                                   verify->config->verify.min_cosine};
+    if (figures.ok)
         gate_put(verify, GATE_COSINE, figures,
                  "the least of %zu, each with a fresh vector of its text", findings->compared);
-    } else {
+    else
         gate_put(
             verify, GATE_COSINE, figures,
             "%zu of %zu vectors are not what embedder '%s' makes of their texts (%s): they are "
@@ -271,7 +268,25 @@ static void judge_cosine(struct verify *verify, const struct findings *findings)
             "vector twice, lower verify.min_cosine",
             findings->unlike, findings->compared, verify->embedder_config->name,
             findings->unlike_examples);
-    }
+}
+
+static void judge_cosine(struct verify *verify, const struct findings *findings)
+{
+    struct gate_figures figures = {findings->drawn == 0, NAN, verify->config->verify.min_cosine};
+    if (!verify->embedder)
+        gate_put_unseen(verify, GATE_COSINE, GATE_EMBEDDER);
+    else if (findings->drawn == 0)
+        gate_put(verify, GATE_COSINE, figures, "there are no vectors to compare");
+    else if (findings->unread > findings->compared)
+        gate_put(verify, GATE_COSINE, figures,
+                 "only %zu vectors could be compared: of %zu the source holds another text by now "
+                 "(%s). Wait until the version is in step; if that lasts, vectail audit %s %s",
+                 findings->compared, findings->unread, findings->unread_examples,
+                 verify->config->name, verify->version->label);
+    else if (findings->compared == 0)
+        gate_put_unseen(verify, GATE_COSINE, GATE_VECTORS);
+    else
+        judge_compared(verify, findings);
 }
 
 static void judge_recall(struct verify *verify, const struct findings *findings)

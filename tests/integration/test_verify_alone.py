@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
-from scene import DIMS, Scene, Servers
-from support import servers
+from scene import DIMS
 from support.embedder import Fault
-from support.wishes import Wishes
 from verifying import failed, fill, gate, text_of, verify
 
 pytestmark = pytest.mark.timeout(240)
+
+TOO_LONG = (
+    '{"error": {"message": "This model\'s maximum context length is 100 tokens.", '
+    '"code": "context_length_exceeded"}}'
+)
 
 
 def test_another_collection_under_the_name_is_noticed(scene):
@@ -98,71 +100,6 @@ def test_a_provider_that_is_busy_is_no_verdict(scene):
     assert time.monotonic() - began < 20
 
 
-def test_a_version_much_smaller_than_what_is_served_does_not_pass(scene):
-    """What is served was made by another, and holds four times as much."""
-    theirs = scene.reader.call("POST", scene.reader.base, {"name": "made_by_a_script"})
-    body = {
-        "ids": [f"r{n}" for n in range(80)],
-        "embeddings": [scene.embedder.vector(f"r{n}").tolist() for n in range(80)],
-        "documents": ["an old text"] * 80,
-    }
-    scene.reader.call("POST", f"{scene.reader.base}/{theirs['id']}/add", body)
-    scene.family(verify={"lag_for": "0s"})
-    aliases = scene.database["collection_aliases"]
-    embed = {"driver": "openai", "fn": "old"}
-    aliases.insert_one({"_id": "docs", "target": "made_by_a_script", "embed": embed})
-    scene.database.docs.insert_many({"_id": n, "text": text_of(n)} for n in range(20))
-    agent = scene.agent(scene.config("memory")).start()
-    agent.wait_for_version("docs", lambda version: version["state"] == "ready", 60, "v1")
-    Wishes(scene.state, scene.name, "docs").done(
-        "adopt", target="made_by_a_script", embedder="double"
-    )
-    code, report = verify(agent)
-    assert code == 3 and failed(report) == {"size"}
-    assert gate(report, "size")["value"] == 0.25
-    scene.families["docs"]["verify"] = {"lag_for": "0s", "min_size_ratio": 0.25}
-    agent.write_config()
-    code, report = verify(agent)
-    assert code == 0, failed(report)
-    # one that is to be served after another must have kept up for a while
-    scene.families["docs"]["verify"] = {"lag_for": "1h", "min_size_ratio": 0.25}
-    agent.write_config()
-    code, report = verify(agent)
-    assert code == 3 and failed(report) == {"lag"}
-    assert "lag_for" in gate(report, "lag")["detail"]
-
-
-def test_a_verification_under_way_does_not_keep_the_agent_from_ending(scene, chroma):
-    filled = fill(scene, "memory", 300)
-    servers.freeze(chroma)  # its requests would be waited for for half a minute and more
-    try:
-        since = filled.agent.mark()
-        Wishes(scene.state, scene.name, "docs").add("verify", "v1")
-        filled.agent.wait_for_event("verify.started", 20, since=since)
-        began = time.monotonic()
-        assert filled.agent.stop() == 0
-        assert time.monotonic() - began < 8
-    finally:
-        servers.thaw(chroma)
-    assert not filled.agent.events_named("agent.stop.deadline")
-
-
-def test_an_index_that_was_cut_short_is_noticed(tmp_path, mongo):
-    """The store fails any answer with a record whose vector it has lost; its metadata is whole."""
-    with servers.chroma() as chroma, Scene("cut", tmp_path, Servers(mongo, chroma, None)) as scene:
-        filled = fill(scene, "memory", 2500)
-        assert verify(filled.agent)[0] == 0
-        chroma.kill()
-        index = next(Path(chroma.directory).rglob("data_level0.bin"))
-        data = index.read_bytes()
-        index.write_bytes(data[: len(data) * 3 // 4])
-        chroma.restart()
-        code, report = verify(filled.agent)
-        assert code == 3 and failed(report) == {"vectors"}
-        assert "cannot read" in gate(report, "vectors")["detail"]
-        assert gate(report, "vectors")["value"] > 10
-
-
 def test_what_cannot_be_verified_is_refused(scene):
     filled = fill(scene, "memory", 10)
     done = filled.agent.command("verify", "docs", "v9")
@@ -172,3 +109,31 @@ def test_what_cannot_be_verified_is_refused(scene):
     done = filled.agent.command("verify", "docs", "v1")
     assert done.code == 3 and "adopted" in done.stderr, done
     families.update_one({}, {"$set": {"versions.0.external": False}})
+
+
+def test_texts_that_were_cut_in_two_for_the_model_are_found_again(scene):
+    too_long = Fault(status=400, body=TOO_LONG)
+    scene.embedder.misbehave(too_long, when=lambda texts: any(len(text) > 100 for text in texts))
+    scene.family(chunk={"max_chars": 400, "overlap_chars": 0})
+    scene.database.docs.insert_many(
+        {"_id": n, "text": " ".join(text_of(100 * n + m) for m in range(8))} for n in range(20)
+    )
+    agent = scene.agent(scene.config("memory")).start()
+    agent.wait_in_step("docs", documents=20)
+    code, report = verify(agent)
+    assert code == 0, failed(report)
+    drawn = int(gate(report, "vectors")["detail"].split()[0])
+    assert f"the least of {drawn}," in gate(report, "cosine")["detail"], "all are compared"
+    assert drawn > 60
+
+
+def test_texts_that_the_source_does_not_hold_any_more_are_not_compared(scene):
+    """The ledger is at rest, and another than what the source says."""
+    filled = fill(scene, "memory", 30)
+    assert filled.agent.command("pause", "docs").code == 0
+    filled.agent.wait_for_event("lane.paused", 30)
+    filled.agent.stop()
+    scene.database.docs.update_many({}, [{"$set": {"text": {"$concat": ["$text", " changed"]}}}])
+    code, report = verify(filled.agent)
+    assert code == 3 and {"cosine", "documents"} <= failed(report)
+    assert "another text by now" in gate(report, "cosine")["detail"]
