@@ -55,6 +55,8 @@ static void *run(void *argument)
     struct verify_job *job = argument;
     const char *name = job->options.config->name;
     log_set_thread("verify");
+    log_info("verify.started", LOG_STR("family", job->options.family),
+             LOG_STR("build_id", job->options.build_id), LOG_BOOL("cheap", job->options.cheap));
     job->ok = verify_run(&job->options, &job->report, &job->err);
     if (job->ok) {
         log_report(&job->report);
