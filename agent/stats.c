@@ -145,7 +145,7 @@ bool stats_load(struct docstore *docs, const char *name, const char *build_id, b
     struct doc_ref ref = ref_of(name, build_id, id, sizeof id);
     bson_t *doc = NULL;
     bson_iter_t iter;
-    *out = (struct version_stats){.lag_items = -1, .lag_ms = -1, .eta_s = -1};
+    *out = (struct version_stats){.lag_items = -1, .lag_ms = -1, .eta_s = -1, .rate = -1};
     if (!load_reason(docs, name, build_id, &out->reason, err))
         return false;
     if (!docstore_load(docs, &ref, &doc, NULL, err)) {
@@ -163,6 +163,8 @@ bool stats_load(struct docstore *docs, const char *name, const char *build_id, b
         out->progress = bson_iter_as_double(&iter);
     if (bson_iter_init_find(&iter, doc, "doing") && BSON_ITER_HOLDS_UTF8(&iter))
         out->doing = strdup(bson_iter_utf8(&iter, NULL));
+    if (bson_iter_init_find(&iter, doc, "rate"))
+        out->rate = bson_iter_as_double(&iter);
     if (bson_iter_init_find(&iter, doc, "at") && BSON_ITER_HOLDS_DATE_TIME(&iter))
         out->at_ms = bson_iter_date_time(&iter);
     bson_destroy(doc);
@@ -205,6 +207,7 @@ bool stats_set(struct docstore *docs, const char *name, const char *build_id,
         bson_append_utf8(&set, "doing", -1, now->doing, -1);
     else
         bson_append_null(&set, "doing", -1);
+    bson_append_double(&set, "rate", -1, now->rate);
     bson_append_date_time(&set, "at", -1, clock_wall_ms());
     bool ok = docstore_note(docs, &ref, &set, NULL, err);
     bson_destroy(&set);

@@ -36,6 +36,7 @@ struct version_stats {
     int64_t lag_items;   /* -1: unknown */
     int64_t lag_ms;      /* -1: unknown */
     double progress;     /* 0..1 of the fill */
+    double rate;         /* documents per second of the fill, lately; -1: unknown, or it is over */
     int64_t eta_s;       /* -1: unknown */
     int64_t at_ms;       /* 0: nobody has written yet */
     int64_t generation;  /* of its feed */

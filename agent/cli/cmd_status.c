@@ -51,6 +51,16 @@ static void put_span(struct cmd_table *table, const struct picture *picture, int
     cmd_table_put_right(table, text, TONE_PLAIN);
 }
 
+/* Of a fill: unknown, and nothing where it is over. */
+static void put_rate(struct cmd_table *table, const struct picture *picture, const cJSON *version)
+{
+    char text[32] = "";
+    double rate;
+    if (!picture->steady && json_get_double(version, "documents_per_second", &rate))
+        snprintf(text, sizeof text, rate < 10 ? "%.1f/s" : "%.0f/s", rate);
+    cmd_table_put_right(table, text, TONE_PLAIN);
+}
+
 static bool is_one_of(const char *word, const char *const *words)
 {
     for (; *words; words++) {
@@ -111,6 +121,7 @@ static void put_version(struct cmd_table *table, const struct picture *picture, 
     put_int(table, int_of(version, "chunks"));
     put_span(table, picture, int_of(version, "lag_ms"));
     put_progress(table, version, picture->bars);
+    put_rate(table, picture, version);
     put_span(table, picture, eta_s <= 0 ? -1 : eta_s * 1000);
     cmd_table_put(table, text_of(version, "reason"), TONE_BAD);
 }
@@ -126,13 +137,14 @@ static void put_heads(struct cmd_table *table, bool bars)
     cmd_table_put_right(table, "%", TONE_HEAD);
     if (bars)
         cmd_table_put(table, "", TONE_HEAD);
+    cmd_table_put_right(table, "RATE", TONE_HEAD);
     cmd_table_put_right(table, "ETA", TONE_HEAD);
     cmd_table_put(table, "REASON", TONE_HEAD);
 }
 
 static void write_versions(const struct picture *picture, struct buf *out)
 {
-    CLEANUP(cmd_table_freep) struct cmd_table *table = cmd_table_new(picture->bars ? 10 : 9);
+    CLEANUP(cmd_table_freep) struct cmd_table *table = cmd_table_new(picture->bars ? 11 : 10);
     const cJSON *family, *version;
     put_heads(table, picture->bars);
     cJSON_ArrayForEach(family, json_get(picture->status, "families"))

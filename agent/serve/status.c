@@ -143,6 +143,10 @@ static void add_stats(cJSON *entry, const struct version_stats *stats, bool fres
     add_known(entry, "lag_items", fresh ? stats->lag_items : -1);
     add_known(entry, "lag_ms", fresh ? stats->lag_ms : -1);
     json_add_double(entry, "progress", stats->progress);
+    if (fresh && stats->rate >= 0)
+        json_add_double(entry, "documents_per_second", stats->rate);
+    else
+        json_add_null(entry, "documents_per_second");
     add_known(entry, "eta_s", fresh ? stats->eta_s : -1);
     json_add_int(entry, "embedded", stats->embedded);
     json_add_int(entry, "reused", stats->reused);

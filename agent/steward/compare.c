@@ -278,7 +278,8 @@ static bool finish(struct steward *steward, struct version *version, struct comp
                  LOG_INT("documents", compare->counts.documents),
                  LOG_INT("gone", compare->counts.behind));
     compare->state = COMPARE_DONE;
-    steward->counted_build[0] = '\0'; /* the marks are counted before anything is called in step */
+    /* the marks are counted before anything is called in step */
+    steward_note_of(steward, version->build_id)->counted_ms = 0;
     snprintf(reason, sizeof reason,
              "generation %" PRId64 ": %" PRId64 " of %" PRId64
              " documents are gone from the source",

@@ -68,30 +68,28 @@ bool steward_count(struct steward *steward, const struct version *version,
 }
 
 /* What is shown with a lag of nothing has been counted since there was none. */
-static bool counts_are_fresh(const struct steward *steward, const struct version *version,
-                             const struct feed_view *view)
+static bool counts_are_fresh(const struct steward_note *note, const struct feed_view *view)
 {
-    int64_t every_ms = steward->count_took_ms * COUNT_SHARE;
-    bool is_cheap = steward->count_took_ms < COUNT_EVERY_MS;
-    if (is_cheap && view->lag_items == 0 && steward->counted_lag != 0)
+    int64_t every_ms = note->count_took_ms * COUNT_SHARE;
+    bool is_cheap = note->count_took_ms < COUNT_EVERY_MS;
+    if (note->counted_ms == 0 || (is_cheap && view->lag_items == 0 && note->counted_lag != 0))
         return false;
-    return strcmp(steward->counted_build, version->build_id) == 0 &&
-           clock_mono_ms() - steward->counted_ms <
-               (every_ms > COUNT_EVERY_MS ? every_ms : COUNT_EVERY_MS);
+    return clock_mono_ms() - note->counted_ms <
+           (every_ms > COUNT_EVERY_MS ? every_ms : COUNT_EVERY_MS);
 }
 
 static bool refresh_counts(struct steward *steward, const struct version *version,
                            const struct feed_view *view, struct err *err)
 {
-    if (counts_are_fresh(steward, version, view))
+    struct steward_note *note = steward_note_of(steward, version->build_id);
+    if (counts_are_fresh(note, view))
         return true;
     int64_t before = clock_mono_ms();
-    if (!steward_count(steward, version, &steward->counts, err))
+    if (!steward_count(steward, version, &note->counts, err))
         return false;
-    steward->counted_lag = view->lag_items;
-    steward->counted_ms = clock_mono_ms();
-    steward->count_took_ms = steward->counted_ms - before;
-    snprintf(steward->counted_build, sizeof steward->counted_build, "%s", version->build_id);
+    note->counted_lag = view->lag_items;
+    note->counted_ms = clock_mono_ms();
+    note->count_took_ms = note->counted_ms - before;
     return true;
 }
 
@@ -124,21 +122,60 @@ static void note_sums(struct steward *steward, struct lane *lane)
         *noted = before; /* noted again with the next look */
 }
 
-static double progress_of(const struct version *version, const struct feed_view *view,
-                          int64_t documents)
+static int64_t held_by(const struct steward_note *note)
 {
-    if (version->state > VERSION_BACKFILLING || view->total_rows == 0)
-        return view->snapshot_done ? 1.0 : 0.0;
-    if (view->total_rows < 0)
-        return 0.0;
-    double part = (double)documents / (double)view->total_rows;
-    return part < 1.0 ? part : 0.999;
+    return note->counts.documents + note->counts.quarantined + note->counts.skipped;
+}
+
+/* Documents of the family: what is served has them all; before, the snapshot's estimate. */
+static int64_t total_documents(struct steward *steward, const struct feed_view *view)
+{
+    const struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
+    const struct steward_note *note = active ? steward_note_of(steward, active->build_id) : NULL;
+    bool is_whole = active && active->swept_gen >= view->gen;
+    return is_whole && note->counted_ms > 0 ? held_by(note) : view->total_rows;
+}
+
+/* What a process that led before has shown is not taken back. */
+static void know_fill(struct steward *steward, struct steward_note *note)
+{
+    struct version_stats stats;
+    struct err err;
+    bool found;
+    if (note->knows_fill || !stats_load(steward->agent->docs, steward->agent->config->name,
+                                        note->build_id, &found, &stats, &err))
+        return;
+    note->knows_fill = true;
+    note->fill.gen = stats.generation;
+    note->fill.progress = stats.progress;
+    stats_fini(&stats);
+}
+
+static void note_fill(struct steward *steward, const struct version *version,
+                      const struct feed_view *view, struct version_stats *now)
+{
+    now->rate = -1;
+    if (version->state != VERSION_BACKFILLING) {
+        now->progress = view->snapshot_done ? 1 : 0;
+        return;
+    }
+    int64_t total = total_documents(steward, view);
+    struct steward_note *note = steward_note_of(steward, version->build_id);
+    struct fill_sample sample = {.gen = view->gen,
+                                 .at_ms = note->counted_ms,
+                                 .documents = held_by(note),
+                                 .progress = fill_progress(view, held_by(note), total)};
+    know_fill(steward, note);
+    fill_note(&note->fill, &sample);
+    now->progress = note->fill.progress;
+    now->rate = fill_rate(&note->fill);
+    now->eta_s = version->paused ? -1 : fill_eta_s(&note->fill);
 }
 
 static void note_gauges(struct steward *steward, const struct version *version,
                         const struct feed_view *view)
 {
-    const struct ledger_counts *counts = &steward->counts;
+    const struct ledger_counts *counts = &steward_note_of(steward, version->build_id)->counts;
     struct version_stats now = {.documents = counts->documents,
                                 .chunks = counts->chunks,
                                 .quarantined = counts->quarantined,
@@ -147,8 +184,6 @@ static void note_gauges(struct steward *steward, const struct version *version,
                                 .repairs = counts->repairs,
                                 .lag_items = view->lag_items,
                                 .lag_ms = steward_lag_ms(steward, version->build_id, view),
-                                .progress = progress_of(version, view, counts->documents),
-                                .eta_s = -1,
                                 .generation = view->gen,
                                 .in_step_ms = view->lag_items == 0 ? view->at_ms : 0};
     struct ledger_behind behind;
@@ -158,14 +193,10 @@ static void note_gauges(struct steward *steward, const struct version *version,
     now.sweep_state = (int64_t)state;
     now.sweep_candidates = behind.behind;
     now.sweep_documents = behind.documents;
-    int64_t elapsed_ms = clock_wall_ms() - version->state_ms;
-    if (version->state != VERSION_BACKFILLING)
-        now.eta_s = 0;
-    else if (now.progress > 0.01 && elapsed_ms > 1000)
-        now.eta_s = (int64_t)((double)elapsed_ms / 1000 * (1 - now.progress) / now.progress);
     char doing[160];
     if (verification_says(steward, version, doing, sizeof doing))
         now.doing = doing;
+    note_fill(steward, version, view, &now);
     struct err err;
     if (!stats_set(steward->agent->docs, steward->agent->config->name, version->build_id, &now,
                    &err))
@@ -228,7 +259,8 @@ static bool look_at_versions(struct steward *steward, bool leads, bool *busy, st
         if (leads && !lead_version(steward, version, &view, busy, err))
             return false;
         in_step = in_step && is_in_step(steward, version, &view) &&
-                  (!leads || version->paused || steward->counts.repairs == 0);
+                  (!leads || version->paused ||
+                   steward_note_of(steward, version->build_id)->counts.repairs == 0);
         steward->asks = steward->asks || (view.gen > 0 && version->stopped_gen == view.gen);
     }
     atomic_store(&steward->in_step, in_step && !steward->overtaken);

@@ -10,6 +10,7 @@
 #include "agent/lane/lane.h"
 #include "agent/stats.h"
 #include "agent/steward/feed.h"
+#include "agent/steward/fill.h"
 #include "agent/steward/steward.h"
 #include "agent/steward/sweep.h"
 #include "agent/steward/wish.h"
@@ -22,7 +23,13 @@ struct steward_note {
     char build_id[64];
     char *reason; /* as it was written down; NULL: none stands there */
     int64_t said_ms;
-    int64_t lagging_since_ms; /* wall time since when records wait; 0: none do */
+    int64_t lagging_since_ms;    /* wall time since when records wait; 0: none do */
+    struct ledger_counts counts; /* of its ledger */
+    int64_t counted_ms;          /* monotonic; 0: never */
+    int64_t count_took_ms;
+    int64_t counted_lag; /* items that were not applied when it was counted */
+    struct fill fill;
+    bool knows_fill; /* what other processes have noted of it, too */
 };
 
 struct steward {
@@ -47,11 +54,6 @@ struct steward {
     struct upkeep *upkeeps;        /* likewise */
     struct verify_job *verifying;  /* NULL: nothing is being verified */
     struct arena *arena;
-    int64_t counted_ms; /* monotonic */
-    int64_t count_took_ms;
-    int64_t counted_lag; /* items that were not applied when it was counted */
-    struct ledger_counts counts;
-    char counted_build[64];
 };
 
 /* Writes the registry down. Overtaken: it is to be looked at again, and nothing is written. */

@@ -35,17 +35,49 @@ def stopped(scene, kafka):
     return agent
 
 
+class Shown:
+    """What is shown of the progress of some versions; it never falls, also when another process leads."""
+
+    def __init__(self, scene, *versions: dict):
+        self.stats = scene.state.stats
+        self.ids = [f"{scene.name}/{version['build_id']}" for version in versions]
+        self.seen = {id: [0.0] for id in self.ids}
+        self.last = dict.fromkeys(self.ids)
+
+    def look(self) -> bool:
+        """False: nobody has noted anything since the last look."""
+        fresh = True
+        for id in self.ids:
+            noted = self.stats.find_one({"_id": id}) or {}
+            fresh = fresh and "progress" in noted and noted["at"] != self.last[id]
+            if "progress" in noted and noted["at"] != self.last[id]:
+                self.seen[id].append(noted["progress"])
+                self.last[id] = noted["at"]
+        return fresh
+
+    def check(self) -> None:
+        for seen in self.seen.values():
+            assert seen == sorted(seen), seen
+
+
 def test_a_killed_fill_goes_on_and_buys_little_twice(scene, stopped):
     """Two at once, from the start and from a snapshot; kill -9 in the middle, twice."""
-    add_shadow(scene, "start")
-    add_shadow(scene, "snapshot", "snapshot")
+    versions = add_shadow(scene, "start"), add_shadow(scene, "snapshot", "snapshot")
+    shown = Shown(scene, *versions)
     kills = (100, 350)
+    scene.embedder.base_delay_s = 0.3
     for part in kills:
         stopped.start()
         wait_until(lambda least=part: scene.bought().total() >= least, 60, "some to be bought", 0.01)
+        wait_until(shown.look, 30, "the progress to be noted", 0.02)
         scene.kill(stopped)
     stopped.start()
+    wait_until(shown.look, 30, "the progress to be noted", 0.02)
+    scene.embedder.base_delay_s = 0
     wait_until_filled(scene, stopped, "start", "snapshot")
+    shown.look()
+    shown.check()
+    print([[round(part, 2) for part in seen] for seen in shown.seen.values()])
     # a replay from the start may meet old states, too; a snapshot does not
     past = [f"document {n}" for n in (*CHANGED, *DELETED)]
     present = [document["text"] for document in scene.database.docs.find()]

@@ -108,6 +108,7 @@ static void add_stats(const struct fixture *fixture, const char *build_id)
                                 .lag_items = 4,
                                 .lag_ms = 55,
                                 .progress = 0.5,
+                                .rate = 12,
                                 .eta_s = 7};
     assert_true(stats_add(fixture->docs, "ducks", build_id, &delta, &err));
     assert_true(stats_set(fixture->docs, "ducks", build_id, &now, &err));
@@ -185,6 +186,7 @@ static void source_and_version_say_what_is_written_down(void **state)
     assert_int_equal(number(version, "embedded"), 30);
     assert_int_equal(number(version, "eta_s"), 7);
     expect_text(version, "doing", "comparing vectors, 20 of 200");
+    assert_int_equal(number(version, "documents_per_second"), 12);
     expect_null(version, "reason");
     free(build_id);
 }
@@ -207,6 +209,7 @@ static void what_an_ended_agent_wrote_counts_but_its_lag_does_not(void **state)
     expect_null(version, "lag_items");
     expect_null(version, "eta_s");
     expect_null(version, "doing");
+    expect_null(version, "documents_per_second");
     free(build_id);
 }
 
