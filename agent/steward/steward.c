@@ -100,7 +100,8 @@ static int64_t take(_Atomic int64_t *counter, int64_t *noted)
     return delta;
 }
 
-static void note_sums(struct steward *steward, struct lane *lane)
+/* False when the state database did not take it: it is noted again with the next look. */
+static bool note_sums(struct steward *steward, struct lane *lane)
 {
     struct lane_stats *stats = &lane->stats;
     struct version_stats *noted = &lane->noted;
@@ -117,9 +118,11 @@ static void note_sums(struct steward *steward, struct lane *lane)
     if (applied_ms != noted->applied_ms)
         delta.applied_ms = noted->applied_ms = applied_ms;
     struct err err;
-    if (!stats_add(steward->agent->docs, steward->agent->config->name, lane->build_id, &delta,
-                   &err))
-        *noted = before; /* noted again with the next look */
+    bool ok =
+        stats_add(steward->agent->docs, steward->agent->config->name, lane->build_id, &delta, &err);
+    if (!ok)
+        *noted = before;
+    return ok;
 }
 
 static int64_t held_by(const struct steward_note *note)
@@ -282,15 +285,17 @@ static const struct version *version_of(const struct steward *steward, const str
     return NULL;
 }
 
-static void stop_lane(struct steward *steward, size_t index, int64_t until_ms)
+/* False when the state database could not be told. */
+static bool stop_lane(struct steward *steward, size_t index, int64_t until_ms)
 {
     struct lane *lane = steward->lanes[index];
     lane_request_stop(lane);
     lane_join(lane, until_ms);
-    note_sums(steward, lane);
+    bool told = note_sums(steward, lane);
     steward_say(steward, lane->build_id, NULL);
     lane_free(lane);
     steward->lanes[index] = steward->lanes[--steward->lane_count];
+    return told;
 }
 
 static bool start_lane(struct steward *steward, const struct version *version, struct err *err)
@@ -349,7 +354,7 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
     for (size_t i = steward->lane_count; i-- > 0;) {
         const struct version *version = version_of(steward, steward->lanes[i]);
         if (!version || !is_wanted(steward, version))
-            stop_lane(steward, i, clock_mono_ms() + LANE_GRACE_MS);
+            (void)stop_lane(steward, i, clock_mono_ms() + LANE_GRACE_MS);
         else if (atomic_exchange(&steward->lanes[i]->paused, version->paused) != version->paused)
             log_info("lane.paused", LOG_STR("family", steward->family->name),
                      LOG_STR("version", version->label), LOG_BOOL("paused", version->paused));
@@ -393,7 +398,7 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
         advanced = false;
     }
     for (size_t i = 0; i < steward->lane_count; i++)
-        note_sums(steward, steward->lanes[i]);
+        (void)note_sums(steward, steward->lanes[i]);
     limiters_note_rates(steward->agent->limiters, false);
     say_reasons(steward);
     bool busy = false;
@@ -440,9 +445,11 @@ static void *run(void *argument)
     for (size_t i = 0; i < steward->lane_count; i++)
         lane_request_stop(steward->lanes[i]);
     int64_t until_ms = clock_mono_ms() + LANE_GRACE_MS; /* for all of them together */
+    bool told = steward->lane_count > 0;
     while (steward->lane_count > 0)
-        stop_lane(steward, steward->lane_count - 1, until_ms);
-    limiters_note_rates(steward->agent->limiters, true);
+        told = stop_lane(steward, steward->lane_count - 1, until_ms) && told;
+    if (told) /* a server that is away would be waited for once more, and a stop has its deadline */
+        limiters_note_rates(steward->agent->limiters, true);
     steward_forget_notes(steward);
     return NULL;
 }
