@@ -54,7 +54,8 @@ struct http_call {
     struct buf reply;
     char content_type[64];
     uint32_t retry_after_ms; /* from Retry-After (seconds or date), retry-after-ms; 0: none */
-    struct err err;          /* when !answered */
+    /* when !answered. CURLE_COULDNT_CONNECT also where it took too long to connect: nothing was sent */
+    struct err err;
 };
 
 /* Runs all calls, at most max_in_flight at a time, and returns when each has ended. True when every

@@ -51,14 +51,23 @@ static void describe(const struct http_call *call, char *out, size_t size)
 }
 
 /* libcurl says "unsupported protocol" of a scheme it may not use, and also of a peer whose reply is
- * not HTTP/1. */
-static CURLcode disambiguate(CURL *easy, CURLcode code)
+ * not HTTP/1. And it says "timed out" of a connection that did not come about, too, and of a TLS
+ * handshake that did not end, or was cut: what the request asks for cannot have been done then. */
+static CURLcode disambiguate(const struct http_slot *slot, CURLcode code)
 {
     long port = 0;
-    if (code == CURLE_UNSUPPORTED_PROTOCOL &&
-        curl_easy_getinfo(easy, CURLINFO_LOCAL_PORT, &port) == CURLE_OK && port)
-        return CURLE_WEIRD_SERVER_REPLY;
-    return code;
+    switch (code) {
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        if (curl_easy_getinfo(slot->easy, CURLINFO_LOCAL_PORT, &port) == CURLE_OK && port)
+            return CURLE_WEIRD_SERVER_REPLY;
+        return code;
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+        return slot->sent ? code : CURLE_COULDNT_CONNECT;
+    default:
+        return code;
+    }
 }
 
 /* What a person or the configuration must change; everything else is the network's weather. */
@@ -132,9 +141,11 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 static int on_prerequest(void *context, char *peer_ip, char *own_ip, int peer_port, int own_port)
 {
     (void)peer_ip, (void)own_ip, (void)peer_port, (void)own_port;
-    const struct http_shared *shared = context;
+    struct http_slot *slot = context;
+    const struct http_shared *shared = slot->shared;
     if (shared->interrupted || (shared->may_send && !shared->may_send(shared->guard_context)))
         return CURL_PREREQFUNC_ABORT;
+    slot->sent = true;
     return CURL_PREREQFUNC_OK;
 }
 
@@ -147,7 +158,7 @@ static bool add_header(struct curl_slist **headers, const char *header)
 }
 
 /* What holds for every request of a client. */
-static bool set_transport(const struct http_slot *slot)
+static bool set_transport(struct http_slot *slot)
 {
     const struct http_shared *shared = slot->shared;
     CURL *easy = slot->easy;
@@ -161,7 +172,7 @@ static bool set_transport(const struct http_slot *slot)
            (!shared->ca_file ||
             curl_easy_setopt(easy, CURLOPT_CAINFO, shared->ca_file) == CURLE_OK) &&
            curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prerequest) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_PREREQDATA, shared) == CURLE_OK;
+           curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot) == CURLE_OK;
 }
 
 static bool set_method(const struct http_slot *slot)
@@ -204,6 +215,7 @@ static bool set_call(struct http_slot *slot)
 bool http_slot_start(struct http_slot *slot, struct http_call *call)
 {
     slot->call = call;
+    slot->sent = false;
     curl_easy_reset(slot->easy); /* the connections are with the multi handle */
     if (set_transport(slot) && set_method(slot) && set_headers(slot) && set_call(slot))
         return true;
@@ -274,6 +286,6 @@ void http_slot_finish(struct http_slot *slot, CURLcode code)
     if (code == CURLE_OK)
         read_reply(slot);
     else
-        set_error(slot, disambiguate(slot->easy, code));
+        set_error(slot, disambiguate(slot, code));
     http_slot_clear(slot);
 }

@@ -25,6 +25,7 @@ struct http_slot {
     CURL *easy;
     struct http_call *call; /* NULL: free */
     struct curl_slist *headers;
+    bool sent; /* its bytes may have gone out: the connection stood */
     char reason[CURL_ERROR_SIZE];
 };
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/http.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "support/httpd.h"
@@ -255,6 +258,40 @@ static void gives_up_after_the_timeout(void **state)
     }
 }
 
+/* The kernel takes connections that nobody serves: a TLS handshake does not come to its end. */
+static int listen_and_do_nothing(int *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    *port = ntohs(address.sin_port);
+    return listener;
+}
+
+static void a_timeout_before_the_request_went_out_is_one_of_connecting(void **state)
+{
+    (void)state;
+    int port = 0;
+    char url[64];
+    struct err err = {0};
+    int listener = listen_and_do_nothing(&port);
+    CLEANUP(http_freep) struct http *http = client_with(0);
+    CLEANUP(http_call_fini)
+    struct http_call call = {.method = "POST", .url = url, .timeout_ms = 200};
+    snprintf(url, sizeof url, "https://127.0.0.1:%d/", port);
+    assert_false(http_run(http, &call, 1, &err));
+    expect_error(&call, ERR_RETRY);
+    assert_int_equal(call.err.code, 7); /* CURLE_COULDNT_CONNECT */
+    http_call_fini(&call);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", port); /* this one went out */
+    assert_false(http_run(http, &call, 1, &err));
+    assert_int_equal(call.err.code, 28); /* CURLE_OPERATION_TIMEDOUT */
+    close(listener);
+}
+
 static void wants_a_refused_connection_again(void **state)
 {
     (void)state;
@@ -411,6 +448,7 @@ int main(void)
         cmocka_unit_test(wants_a_reply_that_was_cut_again),
         cmocka_unit_test(wants_a_reset_connection_again),
         cmocka_unit_test(gives_up_after_the_timeout),
+        cmocka_unit_test(a_timeout_before_the_request_went_out_is_one_of_connecting),
         cmocka_unit_test(wants_a_refused_connection_again),
         cmocka_unit_test(bounds_the_reply),
         cmocka_unit_test_teardown(reads_how_long_the_peer_wants_to_be_left_alone, real_clock_again),
