@@ -122,7 +122,8 @@ static bool open_embedder(const struct search *search, struct embedder **out, st
                        "%s with %lld",
                        version->label, embed->driver, embed->model, embed->dims, config->name,
                        driver, model, (long long)config->dims);
-    return lane_open_embedder(config, out, err);
+    return family_check_requests(config, embed, version->label, err) &&
+           lane_open_embedder(config, out, err);
 }
 
 /* The text as a document's would be, behind the model's prefix for queries. */
