@@ -272,17 +272,13 @@ void task_decide(const struct lane *lane, const char *owner, struct arena *arena
     task->stale_count = 0;
     task->clearing = false;
     task->leftover_key_count = 0;
-    if (row->has_intent && strcmp(row->intent.owner, owner) != 0 && row->intent.wait_ms > 0) {
-        task->step = TASK_WAIT;
-        return;
-    }
-    if (task->fenced) {
-        task->step = TASK_STALE;
-        return;
-    }
     int order = row->exists ? ledger_compare(record->gen, record->ver, row->gen, row->ver) : 1;
-    if (order < 0 && !(row->repair && task->reread)) {
+    bool waits =
+        row->has_intent && strcmp(row->intent.owner, owner) != 0 && row->intent.wait_ms > 0;
+    if (task->fenced || (order < 0 && !(row->repair && task->reread))) {
         task->step = TASK_STALE; /* a repair is never made of an old image */
+    } else if (waits) {
+        task->step = TASK_WAIT;
     } else if (task->op == ITEM_DELETE || task->reject) {
         decide_gone(lane, arena, task, order);
     } else {
