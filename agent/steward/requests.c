@@ -123,10 +123,12 @@ static bool carry_out_rollback(struct steward *steward, const struct registry_wi
     struct version *version = rollback_target(&steward->registry);
     struct promotion promotion = {.to = version, .why = PROMOTE_ROLLBACK, .wish = wish->id};
     char reason[300];
-    bool ok = true;
-    if (!version->external && !version_is_in_step(steward, version, &ok, reason, err))
+    enum in_step in_step = IN_STEP_YES;
+    if (!version->external && !version_is_in_step(steward, version, &in_step, reason, err))
         return false;
-    if (!ok)
+    if (in_step == IN_STEP_UNKNOWN)
+        return true; /* the wish stands until it is */
+    if (in_step == IN_STEP_NO)
         return request_refuse(steward, wish, reason, err);
     return promote_begin(steward, &promotion, err);
 }

@@ -29,7 +29,8 @@ struct steward_note {
     int64_t count_took_ms;
     int64_t counted_lag; /* items that were not applied when it was counted */
     struct fill fill;
-    bool knows_fill; /* what other processes have noted of it, too */
+    bool knows_fill;          /* what other processes have noted of it, too */
+    int64_t unknown_since_ms; /* monotonic: since when its lag is not known; 0: it is */
 };
 
 struct steward {
@@ -131,9 +132,14 @@ void version_set_text(char **slot, const char *text); /* a copy; NULL: none */
 bool version_save(struct steward *steward, struct err *err) MUST_USE;
 /* Why a version does not get on stands with it, for `status`; the next state clears it. */
 void version_note_reason(struct steward *steward, struct version *version, const char *reason);
+enum in_step {
+    IN_STEP_NO,
+    IN_STEP_YES,
+    IN_STEP_UNKNOWN, /* not known yet, or not for a moment: to be asked again with the next look */
+};
 /* Whether it is whole and keeps up, and if not, why. */
-bool version_is_in_step(struct steward *steward, const struct version *version, bool *in_step,
-                        char reason[static 300], struct err *err) MUST_USE;
+bool version_is_in_step(struct steward *steward, const struct version *version,
+                        enum in_step *in_step, char reason[static 300], struct err *err) MUST_USE;
 /* The next state, written down; it clears the reason. */
 bool version_enter(struct steward *steward, struct version *version, enum version_state state,
                    struct err *err) MUST_USE;

@@ -14,6 +14,8 @@
 #define FAILED_PAUSE_MS 2000
 /* A version that is ready may be behind for so long. */
 #define BEHIND_MS 15000
+/* For so long it is waited for that a version's lag is known. */
+#define UNKNOWN_MS 30000
 
 void version_set_text(char **slot, const char *text)
 {
@@ -60,37 +62,58 @@ static bool is_first(struct steward *steward)
     return !registry_in_state(&steward->registry, VERSION_ACTIVE);
 }
 
-bool version_is_in_step(struct steward *steward, const struct version *version, bool *in_step,
-                        char reason[static 300], struct err *err)
+/* A leader that has just begun does not know yet: with the work log memory, until its lane runs. */
+static bool is_to_be_told_soon(struct steward *steward, const struct version *version,
+                               const struct feed_view *view)
+{
+    struct steward_note *note = steward_note_of(steward, version->build_id);
+    int64_t now_ms = clock_mono_ms();
+    if (view->lag_items >= 0)
+        note->unknown_since_ms = 0;
+    else if (note->unknown_since_ms == 0)
+        note->unknown_since_ms = now_ms;
+    return view->lag_items < 0 && now_ms - note->unknown_since_ms < UNKNOWN_MS;
+}
+
+bool version_is_in_step(struct steward *steward, const struct version *version,
+                        enum in_step *in_step, char reason[static 300], struct err *err)
 {
     CLEANUP(feed_view_fini) struct feed_view view = {0};
     int64_t most = steward->family->config->verify.max_lag_items;
-    *in_step = false;
+    *in_step = IN_STEP_NO;
     if (!steward_view(steward, version, &view, err))
         return false;
+    bool waits = is_to_be_told_soon(steward, version, &view);
     if (version->paused)
         snprintf(reason, 300, "version %s is paused: `vectail resume %s %s`", version->label,
                  steward->family->name, version->label);
     else if (!version->seeded || version->swept_gen < view.gen)
         snprintf(reason, 300, "version %s is not whole: it is being read anew after a gap",
                  version->label);
-    else if (view.lag_items < 0 || view.lag_items > most)
+    else if (waits)
+        *in_step = IN_STEP_UNKNOWN;
+    else if (view.lag_items < 0)
+        snprintf(reason, 300,
+                 "how far version %s is behind is not known: `vectail status %s` says what its "
+                 "lane waits for",
+                 version->label, steward->family->name);
+    else if (view.lag_items > most)
         snprintf(reason, 300,
                  "version %s is not in step: %lld items are not applied yet, "
                  "verify.max_lag_items allows %lld",
                  version->label, (long long)view.lag_items, (long long)most);
     else
-        *in_step = true;
+        *in_step = IN_STEP_YES;
     return true;
 }
 
 /* Since when it keeps up stands in the registry: whoever leads next goes on counting from there. */
-static bool note_steady(struct steward *steward, struct version *version, bool in_step,
+static bool note_steady(struct steward *steward, struct version *version, enum in_step in_step,
                         struct err *err)
 {
-    if (in_step == (version->steady_ms > 0))
+    if (in_step == IN_STEP_UNKNOWN || (in_step == IN_STEP_YES) == (version->steady_ms > 0))
         return true;
-    version->steady_ms = in_step ? clock_wall_ms() : 0;
+    version->steady_ms = in_step == IN_STEP_YES ? clock_wall_ms() : 0;
     return version_save(steward, err);
 }
 
@@ -106,7 +129,7 @@ static int64_t verify_pause_ms(const struct steward *steward, const struct versi
 
 static bool catch_up(struct steward *steward, struct version *version, struct err *err)
 {
-    bool in_step;
+    enum in_step in_step;
     char reason[300] = "";
     if (!version_is_in_step(steward, version, &in_step, reason, err) ||
         !note_steady(steward, version, in_step, err))
@@ -114,7 +137,8 @@ static bool catch_up(struct steward *steward, struct version *version, struct er
     int64_t steady_ms = clock_wall_ms() - version->steady_ms;
     int64_t here_ms = clock_wall_ms() - version->state_ms;
     int64_t pause_ms = verify_pause_ms(steward, version, is_first(steward));
-    if (!in_step || steady_ms < pause_ms || (version->failures > 0 && here_ms < pause_ms))
+    if (in_step != IN_STEP_YES || steady_ms < pause_ms ||
+        (version->failures > 0 && here_ms < pause_ms))
         return true;
     return version_enter(steward, version, VERSION_VERIFYING, err);
 }
@@ -191,7 +215,8 @@ static bool activate(struct steward *steward, struct version *version, const str
 
 static bool stay_ready(struct steward *steward, struct version *version, struct err *err)
 {
-    bool in_step, ok = true;
+    enum in_step in_step;
+    bool ok = true;
     char reason[300] = "";
     struct alias alias;
     if (version->external)
@@ -199,13 +224,13 @@ static bool stay_ready(struct steward *steward, struct version *version, struct 
     if (!version_is_in_step(steward, version, &in_step, reason, err) ||
         !note_steady(steward, version, in_step, err))
         return false;
-    if (!in_step && clock_wall_ms() - version->state_ms > BEHIND_MS) {
+    if (in_step == IN_STEP_NO && clock_wall_ms() - version->state_ms > BEHIND_MS) {
         version->state_ms = clock_wall_ms();
         version->state = VERSION_CATCHING_UP;
         version_set_text(&version->reason, reason);
         return version_save(steward, err);
     }
-    if (steward->registry.step.kind || !in_step)
+    if (steward->registry.step.kind || in_step != IN_STEP_YES)
         return true;
     if (!steward_load_alias(steward, &alias, err))
         return false;

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import timedelta
 
 import pytest
 
+from shadows import set_version
 from support import Embedder, Fault, wait_until
+from support.wishes import Wishes
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -114,3 +117,28 @@ def test_a_version_that_cannot_go_on_holds_the_other_back_in_nothing(scene, seco
     second.behave()
     agent.start()
     wait_until_equal(scene, agent, "v2")
+
+
+def test_a_leader_that_has_just_begun_waits_until_it_knows_how_far_the_lanes_are(scene, second):
+    scene.family(verify={"lag_for": "0s"}, rollback_window="1h")
+    scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(50)])
+    agent = scene.agent(configure(scene, second)).start()
+    wishes = Wishes(scene.state, scene.name, "docs")
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    for label in ("v2", "v3"):
+        wishes.done("create", label, embedder="second")
+        agent.wait_for_version("docs", lambda v: v["state"] == "ready", 60, label)
+    wishes.done("cutover", "v2")
+    assert agent.stop() == 0
+    # long ago: one that is behind now may not stay ready
+    ago = wishes.version("v3")["state_at"] - timedelta(minutes=1)
+    set_version(scene, "v3", state_at=ago)
+    ready = wishes.version("v3")
+    wish = wishes.add("rollback")  # is what the leader meets first of all
+    agent.start()
+    answer = wishes.answer(wish)
+    assert not answer["refused"], answer["reason"]
+    assert wishes.version("v1")["state"] == "active"
+    agent.wait_in_step("docs", 30, label="v3")
+    kept = ("state", "state_at", "steady_at", "verified_at")
+    assert [wishes.version("v3")[key] for key in kept] == [ready[key] for key in kept]
