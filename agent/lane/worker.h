@@ -37,6 +37,7 @@ struct worker {
     unsigned donor_revision;       /* of the lane's list; 0: none yet */
     const struct round_part *held; /* its intent is open while it is embedded; NULL: none is */
     int64_t send_until_ms;         /* monotonic: writes under an intent may begin until then */
+    int64_t lost_until_ms;         /* monotonic: a store has lost vectors, as was found just now */
 };
 
 struct worker *worker_new(struct lane *lane, size_t index);

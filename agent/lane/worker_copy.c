@@ -11,12 +11,20 @@
 #include <string.h>
 
 #include "agent/lane/worker_vectors.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 /* Records of one read: an answer of some MiB. */
 #define FETCH_RECORDS 200
 /* Of a very long document, as many chunks are looked through for one that has moved. */
 #define LOOKED_THROUGH ((size_t)4096)
+/* Between the first failure of a read and the second. */
+#define LOST_PAUSE_MS 1000
+/* For so long it is not waited again for a store that has lost something. */
+#define LOST_KNOWN_MS 60000
+/* Requests that may fail, of one read, beyond the records that are read by others, before the rest of what
+ * fails with them is bought. */
+#define MOST_FAILURES 64
 
 struct candidate {
     struct content *content;
@@ -28,6 +36,13 @@ struct place {
     const char *collection_id;
     struct candidate *candidates;
     size_t count;
+};
+
+/* Of one read. */
+struct lost {
+    size_t failures; /* of requests */
+    size_t read;
+    size_t records; /* given up */
 };
 
 static bool is_sound(const float *vector, size_t dims)
@@ -72,6 +87,106 @@ static void take(struct worker *worker, const struct place *place, const struct 
     atomic_fetch_add(&worker->lane->stats.reused, 1);
 }
 
+static bool fetch_some(struct worker *worker, const struct place *place, const char **ids,
+                       size_t count, struct err *err)
+{
+    struct sink_record *records;
+    size_t found;
+    arena_reset(worker->scratch);
+    if ((worker->held && !worker_go_on(worker, worker->held, err)) ||
+        !sink_fetch(place->sink, place->collection_id, ids, count, SINK_VECTORS | SINK_METADATA,
+                    worker->scratch, &records, &found, err))
+        return false;
+    for (size_t i = 0; i < found; i++)
+        take(worker, place, &records[i]);
+    return true;
+}
+
+/* --- what the store has lost -------------------------------------------------------------------- */
+
+/* The store itself says that it failed. One that is not reached, is busy or slow has lost nothing. */
+static bool may_be_lost(const struct err *err)
+{
+    return err->action == ERR_RETRY &&
+           ((err->domain == ERR_HTTP && err->code == 500) || err->domain == ERR_DATA);
+}
+
+/* It works as long as no vectors are asked for: it will not help to wait. */
+static bool answers(struct worker *worker, const struct place *place, const char **ids,
+                    struct err *err)
+{
+    struct sink_record *records;
+    size_t found;
+    arena_reset(worker->scratch);
+    return sink_fetch(place->sink, place->collection_id, ids, 1, SINK_METADATA, worker->scratch,
+                      &records, &found, err);
+}
+
+/* A store that fails for a moment is waited for; one that was found to have lost something is known. */
+static bool pause_once(struct worker *worker, struct err *err)
+{
+    int64_t until_ms = clock_mono_ms() + LOST_PAUSE_MS;
+    if (worker->lost_until_ms > clock_mono_ms())
+        return true;
+    while (clock_mono_ms() < until_ms) {
+        if (worker_is_hurried(worker))
+            return err_set(err, ERR_CANCEL, ERR_STATE, 0, "given up while waiting");
+        clock_sleep_ms(20);
+    }
+    return true;
+}
+
+/* Chroma fails a whole answer for one record whose vector it has lost: these are told apart by halving.
+ * *lost counts what is given up. */
+static bool fetch_halves(struct worker *worker, const struct place *place, const char **ids,
+                         size_t count, struct lost *lost, struct err *err)
+{
+    if (count == 1 || lost->failures >= MOST_FAILURES + lost->read) {
+        lost->records += count;
+        return true;
+    }
+    size_t cut = count / 2;
+    for (int half = 0; half < 2; half++) {
+        const char **part = half == 0 ? ids : ids + cut;
+        size_t size = half == 0 ? cut : count - cut;
+        if (worker_is_hurried(worker))
+            return err_set(err, ERR_CANCEL, ERR_STATE, 0, "given up while reading");
+        if (fetch_some(worker, place, part, size, err)) {
+            lost->read += size;
+            continue;
+        }
+        lost->failures++;
+        if (!may_be_lost(err) || !fetch_halves(worker, place, part, size, lost, err))
+            return false;
+    }
+    return true;
+}
+
+/* A vector that cannot be read after a second failure, from a store that answers otherwise, is bought. */
+static bool fetch_patiently(struct worker *worker, const struct place *place, const char **ids,
+                            size_t count, struct err *err)
+{
+    struct lost lost = {0};
+    struct err why;
+    if (fetch_some(worker, place, ids, count, err))
+        return true;
+    if (!may_be_lost(err) || !pause_once(worker, err))
+        return false;
+    if (fetch_some(worker, place, ids, count, err))
+        return true;
+    why = *err;
+    if (!may_be_lost(err) || !answers(worker, place, ids, err) ||
+        !fetch_halves(worker, place, ids, count, &lost, err))
+        return false;
+    if (lost.records == 0)
+        return true;
+    worker->lost_until_ms = clock_mono_ms() + LOST_KNOWN_MS;
+    log_warn("lane.reuse.lost", LOG_STR("family", worker->lane->family->name),
+             LOG_STR("version", worker->lane->label), LOG_STR("collection", place->collection_id),
+             LOG_INT("records", (int64_t)lost.records), LOG_ERR(&why));
+    return true;
+}
+
 static bool fetch(struct worker *worker, struct place *place, struct err *err)
 {
     size_t most =
@@ -81,16 +196,9 @@ static bool fetch(struct worker *worker, struct place *place, struct err *err)
     for (size_t i = 0; i < place->count; i++)
         ids[i] = place->candidates[i].id;
     for (size_t at = 0, part; at < place->count; at += part) {
-        struct sink_record *records;
-        size_t found;
         part = place->count - at < most ? place->count - at : most;
-        arena_reset(worker->scratch);
-        if ((worker->held && !worker_go_on(worker, worker->held, err)) ||
-            !sink_fetch(place->sink, place->collection_id, ids + at, part,
-                        SINK_VECTORS | SINK_METADATA, worker->scratch, &records, &found, err))
+        if (!fetch_patiently(worker, place, ids + at, part, err))
             return false;
-        for (size_t i = 0; i < found; i++)
-            take(worker, place, &records[i]);
     }
     return true;
 }
@@ -250,8 +358,8 @@ static bool open_donors(struct worker *worker, struct err *err)
     return true;
 }
 
-/* Another version may be dropped at any time: what cannot be read there is bought. A server that is
- * away is waited for. */
+/* Another version may be dropped at any time: what cannot be read there is bought, like a vector that is
+ * lost. A server that is away is waited for. */
 static bool is_passing(const struct err *err)
 {
     return err->action == ERR_RETRY || err->action == ERR_CANCEL;
