@@ -110,7 +110,7 @@ static void put_seconds(struct cmd_table *table, const struct plan *plan)
 {
     char figure[64] = "?", least[48], note[200];
     snprintf(note, sizeof note, "not known: the embedder has not been measured yet");
-    if (plan->to_embed == 0) {
+    if (plan->requests == 0) {
         snprintf(figure, sizeof figure, "0 s");
         snprintf(note, sizeof note, "nothing is to be embedded");
     } else if (!isnan(plan->seconds)) {
@@ -159,7 +159,8 @@ static void put_figures(struct cmd_table *table, const struct plan_options *opti
         put_number(table, "  reusable", plan->reusable, "their vectors lie in another version");
     snprintf(note, sizeof note, "%s", how);
     put_number(table, "  to embed", plan->to_embed, note);
-    snprintf(note, sizeof note, "%s: what is sent, with the prefix", how);
+    put_number(table, "  to verify", plan->to_verify, "bought afresh, to compare: verify.sample");
+    snprintf(note, sizeof note, "%s: what is sent for both, with the prefix", how);
     put_number(table, "characters", plan->characters, note);
     snprintf(note, sizeof note, "estimated: one for every %d characters",
              PLAN_CHARACTERS_PER_TOKEN);

@@ -117,6 +117,19 @@ static double spread_error(const struct pass *pass, int64_t total)
     return SIGMAS * sqrt(pass->squares / (n - 1) / n * left) / pass->mean;
 }
 
+/* A verification buys the vectors of some chunks once more. */
+static void add_verification(const struct making *making, struct plan *out)
+{
+    const struct pass *pass = &making->pass;
+    int64_t sample = making->options->family->verify.sample;
+    double per_chunk =
+        pass->chunks > 0 ? pass->mean * (double)pass->read / (double)pass->chunks : 0;
+    size_t most = making->embedder->limits.texts;
+    out->to_verify = sample < out->chunks ? sample : out->chunks;
+    out->characters += whole((double)out->to_verify * per_chunk);
+    out->requests += whole(ceil((double)out->to_verify / (double)most));
+}
+
 static void count(const struct making *making, struct plan *out)
 {
     const struct pass *pass = &making->pass;
@@ -137,6 +150,7 @@ static void count(const struct making *making, struct plan *out)
     bool counted = !sampled && contents_are_whole(pass->contents);
     double texts_per_request = pass->requests > 0 ? (double)pass->packed / pass->requests : 1;
     out->requests = counted ? whole(pass->requests) : whole(ceil(sum.to_buy / texts_per_request));
+    add_verification(making, out);
 }
 
 static int64_t tokens_of(int64_t characters)
@@ -170,7 +184,7 @@ static bool reckon(const struct plan_options *options, struct plan *out, struct 
         out->seconds =
             fmax((double)out->characters / (double)rate.characters * (double)rate.busy_us / 1e6,
                  out->limit_seconds);
-    else if (out->to_embed == 0)
+    else if (out->requests == 0)
         out->seconds = 0;
     return true;
 }
@@ -207,6 +221,7 @@ cJSON *plan_json(const struct plan_options *options, const struct plan *plan)
     json_add_double(json, "seconds_estimated", plan->seconds); /* NaN: null */
     json_add_double(json, "price_estimated", plan->price);
     json_add_int(json, "contents", plan->contents);
+    json_add_int(json, "chunks_to_verify", plan->to_verify);
     json_add_int(json, "documents_set_aside", plan->set_aside);
     json_add_int(json, "documents_without_text", plan->empty);
     json_add_double(json, "seconds_by_limits", plan->limit_seconds);

@@ -27,14 +27,15 @@ struct plan_options {
 };
 
 struct plan {
-    int64_t documents;    /* that pass the filter */
-    int64_t set_aside;    /* of them: their text is none, or too long */
-    int64_t empty;        /* of them: without text, and so without chunks */
-    int64_t chunks;       /* records of the version */
-    int64_t contents;     /* different ones among the chunks */
-    int64_t reusable;     /* of the contents: another version has their vectors */
-    int64_t to_embed;     /* the other contents */
-    int64_t characters;   /* of those, with the prefix: what is sent */
+    int64_t documents; /* that pass the filter */
+    int64_t set_aside; /* of them: their text is none, or too long */
+    int64_t empty;     /* of them: without text, and so without chunks */
+    int64_t chunks;    /* records of the version */
+    int64_t contents;  /* different ones among the chunks */
+    int64_t reusable;  /* of the contents: another version has their vectors */
+    int64_t to_embed;  /* the other contents */
+    int64_t to_verify; /* chunks whose vectors are bought afresh, to compare, before it is served */
+    int64_t characters;   /* of both, with the prefix: what is sent */
     int64_t tokens;       /* reckoned from the characters */
     int64_t requests;     /* that carry them */
     double seconds;       /* that the embedder takes; NaN: it was not measured yet */
