@@ -124,7 +124,7 @@ static void write_beginning(struct capture *capture, struct feed *feed,
     struct checkpoint_family *state = capture_state(capture, feed);
     bool unfinished = state->gen > 0 && !state->end_offsets;
     state->gaps = !beginning->is_gap ? 0 : unfinished ? state->gaps + 1 : 1;
-    state->gen++;
+    state->gen = (beginning->above > state->gen ? beginning->above : state->gen) + 1;
     state->state = FAMILY_SNAPSHOT;
     state->rows_per_second = 0;
     free(state->t0);
@@ -205,13 +205,14 @@ bool capture_begin_all(struct capture *capture, const char *t0, const char *reas
 /* --- When it was asked for --- */
 
 /* One that was asked for because of an older generation has been answered by this one. */
-static char *take_wanted(struct capture *capture, struct feed *feed)
+static char *take_wanted(struct capture *capture, struct feed *feed, int64_t *above)
 {
     const struct checkpoint_family *state = capture_state(capture, feed);
     pthread_mutex_lock(&capture->lock);
     char *reason = feed->wanted;
     feed->wanted = NULL;
-    bool answered = reason && state && state->gen > feed->wanted_gen;
+    *above = feed->wanted_gen;
+    bool answered = reason && state && state->gen > *above;
     pthread_mutex_unlock(&capture->lock);
     if (!answered)
         return reason;
@@ -223,12 +224,15 @@ bool capture_begin_wanted(struct capture *capture, struct err *err)
 {
     for (size_t i = 0; i < capture->feed_count; i++) {
         struct feed *feed = &capture->feeds[i];
-        char *reason = take_wanted(capture, feed);
+        int64_t above = 0;
+        char *reason = take_wanted(capture, feed, &above);
         if (!reason)
             continue;
         struct checkpoint_family *state = capture_state(capture, feed);
-        struct beginning beginning = {
-            .t0 = capture->position, .reason = reason, .is_gap = state && !capture_stands(state)};
+        struct beginning beginning = {.t0 = capture->position,
+                                      .reason = reason,
+                                      .is_gap = state && !capture_stands(state),
+                                      .above = above};
         log_warn("capture.gap", LOG_STR("family", feed->family->name), LOG_STR("reason", reason));
         bool ok = capture_begin_generation(capture, feed, &beginning, err);
         free(reason);

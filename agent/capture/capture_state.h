@@ -134,7 +134,8 @@ bool capture_take_batch(struct capture *capture, const struct source_batch *batc
 struct beginning {
     const char *t0; /* token at which it begins */
     const char *reason;
-    bool is_gap; /* the history was lost: not without end, one after the other */
+    bool is_gap;   /* the history was lost: not without end, one after the other */
+    int64_t above; /* it is to be above this one, too; 0: above the feed's own is enough */
 };
 /* A new generation of one feed, not written down yet. Where its collection is gone, or one gap follows
  * the other, the feed stands instead and says why. */

@@ -320,10 +320,6 @@ static void copy_batch(struct flight *flight, const struct worklog_batch *batch)
 
 static void begin_flight(struct lane_reader *reader, const struct worklog_batch *batch)
 {
-    /* here, in the order of the log: of two batches the later may be carried out first, and what is old
-     * in it must not be taken for new */
-    for (size_t i = 0; i < batch->count; i++)
-        lane_adopt_generation(reader->lane, batch->records[i].record.gen);
     pthread_mutex_lock(&reader->lock);
     struct flight *flight = find_free(reader);
     assert(flight);
@@ -351,37 +347,48 @@ static size_t room(struct lane_reader *reader)
     return left < LIMIT_BATCH_SIZE ? left : LIMIT_BATCH_SIZE;
 }
 
-/* Partitions that are new to it may have passed into a generation that none of their records to come
- * tells of: what is older must not be taken for new. */
-static bool know_generation(struct lane_reader *reader, struct err *err)
-{
-    int64_t gen = 0;
-    if (reader->knows_generation)
-        return true;
-    if (!reader->lane->source->generation(reader->lane, &gen, err))
-        return false;
-    lane_adopt_generation(reader->lane, gen);
-    reader->knows_generation = true;
-    return true;
-}
-
 /* MongoDB does not answer, mostly; the batch in hand is neither in flight nor settled. */
-static bool on_absence_wait(void *context, const struct err *why)
+static bool may_wait(struct lane_reader *reader, const char *reason)
 {
-    struct lane_reader *reader = context;
-    char reason[sizeof why->text + 80];
-    snprintf(reason, sizeof reason, "cannot find out whether deletes are missing: %s", why->text);
     say(reader, reason);
     keep(reader);
     return !lane_stopping(reader->lane) && !atomic_load(&reader->lane->paused) &&
            !worklog_is_lost(reader->log);
 }
 
+static bool on_absence_wait(void *context, const struct err *why)
+{
+    char reason[sizeof why->text + 80];
+    snprintf(reason, sizeof reason, "cannot find out whether deletes are missing: %s", why->text);
+    return may_wait(context, reason);
+}
+
+static bool on_generation_wait(void *context, const struct err *why)
+{
+    return may_wait(context, why->text);
+}
+
+/* Here, in the order of the log: of two batches the later may be carried out first, and what is old in it
+ * must not be taken for new. */
+static bool know_generation(struct lane_reader *reader, const struct worklog_batch *batch)
+{
+    struct absence_wait wait = {on_generation_wait, reader};
+    int64_t highest = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        int64_t gen = batch->records[i].record.gen;
+        highest = gen > highest ? gen : highest;
+    }
+    if (reader->knows_generation && highest <= atomic_load(&reader->lane->gen))
+        return true;
+    reader->knows_generation = lane_know_generation(reader->lane, highest, &wait);
+    return reader->knows_generation;
+}
+
 /* A batch that is not to be applied yet is given up, so that nothing behind it is stored. */
 static void take_batch(struct lane_reader *reader, const struct worklog_batch *batch)
 {
     struct absence_wait wait = {on_absence_wait, reader};
-    if (absence_note(reader->lane, batch, &wait)) {
+    if (know_generation(reader, batch) && absence_note(reader->lane, batch, &wait)) {
         begin_flight(reader, batch);
         return;
     }
@@ -400,8 +407,6 @@ static bool read_some(struct lane_reader *reader, size_t size, struct err *err)
         return false;
     switch (outcome) {
     case READ_RECORDS:
-        if (!know_generation(reader, err))
-            return false;
         take_batch(reader, &batch);
         return true;
     case READ_GAP:

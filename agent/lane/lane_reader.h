@@ -46,6 +46,17 @@ void flight_end(struct lane_reader *reader, struct flight *flight, bool applied)
 /* Another may have its partitions: nothing may be sent for it. */
 bool flight_is_lost(struct lane_reader *reader, struct flight *flight);
 
+/* --- lane_generation.c --- */
+
+struct absence_wait;
+/* To be called before a batch whose records go up to the generation `highest`, where that is above the
+ * lane's, and before the first after an assignment: partitions that are new may have passed into a generation
+ * that none of their records to come tells of. Returns when the lane is in the checkpoint's generation and
+ * that is not below `highest`; until then `waiting` is told why. False: it was given up, and nothing of the
+ * batch may be applied. */
+bool lane_know_generation(struct lane *lane, int64_t highest, const struct absence_wait *wait)
+    MUST_USE;
+
 /* --- lane_gap.c --- */
 
 struct lane_gap;

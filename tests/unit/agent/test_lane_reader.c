@@ -25,6 +25,8 @@ struct scene {
     _Atomic int asked; /* of the state database */
     _Atomic int taken; /* batches */
     _Atomic bool fenced;
+    int64_t record_gen;
+    _Atomic int64_t checkpoint_gen;
     bool was_read;
 
     struct config config;
@@ -62,6 +64,7 @@ static bool read_gap(struct worklog_reader *reader, size_t max_records, size_t m
         atomic_fetch_add(&scene->gaps, 1);
     else
         *batch = (struct worklog_batch){.records = &record, .count = 1};
+    record.record.gen = scene->record_gen;
     scene->was_read = true;
     return true;
 }
@@ -83,7 +86,7 @@ static bool keep(struct worklog_reader *reader, struct err *err)
 static bool generation(const struct lane *lane, int64_t *out, struct err *err)
 {
     (void)lane, (void)err;
-    *out = 1;
+    *out = atomic_load(&scene->checkpoint_gen);
     return true;
 }
 
@@ -151,6 +154,8 @@ static int set_up(void **state)
     static char name[] = "v", none[] = "";
     scene = calloc(1, sizeof *scene);
     scene->log.ops = scene->log_reader.ops = &ops;
+    scene->record_gen = 1;
+    atomic_init(&scene->checkpoint_gen, 1);
     scene->config.instance = none;
     scene->config.work.batch_documents = 10;
     scene->config.worklog.driver = WORKLOG_MEMORY;
@@ -290,6 +295,25 @@ static void a_pause_gives_up_the_batch_of_which_that_is_to_be_told(void **state)
     join(s);
 }
 
+/* As after a state database was restored from a backup. */
+static void a_record_above_the_checkpoint_is_not_applied_but_asked_about(void **state)
+{
+    struct scene *s = *state;
+    s->record_gen = 3;
+    start(s);
+    until_at_least(&s->asked, 2); /* for a generation, of a registry that does not answer */
+    assert_int_equal(atomic_load(&s->taken), 0);
+    assert_int_equal(atomic_load(&s->lane.gen), 1);
+    char *reason = lane_reason(&s->lane);
+    assert_non_null(reason);
+    assert_non_null(strstr(reason, "no suitable servers"));
+    free(reason);
+    atomic_store(&s->checkpoint_gen, 4);
+    until_at_least(&s->taken, 1);
+    assert_int_equal(atomic_load(&s->lane.gen), 4);
+    join(s);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -300,6 +324,7 @@ int main(void)
         TEST(a_lane_does_not_take_its_place_back_from_a_namesake),
         TEST(a_lane_that_cannot_tell_of_its_absence_says_so_and_keeps_its_place),
         TEST(a_pause_gives_up_the_batch_of_which_that_is_to_be_told),
+        TEST(a_record_above_the_checkpoint_is_not_applied_but_asked_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
