@@ -2,7 +2,6 @@
 #include "agent/lane/provider.h"
 
 #include <assert.h>
-#include <curl/curl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "embed/embedder.h"
 
 /* Nobody signals that a thread is to stop. */
 #define LOOK_MS INT64_C(100)
@@ -22,6 +20,16 @@
 /* Another process that ends gives back what it did not use. */
 #define USED_UP_LOOK_MS 60000
 #define LEARN_MIN_BYTES KIB
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 static bool has_cap(const struct provider *provider)
 {
@@ -43,6 +51,7 @@ struct provider *provider_new(const struct config_embedder *config, struct docst
     pace_init(&provider->tokens, limits->tokens_per_minute, now_us);
     provider->rest.width = limits->max_in_flight > 0 ? (size_t)limits->max_in_flight : 1;
     provider->rest.width_max = provider->rest.width;
+    provider->slow.texts = SIZE_MAX;
     provider->spending.docs = docs;
     provider->spending.account = (struct spend_account){
         .name = name, .embedder = config->name, .per_day = limits->characters_per_day};
@@ -154,6 +163,14 @@ static bool share_allows(struct provider *provider, int64_t characters, struct l
     return false;
 }
 
+static void add_request(struct provider_grant *grant, const struct provider_request *request)
+{
+    grant->all_texts += request->texts;
+    grant->characters += request->characters;
+    grant->texts = larger(grant->texts, request->texts);
+    grant->bytes = larger(grant->bytes, request->bytes);
+}
+
 /* As many as may go together; the first may. */
 static void take(struct provider *provider, const struct provider_ask *ask, int64_t now_us,
                  struct provider_grant *grant)
@@ -175,10 +192,7 @@ static void take(struct provider *provider, const struct provider_ask *ask, int6
         if (has_cap(provider))
             provider->spending.share -= request->characters;
         grant->requests++;
-        grant->all_texts += request->texts;
-        grant->characters += request->characters;
-        grant->texts = request->texts > grant->texts ? request->texts : grant->texts;
-        grant->bytes = request->bytes > grant->bytes ? request->bytes : grant->bytes;
+        add_request(grant, request);
     }
     if (grant->is_probe)
         provider->rest.state = REST_PROBING;
@@ -332,56 +346,23 @@ bool provider_enter(struct provider *provider, const struct provider_ask *ask,
     return entered;
 }
 
+void provider_shrink(struct provider *provider, struct provider_grant *grant,
+                     const struct provider_request *requests)
+{
+    pthread_mutex_lock(&provider->lock);
+    int64_t before = grant->characters;
+    grant->characters = 0;
+    grant->texts = grant->bytes = grant->all_texts = 0;
+    for (size_t i = 0; i < grant->requests; i++)
+        add_request(grant, &requests[i]);
+    assert(grant->characters <= before);
+    provider->counts.characters -= (uint64_t)(before - grant->characters);
+    if (has_cap(provider) && grant->day == provider->spending.day)
+        provider->spending.share += before - grant->characters;
+    pthread_mutex_unlock(&provider->lock);
+}
+
 /* --- leaving ----------------------------------------------------------------------------------- */
-
-const char *const provider_code_names[CODE_COUNT] = {
-    [CODE_OK] = "ok",
-    [CODE_TOO_LONG] = "too_long",
-    [CODE_TOO_MANY] = "too_many",
-    [CODE_REFUSED] = "refused",
-    [CODE_BAD_REPLY] = "bad_reply",
-    [CODE_BAD_VECTOR] = "bad_vector",
-    [CODE_WRONG_DIMS] = "wrong_dims",
-    [CODE_RATE_LIMITED] = "rate_limited",
-    [CODE_QUOTA] = "quota",
-    [CODE_AUTH] = "auth",
-    [CODE_MODEL_MISSING] = "model_missing",
-    [CODE_TIMEOUT] = "timeout",
-    [CODE_UNREACHABLE] = "unreachable",
-    [CODE_SERVER_ERROR] = "server_error",
-    [CODE_CANCELLED] = "cancelled",
-    [CODE_OTHER] = "other",
-};
-
-static enum provider_code embed_code(int64_t code)
-{
-    static const enum provider_code codes[] = {
-        [EMBED_TOO_LONG] = CODE_TOO_LONG,
-        [EMBED_TOO_MANY] = CODE_TOO_MANY,
-        [EMBED_REFUSED] = CODE_REFUSED,
-        [EMBED_BAD_REPLY] = CODE_BAD_REPLY,
-        [EMBED_BAD_VECTOR] = CODE_BAD_VECTOR,
-        [EMBED_WRONG_DIMS] = CODE_WRONG_DIMS,
-        [EMBED_RATE_LIMITED] = CODE_RATE_LIMITED,
-        [EMBED_QUOTA] = CODE_QUOTA,
-        [EMBED_AUTH] = CODE_AUTH,
-        [EMBED_MODEL_MISSING] = CODE_MODEL_MISSING,
-    };
-    return code >= EMBED_TOO_LONG && code <= EMBED_MODEL_MISSING ? codes[code] : CODE_OTHER;
-}
-
-static enum provider_code code_of(const struct err *failed)
-{
-    if (failed->action == ERR_CANCEL)
-        return CODE_CANCELLED;
-    if (failed->domain == ERR_EMBED)
-        return embed_code(failed->code);
-    if (failed->domain == ERR_CURL)
-        return failed->code == CURLE_OPERATION_TIMEDOUT ? CODE_TIMEOUT : CODE_UNREACHABLE;
-    if (failed->domain == ERR_HTTP)
-        return failed->code == 429 ? CODE_RATE_LIMITED : CODE_SERVER_ERROR;
-    return CODE_OTHER;
-}
 
 /* What took the place of the requests is counted only when it failed. */
 static void count_unsent(struct provider *provider, const struct provider_grant *grant,
@@ -407,23 +388,6 @@ static void count_ends(struct provider *provider, const struct provider_grant *g
         provider->counts.requests[code_of(failed)] += bad;
 }
 
-/* Nothing was computed, so nothing is charged. A time-out, or a connection that was cut, may have come
- * too late to tell. */
-static bool is_free(const struct err *failed)
-{
-    if (failed->domain == ERR_EMBED)
-        return failed->code == EMBED_RATE_LIMITED || failed->code == EMBED_QUOTA ||
-               failed->code == EMBED_AUTH || failed->code == EMBED_MODEL_MISSING;
-    if (failed->domain == ERR_HTTP)
-        return failed->code == 429 || failed->code >= 500;
-    if (failed->domain != ERR_CURL)
-        return false;
-    return failed->code == CURLE_COULDNT_RESOLVE_HOST ||
-           failed->code == CURLE_COULDNT_RESOLVE_PROXY || failed->code == CURLE_COULDNT_CONNECT ||
-           failed->code == CURLE_SSL_CONNECT_ERROR ||
-           failed->code == CURLE_PEER_FAILED_VERIFICATION;
-}
-
 static void give_back(struct provider *provider, const struct provider_grant *grant,
                       const struct err *failed)
 {
@@ -437,11 +401,16 @@ static void give_back(struct provider *provider, const struct provider_grant *gr
         spending->share += grant->failed ? grant->failed_characters : grant->characters;
 }
 
+static size_t most_texts(const struct provider *provider)
+{
+    return smaller(provider->limits.texts, provider->slow.texts);
+}
+
 /* In texts, as far as the configuration says or was learned; 0: not. */
 static size_t full_request(const struct provider *provider)
 {
     size_t full = provider->config->max_batch > 0 ? (size_t)provider->config->max_batch : 0;
-    size_t learned = provider->limits.texts;
+    size_t learned = most_texts(provider);
     return learned != SIZE_MAX && (full == 0 || learned < full) ? learned : full;
 }
 
@@ -458,9 +427,14 @@ void provider_take_rate(struct provider *provider, struct embed_rate *out)
     pthread_mutex_unlock(&provider->lock);
 }
 
-static size_t larger(size_t a, size_t b)
+static void tell_size(const struct provider *provider, bool timed_out, size_t texts, size_t width)
 {
-    return a > b ? a : b;
+    if (timed_out)
+        log_warn("embedder.slow", LOG_STR("embedder", provider->config->name),
+                 LOG_INT("texts", (int64_t)texts), LOG_INT("in_flight", (int64_t)width));
+    else
+        log_debug("embedder.slow.eased", LOG_STR("embedder", provider->config->name),
+                  LOG_INT("texts", (int64_t)texts), LOG_INT("in_flight", (int64_t)width));
 }
 
 void provider_leave(struct provider *provider, const struct provider_grant *grant,
@@ -480,9 +454,15 @@ void provider_leave(struct provider *provider, const struct provider_grant *gran
         provider->accepted.bytes = larger(provider->accepted.bytes, grant->bytes);
     }
     rest_judge(&provider->rest, provider->config->name, grant, failed, now_us);
+    bool other_size = slow_judge(&provider->slow, grant, failed, now_us - grant->began_us,
+                                 provider->config->timeout_ms * 1000);
+    struct slow slow = provider->slow;
+    size_t width = provider->rest.width;
     bool goes_on = provider->rest.state == REST_NONE;
     pthread_cond_broadcast(&provider->changed);
     pthread_mutex_unlock(&provider->lock);
+    if (other_size)
+        tell_size(provider, failed != NULL, slow.texts, width);
     if (grant->standing && goes_on)
         grant->standing(grant->context, NULL);
 }
@@ -527,6 +507,7 @@ struct provider_limits provider_limits(struct provider *provider)
 {
     pthread_mutex_lock(&provider->lock);
     struct provider_limits limits = provider->limits;
+    limits.texts = most_texts(provider);
     pthread_mutex_unlock(&provider->lock);
     return limits;
 }

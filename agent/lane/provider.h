@@ -75,10 +75,15 @@ void provider_free(struct provider *provider);
  * when a request is larger than a whole day's spend. */
 bool provider_enter(struct provider *provider, const struct provider_ask *ask,
                     struct provider_grant *grant, struct err *err) MUST_USE;
+/* The granted requests are these by now, none larger than what was asked for: what is sent was made
+ * smaller while it was waited. Before they are sent. */
+void provider_shrink(struct provider *provider, struct provider_grant *grant,
+                     const struct provider_request *requests);
 /* `failed`: the worst error of the granted requests, one for which the provider is to be left alone before
  * any other; NULL: all went well. ERR_RETRY makes everybody
  * rest for a while, ERR_FATAL until a probe succeeds; ERR_REJECT, EMBED_TOO_MANY and ERR_CANCEL say
- * nothing against the provider. What a provider has not worked on (it was not reached, was busy, wants
+ * nothing against the provider. After a time-out fewer texts go together, and fewer requests at a time,
+ * until it is faster again. What a provider has not worked on (it was not reached, was busy, wants
  * another key) is not spent. */
 void provider_leave(struct provider *provider, const struct provider_grant *grant,
                     const struct err *failed);

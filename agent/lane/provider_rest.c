@@ -18,6 +18,8 @@
 #define RETRY_AFTER_SPREAD_MS 1000
 /* Successful requests until one more is tried at a time. */
 #define RECOVER_AFTER 32
+/* And until a request of a quarter more texts is tried. */
+#define LARGER_AFTER 8
 
 void pace_init(struct pace *pace, int64_t per_minute, int64_t now_us)
 {
@@ -153,7 +155,7 @@ static void begin(struct rest *rest, const char *name, const struct err *failed,
     rest->state = REST_UNTIL;
     rest->era++;
     rest->until_us = now_us + 1000 * rest_ms(rest, failed);
-    if (is_too_fast(failed)) {
+    if (is_too_fast(failed) || is_timeout(failed)) {
         rest->width = rest->width > 1 ? rest->width / 2 : 1;
         rest->successes = 0;
     }
@@ -207,4 +209,40 @@ void rest_judge(struct rest *rest, const char *name, const struct provider_grant
         if (!failed && !grant->unsent)
             count_successes(rest, grant->requests);
     }
+}
+
+/* --- what it does in time ----------------------------------------------------------------------- */
+
+/* The same request again would take as long again. */
+static bool make_smaller(struct slow *slow, size_t texts)
+{
+    size_t half = texts > 1 ? texts / 2 : 1;
+    slow->successes = 0;
+    if (half >= slow->texts)
+        return false; /* it began before that was known, or cannot be made smaller */
+    slow->texts = half;
+    return true;
+}
+
+/* Where half of the time is left a quarter more is no risk; a server that stays slow is not tried again
+ * and again with what it cannot do. */
+static bool make_larger(struct slow *slow, size_t requests)
+{
+    slow->successes += requests;
+    if (slow->successes < LARGER_AFTER)
+        return false;
+    slow->successes = 0;
+    slow->texts += slow->texts / 4 + 1;
+    return true;
+}
+
+bool slow_judge(struct slow *slow, const struct provider_grant *grant, const struct err *failed,
+                int64_t took_us, int64_t timeout_us)
+{
+    if (grant->unsent)
+        return false;
+    if (failed)
+        return is_timeout(failed) && make_smaller(slow, grant->texts);
+    return slow->texts != SIZE_MAX && grant->texts >= slow->texts && took_us < timeout_us / 2 &&
+           make_larger(slow, grant->requests);
 }

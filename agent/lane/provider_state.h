@@ -9,6 +9,15 @@
 #include "agent/rates.h"
 #include "state/spend.h"
 
+/* --- provider_codes.c --- */
+
+enum provider_code code_of(const struct err *failed);
+/* It took too long: too much was asked for at once, as far as can be told. */
+bool is_timeout(const struct err *failed);
+bool is_free(const struct err *failed);
+
+/* --- provider_rest.c --- */
+
 /* A bucket of what may be sent at once, which fills as time passes. */
 struct pace {
     double capacity; /* 0: no limit */
@@ -48,6 +57,16 @@ struct rest {
 /* What the end of a grant does to it. */
 void rest_judge(struct rest *rest, const char *name, const struct provider_grant *grant,
                 const struct err *failed, int64_t now_us);
+
+/* What is done within the time-out of a request. */
+struct slow {
+    size_t texts;     /* at most so many in one; SIZE_MAX: none has taken too long */
+    size_t successes; /* of that many, in less than half of the time, since it was changed */
+};
+
+/* The end of a grant that took `took_us`. True: `texts` is another now. */
+bool slow_judge(struct slow *slow, const struct provider_grant *grant, const struct err *failed,
+                int64_t took_us, int64_t timeout_us);
 
 /* The day's spend: what this process has taken of it. */
 struct spending {
@@ -89,6 +108,7 @@ struct provider {
     struct pace requests;
     struct pace tokens;
     struct rest rest;
+    struct slow slow;
     struct spending spending;
     struct busy busy;
     struct provider_limits limits;

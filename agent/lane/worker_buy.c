@@ -43,10 +43,12 @@ struct requests {
     size_t count;
 };
 
-static void plan_requests(struct worker *worker, const struct embed_text *texts, size_t count,
+static void plan_requests(const struct purchase *purchase, struct provider_limits limits,
                           struct requests *out)
 {
-    struct provider_limits limits = provider_limits(worker->lane->provider);
+    struct worker *worker = purchase->worker;
+    const struct embed_text *texts = purchase->texts;
+    size_t count = purchase->count;
     embedder_limit(worker->embedder, limits.texts == SIZE_MAX ? 0 : limits.texts,
                    limits.bytes == SIZE_MAX ? 0 : limits.bytes);
     out->count = 0;
@@ -109,6 +111,18 @@ static void leave(struct worker *worker, struct provider_grant *grant, const str
     provider_leave(worker->lane->provider, grant, failed && trouble ? trouble : failed);
 }
 
+/* Another's request may have shown, while this one waited, that it is too large. */
+static void fit(const struct purchase *purchase, struct provider_grant *grant,
+                struct requests *requests)
+{
+    struct provider *provider = purchase->worker->lane->provider;
+    struct provider_limits limits = provider_limits(provider);
+    if (requests->items[0].texts <= limits.texts)
+        return;
+    plan_requests(purchase, limits, requests);
+    provider_shrink(provider, grant, requests->items);
+}
+
 /* Sends the first texts, as many as may be sent now; *sent says how many, *first those of the first
  * request. */
 static bool send_some(const struct purchase *purchase, size_t *sent, size_t *first, struct err *err)
@@ -116,7 +130,7 @@ static bool send_some(const struct purchase *purchase, size_t *sent, size_t *fir
     struct worker *worker = purchase->worker;
     struct provider *provider = worker->lane->provider;
     struct requests requests;
-    plan_requests(worker, purchase->texts, purchase->count, &requests);
+    plan_requests(purchase, provider_limits(provider), &requests);
     struct provider_ask ask = {.rank = (enum provider_rank)atomic_load(&worker->lane->rank),
                                .requests = requests.items,
                                .count = requests.count,
@@ -128,6 +142,8 @@ static bool send_some(const struct purchase *purchase, size_t *sent, size_t *fir
     *first = requests.ends[0];
     if (!provider_enter(provider, &ask, &grant, err))
         return false;
+    fit(purchase, &grant, &requests);
+    *first = requests.ends[0];
     *sent = requests.ends[grant.requests - 1];
     grant.unsent = !check_model(worker, err);
     bool ok = !grant.unsent && embedder_embed(worker->embedder, purchase->texts, *sent,

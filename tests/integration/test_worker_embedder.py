@@ -20,6 +20,7 @@ AWAY_S = 300 if LONG else 8
 BACKOFF_S = 30  # the longest pause between two attempts
 POISON = 0.05 if LONG else 0.03
 DEADLINE_S = 90
+IN_FLIGHT = 4  # requests to an embedder, if nothing else is said
 QUOTA = '{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
 STORM = {
     "embedder answered 429 with Retry-After": Fault(status=429, retry_after="1"),
@@ -110,6 +111,23 @@ def rate(workers, what: str) -> float:
     workers.rewrite(what)
     workers.wait_until_stored(DEADLINE_S)
     return DOCUMENTS / (time.monotonic() - began)
+
+
+def test_an_embedder_that_is_too_slow_for_full_requests_gets_smaller_ones(workers, pair):
+    workers.catch_up()
+    workers.embedder.reset_counts()
+    workers.embedder.text_delay_s = 0.15  # 13 texts are done within the time-out
+    workers.rewrite("slowly")
+    workers.wait_until_stored(DEADLINE_S)
+    said = [event for agent in pair for event in agent.events_named("embedder.slow")]
+    print(f"smaller: {[(event['texts'], event['in_flight']) for event in said]}")
+    assert said and all(event["texts"] >= 2 for event in said)
+    too_large = [r for r in workers.embedder.requests if len(r.texts) > 13]
+    print(f"{len(too_large)} of {workers.embedder.request_count} requests were too large")
+    assert len(too_large) <= (IN_FLIGHT + 2) * len(pair), "those of one moment, and once half of that"
+    workers.embedder.text_delay_s = 0
+    workers.recovered("embedder slow", DEADLINE_S)
+    workers.check()
 
 
 REFUSALS = {

@@ -70,6 +70,7 @@ class Embedder:
     def __init__(self, dims: int = 64, port: int = 0):
         self.dims = dims
         self.base_delay_s = 0.0  # of every answer, may be set at any time
+        self.text_delay_s = 0.0  # and for each of its texts
         self.cut_chars: int | None = None  # what is behind so many of a text decides nothing
         self._lock = threading.Lock()
         self._orders: Orders[Fault, Sequence[str]] = Orders(Fault())
@@ -189,7 +190,7 @@ class Embedder:
             self._max_in_flight = max(self._max_in_flight, self._in_flight)
             self._texts.update(texts)
         fault = self._orders.take(texts)
-        delay_s = self.base_delay_s + fault.delay_s
+        delay_s = self.base_delay_s + self.text_delay_s * len(texts) + fault.delay_s
         if delay_s:
             self._stopped.wait(delay_s)
         return fault

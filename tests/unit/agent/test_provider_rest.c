@@ -367,6 +367,109 @@ static void they_become_more_again_with_success(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_one, close_one)
 
+/* --- time-outs ---------------------------------------------------------------------------------- */
+
+static const struct err timed_out = {.action = ERR_RETRY,
+                                     .domain = ERR_CURL,
+                                     .code = 28, /* CURLE_OPERATION_TIMEDOUT */
+                                     .text = "timed out"};
+
+static void open_slow_one(void)
+{
+    static struct config_embedder config;
+    config = no_limits;
+    config.timeout_ms = 60000;
+    provider_free(provider);
+    provider = provider_new(&config, NULL, NULL);
+}
+
+/* A request of so many texts that takes so long. */
+static void send_texts(size_t texts, int64_t took_us, const struct err *failed)
+{
+    struct provider_request request = {
+        .characters = (int64_t)texts * 10, .bytes = texts * 10, .texts = texts};
+    struct provider_ask ask = {
+        .rank = RANK_ACTIVE, .requests = &request, .count = 1, .stop = &stop_flag};
+    struct provider_grant grant;
+    struct err err;
+    assert_true(provider_enter(provider, &ask, &grant, &err));
+    fake.mono_us += took_us;
+    provider_leave(provider, &grant, failed);
+}
+
+static void a_request_that_takes_too_long_is_halved_down_to_one_text(void **state)
+{
+    (void)state;
+    open_slow_one();
+    assert_true(provider_limits(provider).texts == SIZE_MAX);
+    for (size_t texts = 32; texts > 1; texts /= 2) {
+        send_texts(texts, 60 * SECOND_US, &timed_out);
+        assert_int_equal(provider_limits(provider).texts, texts / 2);
+    }
+    assert_int_equal(width(), 1);
+    send_texts(1, 60 * SECOND_US, &timed_out);
+    assert_int_equal(provider_limits(provider).texts, 1);
+}
+
+static void a_proxy_that_loses_patience_says_the_same(void **state)
+{
+    (void)state;
+    const struct err gateway = {.action = ERR_RETRY, .domain = ERR_HTTP, .code = 504};
+    open_slow_one();
+    send_texts(32, 30 * SECOND_US, &unavailable);
+    assert_true(provider_limits(provider).texts == SIZE_MAX);
+    send_texts(32, 30 * SECOND_US, &gateway);
+    assert_int_equal(provider_limits(provider).texts, 16);
+}
+
+static void requests_of_one_moment_that_take_too_long_halve_once(void **state)
+{
+    (void)state;
+    struct provider_grant grants[3];
+    open_slow_one();
+    for (size_t i = 0; i < ARRAY_LEN(grants); i++) {
+        grants[i] = enter(provider, 1, 100);
+        grants[i].texts = 32;
+    }
+    fake.mono_us += 60 * SECOND_US;
+    for (size_t i = 0; i < ARRAY_LEN(grants); i++)
+        provider_leave(provider, &grants[i], &timed_out);
+    assert_int_equal(provider_limits(provider).texts, 16);
+    assert_int_equal(width(), 2);
+}
+
+static void what_was_asked_instead_of_sending_says_nothing_about_the_size(void **state)
+{
+    (void)state;
+    open_slow_one();
+    struct provider_grant grant = enter(provider, 1, 100);
+    grant.texts = 32;
+    grant.unsent = true;
+    provider_leave(provider, &grant, &timed_out);
+    assert_true(provider_limits(provider).texts == SIZE_MAX);
+}
+
+static void requests_grow_again_when_half_of_the_time_is_left(void **state)
+{
+    (void)state;
+    open_slow_one();
+    send_texts(32, 60 * SECOND_US, &timed_out);
+    for (int i = 0; i < 100; i++)
+        send_texts(16, 31 * SECOND_US, NULL);
+    assert_int_equal(provider_limits(provider).texts, 16);
+    for (int i = 0; i < 100; i++)
+        send_texts(15, SECOND_US, NULL); /* not full: says nothing */
+    assert_int_equal(provider_limits(provider).texts, 16);
+    for (int i = 0; i < 7; i++)
+        send_texts(16, 29 * SECOND_US, NULL);
+    assert_int_equal(provider_limits(provider).texts, 16);
+    send_texts(16, 29 * SECOND_US, NULL);
+    assert_int_equal(provider_limits(provider).texts, 21);
+    for (int i = 0; i < 8; i++)
+        send_texts(21, 29 * SECOND_US, NULL);
+    assert_int_equal(provider_limits(provider).texts, 27);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +494,11 @@ int main(void)
         TEST(a_wait_ends_soon_after_the_stop),
         TEST(a_refusal_for_being_too_fast_halves_the_requests_at_a_time),
         TEST(they_become_more_again_with_success),
+        TEST(a_request_that_takes_too_long_is_halved_down_to_one_text),
+        TEST(a_proxy_that_loses_patience_says_the_same),
+        TEST(requests_of_one_moment_that_take_too_long_halve_once),
+        TEST(what_was_asked_instead_of_sending_says_nothing_about_the_size),
+        TEST(requests_grow_again_when_half_of_the_time_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

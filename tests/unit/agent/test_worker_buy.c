@@ -230,6 +230,86 @@ static void a_request_is_cut_to_what_may_be_sent_in_a_day(void **state)
     assert_true(fake.mono_us > 24 * 3600 * SECOND_US);
 }
 
+/* --- a request that takes too long --------------------------------------------------------------- */
+
+/* Ten texts are too many for it. */
+static bool time_out(const struct embed_text *texts, size_t count, bool *done, struct err *err)
+{
+    (void)texts, (void)done;
+    fake.mono_us += 60 * SECOND_US;
+    return count < 10 || err_set(err, ERR_RETRY, ERR_CURL, 28, "timed out");
+}
+
+static void fill_texts(const char **texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        texts[i] = made_up(i, 6);
+}
+
+static size_t texts_of_call(size_t call)
+{
+    size_t count = 1;
+    for (const char *at = server.calls[call]; (at = strchr(at, ',')); at++)
+        count++;
+    return count;
+}
+
+static void renew_provider_of_one_request(void)
+{
+    shop.config.limits.max_in_flight = 1;
+    renew_provider();
+}
+
+static void what_takes_too_long_is_sent_in_smaller_requests(void **state)
+{
+    (void)state;
+    const char *texts[12];
+    fill_texts(texts, ARRAY_LEN(texts));
+    server.answer = time_out;
+    renew_provider_of_one_request();
+    buy_all(texts, ARRAY_LEN(texts));
+    assert_int_equal(server.call_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(texts_of_call(i), i == 0 ? 12 : 6);
+}
+
+static int64_t spent(void)
+{
+    struct spend_account account = {.name = "ducks", .embedder = "small", .per_day = 10000};
+    struct err err;
+    int64_t characters = -1;
+    assert_true(spend_used(shop.docs, &account, &characters, &err));
+    return characters;
+}
+
+static struct provider_grant other;
+
+static void let_the_other_time_out(void)
+{
+    const struct err failed = {.action = ERR_RETRY, .domain = ERR_CURL, .code = 28};
+    if (other.requests > 0)
+        provider_leave(shop.lane.provider, &other, &failed);
+    other.requests = 0;
+}
+
+static void what_another_learns_while_one_waits_counts_for_it(void **state)
+{
+    (void)state;
+    const char *texts[12];
+    fill_texts(texts, ARRAY_LEN(texts));
+    shop.config.limits.characters_per_day = 1000;
+    renew_provider_of_one_request();
+    other = enter(shop.lane.provider, 1, 10);
+    other.texts = 8;
+    fake.on_wait = let_the_other_time_out;
+    buy_all(texts, ARRAY_LEN(texts));
+    assert_int_equal(server.call_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(texts_of_call(i), 4);
+    renew_provider_of_one_request();
+    assert_int_equal(spent(), 10 + 12 * 6);
+}
+
 /* --- a text that is refused --------------------------------------------------------------------- */
 
 static bool is_poison(const struct embed_text *text)
@@ -431,15 +511,6 @@ static uint64_t all_requests(void)
     return sum + counts.characters;
 }
 
-static int64_t spent(void)
-{
-    struct spend_account account = {.name = "ducks", .embedder = "small", .per_day = 10000};
-    struct err err;
-    int64_t characters = -1;
-    assert_true(spend_used(shop.docs, &account, &characters, &err));
-    return characters;
-}
-
 static void of_a_model_that_is_another_nothing_is_bought_counted_or_learned(void **state)
 {
     (void)state;
@@ -491,6 +562,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BUYING(a_request_that_cannot_be_made_smaller_is_halved),
         BUYING(a_request_is_cut_to_what_may_be_sent_in_a_day),
+        BUYING(what_takes_too_long_is_sent_in_smaller_requests),
+        BUYING(what_another_learns_while_one_waits_counts_for_it),
         BUYING(a_text_refused_once_is_sent_again_before_it_is_set_aside),
         BUYING(a_text_alone_is_set_aside_after_two_refusals_and_a_control_after_each),
         BUYING(of_several_requests_each_has_its_own_control),
