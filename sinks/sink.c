@@ -177,6 +177,9 @@ bool sink_list(struct sink *sink, struct arena *arena, struct sink_collection **
     return sink->ops->list(sink, arena, out, count, err);
 }
 
+/* Of a request, beside its records. */
+#define REQUEST_SIZE ((size_t)1024)
+
 /* Upper bound of a text's size as a JSON string. */
 static size_t string_size(const char *text)
 {
@@ -207,11 +210,39 @@ static size_t record_size(const struct sink_record *record)
     return size;
 }
 
+/* No byte of a text takes more in JSON. */
+#define LONGEST_ESCAPE ((size_t)6)
+
+/* A bound far above record_size(), for which no text is read byte by byte. */
+static size_t rough_size(const struct sink_record *record)
+{
+    size_t bytes = strlen(record->id) + (record->text ? strlen(record->text) : 0);
+    for (size_t i = 0; i < record->metadata_count; i++) {
+        const struct field *field = &record->metadata[i];
+        bytes += strlen(field->name);
+        if (field->value.type == VALUE_STRING)
+            bytes += strlen(field->value.as.string);
+    }
+    return 32 + 16 * record->dims + 64 * record->metadata_count + LONGEST_ESCAPE * bytes;
+}
+
+/* Mostly all fit by far. */
+static bool fit_roughly(const struct sink *sink, const struct sink_record *records, size_t count)
+{
+    size_t size = REQUEST_SIZE;
+    for (size_t i = 0; i < count && size <= sink->limits.max_body_size; i++)
+        size += rough_size(&records[i]);
+    return size <= sink->limits.max_body_size;
+}
+
 size_t sink_part(const struct sink *sink, const struct sink_record *records, size_t count)
 {
-    size_t size = 1024;
+    size_t size = REQUEST_SIZE;
     size_t part = 0;
-    while (part < count && part < sink->limits.max_records) {
+    size_t most = count < sink->limits.max_records ? count : sink->limits.max_records;
+    if (fit_roughly(sink, records, most))
+        return most;
+    while (part < most) {
         size += record_size(&records[part]);
         if (part > 0 && size > sink->limits.max_body_size)
             break;
