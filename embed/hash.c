@@ -38,8 +38,23 @@ struct hash_feature {
     uint32_t count;
 };
 
+/* A word of the text, where it stands for the first time. */
+struct hash_word {
+    const char *text;
+    size_t size;
+    uint32_t feature; /* of the word itself: its count is the word's */
+};
+
+/* A place in a text. */
+struct span {
+    const char *text;
+    size_t size;
+    size_t at;
+};
+
 struct hash_embedder {
     struct embedder base;
+    bool ascii_word[128];
     uint64_t seed;
     _Atomic bool interrupted;
     struct buf lower;
@@ -47,8 +62,11 @@ struct hash_embedder {
     struct hash_feature *features; /* in the order of first occurrence */
     size_t feature_count;
     size_t feature_capacity;
-    uint32_t *slots;   /* open addressing: position in `features` + 1, 0 while empty */
-    size_t slot_count; /* a power of 2, 0 at first */
+    uint32_t *slots;         /* open addressing: position in `features` + 1, 0 while empty */
+    size_t slot_count;       /* a power of 2, 0 at first */
+    struct hash_word *words; /* each once */
+    size_t word_count;
+    size_t word_capacity;
     double *sums;
 };
 
@@ -88,7 +106,9 @@ static void hash_rehash(struct hash_embedder *self)
     }
 }
 
-static void hash_add(struct hash_embedder *self, uint64_t fnv_hash, double weight)
+/* The position in `features` of what occurs `times` more. */
+static uint32_t hash_add(struct hash_embedder *self, uint64_t fnv_hash, double weight,
+                         uint32_t times)
 {
     uint64_t hash = mix(fnv_hash);
     if (2 * (self->feature_count + 1) > self->slot_count)
@@ -97,20 +117,22 @@ static void hash_add(struct hash_embedder *self, uint64_t fnv_hash, double weigh
     for (; self->slots[slot]; slot = (slot + 1) & (self->slot_count - 1)) {
         struct hash_feature *feature = &self->features[self->slots[slot] - 1];
         if (feature->hash == hash) {
-            feature->count++;
-            return;
+            feature->count += times;
+            return self->slots[slot] - 1;
         }
     }
     if (self->feature_count == self->feature_capacity) {
         self->feature_capacity = self->feature_capacity ? 2 * self->feature_capacity : 512;
         self->features = grown(self->features, self->feature_capacity, sizeof *self->features);
     }
-    self->features[self->feature_count++] = (struct hash_feature){hash, weight, 1};
+    self->features[self->feature_count++] = (struct hash_feature){hash, weight, times};
     self->slots[slot] = (uint32_t)self->feature_count;
+    return (uint32_t)self->feature_count - 1;
 }
 
 /* The 3-grams of " word ", each code point being one byte. */
-static void hash_add_ascii_grams(struct hash_embedder *self, const char *word, size_t size)
+static void hash_add_ascii_grams(struct hash_embedder *self, const char *word, size_t size,
+                                 uint32_t times)
 {
     uint64_t start = fnv(self->seed, "c", 1);
     char gram[3] = {0, ' ', word[0]};
@@ -118,7 +140,7 @@ static void hash_add_ascii_grams(struct hash_embedder *self, const char *word, s
         gram[0] = gram[1];
         gram[1] = gram[2];
         gram[2] = i < size ? word[i] : ' ';
-        hash_add(self, fnv(start, gram, sizeof gram), 0.25);
+        hash_add(self, fnv(start, gram, sizeof gram), 0.25, times);
     }
 }
 
@@ -131,10 +153,11 @@ static bool is_ascii(const char *text, size_t size)
 }
 
 /* The 3-grams of " word ". */
-static void hash_add_grams(struct hash_embedder *self, const char *word, size_t size)
+static void hash_add_grams(struct hash_embedder *self, const char *word, size_t size,
+                           uint32_t times)
 {
     if (is_ascii(word, size)) {
-        hash_add_ascii_grams(self, word, size);
+        hash_add_ascii_grams(self, word, size, times);
         return;
     }
     struct buf *padded = &self->padded;
@@ -149,18 +172,26 @@ static void hash_add_grams(struct hash_embedder *self, const char *word, size_t 
     size_t third = 1 + text_decode(padded->data + 1, padded->size - 1, &c);
     while (third < padded->size) {
         size_t end = third + text_decode(padded->data + third, padded->size - third, &c);
-        hash_add(self, fnv(start, padded->data + first, end - first), 0.25);
+        hash_add(self, fnv(start, padded->data + first, end - first), 0.25, times);
         first = second;
         second = third;
         third = end;
     }
 }
 
-static size_t word_end(const char *text, size_t at, size_t size, bool word)
+static size_t word_end(const struct hash_embedder *self, const struct span *span, bool word)
 {
-    while (at < size) {
+    size_t at = span->at;
+    while (at < span->size) {
+        unsigned char first = (unsigned char)span->text[at];
+        if (first < 0x80) {
+            if (self->ascii_word[first] != word)
+                break;
+            at++;
+            continue;
+        }
         uint32_t c = 0;
-        size_t length = text_decode(text + at, size - at, &c);
+        size_t length = text_decode(span->text + at, span->size - at, &c);
         if (text_is_word(c) != word)
             break;
         at += length;
@@ -168,19 +199,49 @@ static size_t word_end(const char *text, size_t at, size_t size, bool word)
     return at;
 }
 
+static void hash_note_word(struct hash_embedder *self, const struct hash_word *word)
+{
+    if (self->word_count == self->word_capacity) {
+        self->word_capacity = self->word_capacity ? 2 * self->word_capacity : 256;
+        self->words = grown(self->words, self->word_capacity, sizeof *self->words);
+    }
+    self->words[self->word_count++] = *word;
+}
+
+/* The 3-grams of a word that stands in the text again are all there already: they are only counted, once
+ * for all its repetitions. */
+static void hash_add_repeated(struct hash_embedder *self)
+{
+    for (size_t i = 0; i < self->word_count; i++) {
+        const struct hash_word *word = &self->words[i];
+        uint32_t count = self->features[word->feature].count;
+        if (count > 1)
+            hash_add_grams(self, word->text, word->size, count - 1);
+    }
+}
+
 static void hash_add_words(struct hash_embedder *self, const char *text, size_t size)
 {
     uint64_t bigram = 0; /* hash of "b" and the word before */
-    for (size_t at = word_end(text, 0, size, false); at < size;) {
-        size_t end = word_end(text, at, size, true);
-        const char *word = text + at;
-        hash_add(self, fnv(fnv(self->seed, "w", 1), word, end - at), 1.0);
+    struct span span = {.text = text, .size = size};
+    self->word_count = 0;
+    for (span.at = word_end(self, &span, false); span.at < size;) {
+        size_t end = word_end(self, &span, true);
+        struct hash_word word = {.text = text + span.at, .size = end - span.at};
+        size_t known = self->feature_count;
+        word.feature = hash_add(self, fnv(fnv(self->seed, "w", 1), word.text, word.size), 1.0, 1);
+        bool is_new = word.feature == known;
         if (bigram)
-            hash_add(self, fnv(fnv(bigram, " ", 1), word, end - at), 0.5);
-        bigram = fnv(fnv(self->seed, "b", 1), word, end - at);
-        hash_add_grams(self, word, end - at);
-        at = word_end(text, end, size, false);
+            hash_add(self, fnv(fnv(bigram, " ", 1), word.text, word.size), 0.5, 1);
+        bigram = fnv(fnv(self->seed, "b", 1), word.text, word.size);
+        if (is_new) {
+            hash_note_word(self, &word);
+            hash_add_grams(self, word.text, word.size, 1);
+        }
+        span.at = end;
+        span.at = word_end(self, &span, false);
     }
+    hash_add_repeated(self);
 }
 
 /* Adds the features' weights up; returns the length of the sum. */
@@ -190,7 +251,9 @@ static double hash_sum(struct hash_embedder *self)
     memset(self->sums, 0, dims * sizeof *self->sums);
     for (size_t i = 0; i < self->feature_count; i++) {
         const struct hash_feature *feature = &self->features[i];
-        double weight = feature->weight * sqrt((double)feature->count);
+        double weight = feature->weight;
+        if (feature->count > 1)
+            weight *= sqrt((double)feature->count);
         self->sums[(feature->hash >> 1) % dims] += feature->hash & 1 ? -weight : weight;
     }
     double norm = 0;
@@ -215,7 +278,7 @@ static void hash_vector(struct hash_embedder *self, const struct embed_text *tex
     double norm = hash_sum(self);
     if (norm <= 0) { /* no word at all, or all cancelled each other */
         hash_forget(self);
-        hash_add(self, fnv(fnv(self->seed, "t", 1), text->text, text->size), 1.0);
+        hash_add(self, fnv(fnv(self->seed, "t", 1), text->text, text->size), 1.0, 1);
         norm = hash_sum(self);
     }
     for (size_t i = 0; i < self->base.dims; i++)
@@ -266,6 +329,7 @@ static void hash_close(struct embedder *embedder)
     buf_fini(&self->padded);
     free(self->features);
     free(self->slots);
+    free(self->words);
     free(self->sums);
     free(self);
 }
@@ -287,6 +351,8 @@ static bool hash_open(const struct embedder_options *options, struct embedder **
         self->seed = fnv(self->seed, options->model, strlen(options->model));
     self->lower = BUF_INIT(4 * HASH_MAX_SIZE);
     self->padded = BUF_INIT(4 * HASH_MAX_SIZE + 2);
+    for (uint32_t c = 0; c < ARRAY_LEN(self->ascii_word); c++)
+        self->ascii_word[c] = text_is_word(c);
     self->sums = grown(NULL, options->dims, sizeof *self->sums);
     *out = &self->base;
     return true;
