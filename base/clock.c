@@ -41,16 +41,30 @@ static void real_wait(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t 
     pthread_cond_timedwait(condition, lock, &until);
 }
 
-static uint64_t real_random(void)
+/* The kernel is asked for so many numbers at a time: a worker needs two for each document. */
+#define RANDOM_POOL 32
+
+static void random_fill(void *out, size_t size)
 {
-    uint64_t number = 0;
     ssize_t got = 0;
     do
-        got = getrandom(&number, sizeof number, 0);
+        got = getrandom(out, size, 0);
     while (got < 0 && errno == EINTR);
-    if (got != (ssize_t)sizeof number)
+    if (got != (ssize_t)size) /* of up to 256 bytes all come */
         abort();
-    return number;
+}
+
+static uint64_t real_random(void)
+{
+    static _Thread_local struct {
+        uint64_t numbers[RANDOM_POOL];
+        size_t left;
+    } pool;
+    if (pool.left == 0) {
+        random_fill(pool.numbers, sizeof pool.numbers);
+        pool.left = RANDOM_POOL;
+    }
+    return pool.numbers[--pool.left];
 }
 
 static const struct clock_ops real_ops = {
