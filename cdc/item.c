@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The value of an upsert. The frequent types of canonical extended JSON are written here, far
- * faster than by libbson, which writes the rare ones. Reading back is libbson's.
+ * faster than by libbson, which writes the rare ones. Read back they are by cdc/item_read.c.
  * Format: github.com/mongodb/specifications, source/extended-json/extended-json.md, version 2.1. */
 #include "cdc/item.h"
 
@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/mongo.h"
 #include "base/text.h"
+#include "cdc/item_read.h"
 
 /* libbson reads no more than 98 levels of JSON, of which a value of extended JSON takes up to
  * three. What is nested deeper is refused, and so travels as a re-read item. */
@@ -310,6 +311,9 @@ bool item_decode_doc(const char *value, size_t size, bson_t **doc, struct err *e
     if (!value || !find_doc(value, size, &json, &json_size))
         return err_set(err, ERR_REJECT, ERR_DATA, 0, "item: the value is not {\"doc\": ...}");
     bson_error_t error = {0};
+    *doc = item_read(json, json_size);
+    if (*doc)
+        return true;
     *doc = bson_new_from_json((const uint8_t *)json, (ssize_t)json_size, &error);
     if (!*doc)
         return err_set(err, ERR_REJECT, ERR_DATA, 0, "item: %s", error.message);

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/mongo.h"
 #include "cdc/item.h"
+#include "cdc/item_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,9 +26,21 @@ static void check_round_trip(const bson_t *doc)
     assert(first.size == second.size && memcmp(first.data, second.data, first.size) == 0);
 }
 
+/* The short way reads nothing otherwise than the long one. */
+static void check_short_way(const char *json, size_t size)
+{
+    CLEANUP(bson_destroyp) bson_t *fast = item_read(json, size);
+    if (!fast)
+        return;
+    CLEANUP(bson_destroyp)
+    bson_t *slow = bson_new_from_json((const uint8_t *)json, (ssize_t)size, NULL);
+    assert(slow && bson_equal(fast, slow));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err err;
+    check_short_way((const char *)data, size);
     bson_t raw;
     CLEANUP(bson_destroyp) bson_t *doc = NULL;
     if (item_decode_doc((const char *)data, size, &doc, &err))
