@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
 
 from scene import timed
 from support import servers, wait_until
+from support.wishes import Wishes
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -94,6 +95,35 @@ def admin_of(scene) -> AdminClient:
 def settle(futures) -> None:
     for future in futures.values():
         future.result(timeout=30)
+
+
+@pytest.mark.parametrize("worklog", ["kafka", "memory"])
+def test_history_lost_while_a_shadow_fills_leaves_both_versions_right(worklog, scene, mongo):
+    fill(scene)
+    scene.families["docs"] |= {"allow_test_embedder": True, "verify": {"lag_for": "0s"}}
+    config = scene.config(worklog, work={"threads": 1, "batch_documents": 50})
+    config["embedders"]["second"] = scene.embedder_config(model="second")
+    agent = scene.agent(config).start()
+    scene.wait_until_equal(agent)
+    wishes = Wishes(scene.state, scene.name, "docs")
+    scene.embedder.base_delay_s = 0.25  # some seconds for the shadow
+    wishes.done("create", "v2", embedder="second")
+    agent.wait_for_version("docs", lambda v: 0 < v["documents"] < DOCUMENTS / 2, 60, "v2")
+    assert agent.stop() == 0
+
+    scene.database.docs.delete_many({"_id": {"$lt": 100}})
+    scene.database.docs.insert_one({"_id": "late", "text": "written while nobody ran"})
+    scene.database.docs.update_one({"_id": 500}, {"$set": {"text": "edited while nobody ran"}})
+    servers.forget_history(mongo)
+    with never_smaller_than_its_source(scene, agent):
+        agent.start()
+        wait_for_generation(scene, agent, 2)
+        scene.embedder.base_delay_s = 0
+        agent.wait_for_version("docs", lambda v: v["state"] == "ready", 90, "v2")
+    for label in ("v1", "v2"):
+        assert scene.wait_until_equal(agent, label=label).documents == DOCUMENTS - 99
+    wishes.done("cutover", "v2")
+    assert scene.alias()["embed"]["fn"] == "second"
 
 
 @pytest.mark.parametrize("worklog", ["kafka", "memory"])
