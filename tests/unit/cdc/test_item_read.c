@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mongo.h"
 #include "support/test.h"
 
@@ -140,14 +141,14 @@ static void of_very_deep_documents_libbson_decides(void **state)
 {
     (void)state;
     enum { DEEP = 200 };
-    char text[6 * DEEP + 10] = "";
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(64 * 1024);
     for (int i = 0; i < DEEP; i++)
-        strcat(text, "{\"a\":");
-    strcat(text, "{}");
+        buf_puts(&text, "{\"a\":");
+    buf_puts(&text, "{}");
     for (int i = 0; i < DEEP; i++)
-        strcat(text, "}");
-    assert_null(item_read(text, strlen(text)));
-    assert_null(item_read(text, 4 * DEEP));
+        buf_puts(&text, "}");
+    assert_null(item_read(buf_str(&text), text.size));
+    assert_null(item_read(buf_str(&text), 4 * DEEP));
 }
 
 int main(void)
