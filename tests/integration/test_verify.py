@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy
 import pytest
+from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
 from scene import DIMS, SEED, Scene, Servers
 from support.chroma import Record
@@ -23,7 +24,12 @@ def shared(tmp_path_factory, mongo, chroma, kafka):
     """Filled once: the tests damage the collection, and each finds it as it was."""
     directory = tmp_path_factory.mktemp("verify")
     with Scene("verify", directory, Servers(mongo, chroma, kafka)) as scene:
-        yield fill(scene, "kafka", chunk={"max_chars": 50, "overlap_chars": 10})
+        yield fill(
+            scene,
+            "kafka",
+            chunk={"max_chars": 50, "overlap_chars": 10},
+            verify={"max_lag_items": 10000},
+        )
 
 
 @pytest.fixture
@@ -140,36 +146,35 @@ def test_an_agent_that_is_gone_leaves_the_lag_unknown(filled):
     assert "nobody" in gate(report, "lag")["detail"]
 
 
+def some_write(rng: random.Random):
+    kind, n = rng.random(), rng.randrange(DOCUMENTS)
+    if kind < 0.8:
+        return UpdateOne({"_id": n}, {"$set": {"text": text_of(rng.randrange(10**6))}})
+    if kind < 0.9:
+        return ReplaceOne({"_id": n}, {"_id": n, "text": text_of(n)}, upsert=True)
+    return DeleteOne({"_id": n})
+
+
 def test_what_is_written_all_the_time_raises_no_alarm(filled):
     source = filled.scene.database.docs
     rng = random.Random(SEED)
     reports = []
-
-    def write() -> None:
-        kind = rng.random()
-        n = rng.randrange(DOCUMENTS)
-        if kind < 0.6:
-            source.update_one({"_id": n}, {"$set": {"text": text_of(rng.randrange(10**6))}})
-        elif kind < 0.8:
-            source.replace_one({"_id": n}, {"_id": n, "text": text_of(n)}, upsert=True)
-        else:
-            source.delete_one({"_id": n})
-
     over = threading.Event()
 
-    def writer() -> None:
-        while not over.is_set():
-            write()
-            over.wait(0.01)
+    def write() -> None:
+        while not over.wait(0.05):
+            source.bulk_write([some_write(rng) for _ in range(3)])
 
-    thread = threading.Thread(target=writer)
+    thread = threading.Thread(target=write)
     thread.start()
+    filled.scene.embedder.base_delay_s = 0.3  # many change while their texts are embedded
     try:
         for _ in range(2):
             reports.append(verify(filled.agent))
     finally:
         over.set()
         thread.join()
+        filled.scene.embedder.base_delay_s = 0
         source.delete_many({})
         source.insert_many(
             {"_id": n, "text": text_of(n), "author": f"a{n % 7}"} for n in range(DOCUMENTS)
