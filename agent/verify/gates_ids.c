@@ -56,11 +56,11 @@ static void judge(struct verify *verify, const struct audit_report *report,
                  side == AUDIT_LEDGER ? "and the ledger has the same"
                                       : "and the store has the same");
     else
-        gate_put(verify, name, figures, "%s: %s. %s vectail audit %s %s --repair mends it",
+        gate_put(verify, name, figures, "%s: %s. %svectail audit %s %s --repair mends it",
                  side == AUDIT_LEDGER ? "documents in the ledger" : "records in the store", text,
-                 report->behind ? "The version was not in step meanwhile: wait until it is; what "
-                                  "differs then,"
-                                : "What differs,",
+                 report->behind
+                     ? "The version was not in step meanwhile: look again when it is; then "
+                     : "",
                  verify->config->name, verify->version->label);
 }
 
