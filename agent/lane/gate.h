@@ -16,9 +16,13 @@ struct gate *gate_new(size_t width);
 void gate_free(struct gate *gate);
 
 /* Takes the place in front of the gate. Blocks while it is taken, or while one of a lower rank (from 0)
- * wants it; false when `*stop` is set. */
+ * wants it; false when `*stop` is set. Where that never ends, the store being too slow for those alone, one
+ * that has waited for GATE_PATIENCE_MS goes first, and the next one as much later. */
 #define GATE_RANKS 3
+#define GATE_PATIENCE_MS 2000
 bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop);
+/* One of a lower rank has wanted it within the last seconds: it should not find a long request before it. */
+bool gate_is_shared(struct gate *gate, int rank);
 /* How many of a rank want it. */
 size_t gate_wanting(struct gate *gate, int rank);
 /* Goes from there through the gate. Blocks while there is no room; false, and out of the line, when

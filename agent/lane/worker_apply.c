@@ -14,6 +14,8 @@
 #define ROUND_GUESS (2 * LIMIT_ROUND_CHUNKS)
 /* A round whose condition fails is decided again this often before the batch is tried anew. */
 #define MAX_ROUNDS 1000
+/* Of a round that others of a lower rank may have to wait for. */
+#define SHARED_ROUND_CHUNKS ((size_t)128)
 
 struct round {
     struct task **looked; /* at: their rows are read */
@@ -22,6 +24,7 @@ struct round {
     size_t write_count;
     struct task **raises;
     size_t raise_count;
+    size_t most_chunks;
     size_t waiting;
     int64_t wait_ms; /* longest */
 };
@@ -103,13 +106,23 @@ static void decide(struct worker *worker, struct task *task)
 
 static bool has_room(const struct round *round, size_t chunks, const struct task *task)
 {
-    return round->write_count == 0 || chunks + task->chunk_count <= LIMIT_ROUND_CHUNKS;
+    return round->write_count == 0 || chunks + task->chunk_count <= round->most_chunks;
+}
+
+/* Whoever goes first at the store waits for what is there already: a shadow asks for little at a time
+ * while the active version is written. */
+static size_t most_chunks(const struct worker *worker)
+{
+    const struct lane *lane = worker->lane;
+    return gate_is_shared(lane->gate, atomic_load(&lane->rank)) ? SHARED_ROUND_CHUNKS
+                                                                : LIMIT_ROUND_CHUNKS;
 }
 
 /* Decides about the documents that were looked at and gathers a round of them. */
 static void gather(struct worker *worker, struct round *round)
 {
     size_t chunks = 0;
+    round->most_chunks = most_chunks(worker);
     round->writes = arena_alloc_array(worker->arena, round->look_count + 1, sizeof(struct task *));
     round->raises = arena_alloc_array(worker->arena, round->look_count + 1, sizeof(struct task *));
     for (size_t i = 0; i < round->look_count; i++) {

@@ -128,6 +128,33 @@ static void *line_up(void *argument)
     return NULL;
 }
 
+static _Atomic int64_t now_us;
+
+static int64_t standing_clock(void)
+{
+    return atomic_load(&now_us);
+}
+
+static _Atomic int64_t looks; /* of those that wait */
+
+static void look_often(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms)
+{
+    (void)ms;
+    struct timespec until = clock_deadline(1);
+    atomic_fetch_add(&looks, 1);
+    pthread_cond_timedwait(condition, lock, &until);
+}
+
+static const struct clock_ops standing = {.mono_us = standing_clock, .wait = look_often};
+
+static void begin(struct guest *guest, pthread_t *thread)
+{
+    size_t before = gate_wanting(guest->gate, guest->rank);
+    assert_int_equal(pthread_create(thread, NULL, line_up, guest), 0);
+    while (gate_wanting(guest->gate, guest->rank) == before)
+        clock_sleep_ms(1);
+}
+
 static void the_place_in_front_goes_to_the_lowest_rank_first(void **state)
 {
     (void)state;
@@ -136,13 +163,11 @@ static void the_place_in_front_goes_to_the_lowest_rank_first(void **state)
     _Atomic int placed = 0;
     struct guest guests[GATE_RANKS];
     pthread_t threads[GATE_RANKS];
+    clock_use(&standing);
     assert_true(gate_line_up(gate, 0, &stop));
     for (int i = 0; i < GATE_RANKS; i++) { /* the highest comes first */
         guests[i] = (struct guest){.gate = gate, .rank = GATE_RANKS - 1 - i, .placed = &placed};
-        assert_int_equal(pthread_create(&threads[i], NULL, line_up, &guests[i]), 0);
-        int64_t until_ms = clock_mono_ms() + DEADLINE_MS;
-        while (gate_wanting(gate, guests[i].rank) == 0 && clock_mono_ms() < until_ms)
-            clock_sleep_ms(1);
+        begin(&guests[i], &threads[i]);
     }
     gate_step_back(gate);
     for (int i = 0; i < GATE_RANKS; i++) {
@@ -150,6 +175,40 @@ static void the_place_in_front_goes_to_the_lowest_rank_first(void **state)
         assert_int_equal(guests[i].place, guests[i].rank);
     }
     gate_free(gate);
+    clock_use(NULL);
+}
+
+/* Where the store is too slow for those of the lowest rank alone, the others would never be let in. */
+static void one_that_has_waited_for_too_long_goes_first_once(void **state)
+{
+    (void)state;
+    struct gate *gate = gate_new(1);
+    _Atomic bool stop = false;
+    _Atomic int placed = 0;
+    struct guest guests[] = {{.rank = 2}, {.rank = 2}, {.rank = 0}};
+    pthread_t threads[3];
+    clock_use(&standing);
+    atomic_store(&now_us, 1000000);
+    assert_true(gate_line_up(gate, 0, &stop));
+    assert_true(gate_is_shared(gate, 2) && !gate_is_shared(gate, 0));
+    for (int i = 0; i < 3; i++) {
+        guests[i].gate = gate;
+        guests[i].placed = &placed;
+        begin(&guests[i], &threads[i]);
+    }
+    atomic_fetch_add(&now_us, (GATE_PATIENCE_MS + 1) * 1000);
+    for (int64_t from = atomic_load(&looks); atomic_load(&looks) < from + 30;)
+        clock_sleep_ms(1); /* each of them has seen what time it is */
+    gate_step_back(gate);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    int first = guests[0].place < guests[1].place ? guests[0].place : guests[1].place;
+    assert_int_equal(first, 0);
+    assert_int_equal(guests[2].place, 1);
+    atomic_fetch_add(&now_us, 6000000);
+    assert_false(gate_is_shared(gate, 2));
+    gate_free(gate);
+    clock_use(NULL);
 }
 
 int main(void)
@@ -159,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_thread_that_waits_is_let_in_when_another_leaves),
         cmocka_unit_test(a_stop_ends_the_wait_of_all),
         cmocka_unit_test(the_place_in_front_goes_to_the_lowest_rank_first),
+        cmocka_unit_test(one_that_has_waited_for_too_long_goes_first_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
