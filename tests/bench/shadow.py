@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much later changes are seen in the active version while a shadow is filled beside it.
+
+    scripts/bench shadow [--documents 20000] [--rate 100] [--seconds 30]
+
+One agent with one work log, store and source for both. Documents are inserted at a steady rate, first with
+the active version alone, then from the moment at which a shadow of all documents, with another embedder,
+begins to be filled until it is filled. The delay is measured as freshness.py does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import common
+import freshness
+import pymongo
+from support import Agent, ChromaReader, servers, wait_until
+
+GOAL = 2.0
+
+
+def config(mongo: str, brokers: str, chroma: str) -> dict:
+    config = freshness.config(mongo, brokers, chroma, "kafka")
+    config["embedders"]["other"] = {"driver": "hash", "dims": 128}
+    return config
+
+
+class Writer:
+    """Ids go on from one phase to the next."""
+
+    def __init__(self, collection, watch: freshness.Watch, rate: float):
+        self.collection, self.watch, self.rate = collection, watch, rate
+        self.count = 0
+
+    def write(self, goes_on) -> list[float]:
+        """For as long as `goes_on(seconds)` says; returns the delays in ms."""
+        self.watch.delays.clear()
+        began = time.monotonic()
+        n = 0
+        while goes_on(time.monotonic() - began):
+            while (wait := began + n / self.rate - time.monotonic()) > 0:
+                time.sleep(wait)
+            id = f"note-{self.count:06d}"
+            self.collection.insert_one({"_id": id, "text": f"note number {self.count} about ducks"})
+            with self.watch.lock:
+                self.watch.outstanding[f"{id}:0"] = time.monotonic()
+            self.count += 1
+            n += 1
+        wait_until(lambda: not self.watch.outstanding, 60, "the last ones to be seen", 0.05)
+        return [delay * 1000 for delay in self.watch.delays]
+
+
+def tell(name: str, delays: list[float]) -> float:
+    p50, p99 = common.percentile(delays, 0.5), common.percentile(delays, 0.99)
+    print(f"{name}: {len(delays)} documents, p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {max(delays):.0f} ms")
+    return p99
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=20000)
+    parser.add_argument("--rate", type=float, default=100)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--most", type=float, default=300, help="seconds that the fill may take")
+    options = parser.parse_args()
+    with servers.mongodb() as mongo, servers.kafka() as kafka, servers.chroma() as store:
+        client = pymongo.MongoClient(mongo.address, w="majority")
+        notes = client.bench.notes
+        for start in range(0, options.documents, 1000):
+            notes.insert_many(
+                {"_id": f"old-{n:06d}", "text": f"an older note, number {n}, about geese"}
+                for n in range(start, start + 1000)
+            )
+        agent = Agent(
+            servers.new_directory("bench-shadow"),
+            config(mongo.address, kafka.address, store.address),
+            binary=common.BINARY,
+        ).start()
+        agent.wait_for_event("version.state", 300, where=lambda event: event["to"] == "active")
+        watch = freshness.Watch(ChromaReader(store.address), "notes__v1__hash")
+        writer = Writer(notes, watch, options.rate)
+        writer.write(lambda seconds: seconds < 5)  # everything is warm
+        alone = tell(f"alone ({common.load()})", writer.write(lambda s: s < options.seconds))
+        created = agent.command("create", "notes", "v2", "--embed", "other")
+        assert created.code == 0, created
+        began = time.monotonic()
+
+        def is_filled() -> bool:
+            return any(
+                event["version"] == "v2" and event["to"] == "catching_up"
+                for event in agent.events_named("version.state")
+            )
+
+        def fills(seconds: float) -> bool:
+            return not is_filled() and seconds < options.most
+
+        beside = tell(f"beside the fill ({common.load()})", writer.write(fills))
+        ended = "filled" if is_filled() else "NOT filled"
+        print(f"{ended} in {time.monotonic() - began:.1f} s, with {options.documents} documents before")
+        watch.ended.set()
+        agent.stop()
+        ratio = beside / alone
+        verdict = "reached" if ratio < GOAL else "NOT reached"
+        print(f"p99 beside the fill is {ratio:.2f} times that of the active version alone; goal < {GOAL:.0f}: {verdict}")
+
+
+if __name__ == "__main__":
+    main()
