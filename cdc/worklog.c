@@ -47,6 +47,12 @@ bool worklog_look(struct worklog *log, const char *topic, bool *found, struct wo
     return log->ops->look(log, topic, found, out, err);
 }
 
+bool worklog_grow(struct worklog *log, const char *topic, int partitions, struct err *err)
+{
+    assert(partitions >= 1 && partitions <= WORKLOG_MAX_PARTITIONS);
+    return log->ops->grow(log, topic, partitions, err);
+}
+
 bool worklog_remove(struct worklog *log, const char *topic, struct err *err)
 {
     return log->ops->remove(log, topic, err);

@@ -139,7 +139,11 @@ bool worklog_ensure(struct worklog *log, const char *topic, struct worklog_topic
 /* What the topic is now, without making one: *found false when there is none. max_size stays 0. */
 bool worklog_look(struct worklog *log, const char *topic, bool *found, struct worklog_topic *out,
                   struct err *err) MUST_USE;
-/* Removes the topic and what belongs to it. For tests and `remove`. */
+/* Gives the topic as many partitions as that; one that has as many, or more, is left alone. Records stay
+ * where they are. REJECT, with the exact command in the text: this process may not do that. A topic
+ * never gets fewer: for that it has to be made anew. */
+bool worklog_grow(struct worklog *log, const char *topic, int partitions, struct err *err) MUST_USE;
+/* Removes the topic and what belongs to it. For tests. */
 bool worklog_remove(struct worklog *log, const char *topic, struct err *err) MUST_USE;
 
 /* Tries what the topic and groups that begin as `group` does will be used for, and leaves nothing

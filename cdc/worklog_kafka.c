@@ -288,6 +288,7 @@ const struct worklog_ops worklog_kafka_ops = {
     .close = kafka_close,
     .ensure = kafka_ensure,
     .look = kafka_look,
+    .grow = kafka_grow,
     .remove = kafka_remove,
     .check = kafka_check,
     .positions = kafka_positions,

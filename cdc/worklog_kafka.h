@@ -89,6 +89,7 @@ bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic 
                   struct err *err);
 bool kafka_look(struct worklog *base, const char *topic, bool *found, struct worklog_topic *out,
                 struct err *err);
+bool kafka_grow(struct worklog *base, const char *topic, int partitions, struct err *err);
 bool kafka_remove(struct worklog *base, const char *topic, struct err *err);
 bool kafka_check(struct worklog *base, const char *topic, const char *group,
                  struct worklog_permissions *out, struct err *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making sure of a topic: that it is there, is compacted, and what it holds; and removing it. */
+/* Making sure of a topic: that it is there, is compacted, and what it holds; more partitions for it; and
+ * removing it. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,75 @@ bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic 
         rd_kafka_poll(log->admin, 20);
     }
     return true;
+}
+
+static bool kafka_ask_for_partitions(const struct kafka_log *log, const char *topic, int partitions,
+                                     struct err *err)
+{
+    return err_set(err, ERR_REJECT, ERR_KAFKA, 0,
+                   "topics are made beforehand (worklog.create_topics: false): kafka-topics.sh "
+                   "--alter --bootstrap-server %s --topic %s --partitions %d",
+                   log->brokers, topic, partitions);
+}
+
+static bool kafka_create_partitions(struct kafka_log *log, const char *topic, int partitions,
+                                    struct err *err)
+{
+    static const char WHAT[] = "kafka partitions";
+    char reason[256];
+    CLEANUP(kafka_call_fini) struct kafka_call call;
+    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, &call, err))
+        return false;
+    rd_kafka_NewPartitions_t *request =
+        rd_kafka_NewPartitions_new(topic, (size_t)partitions, reason, sizeof(reason));
+    if (!request)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "%s: %s", WHAT, reason);
+    rd_kafka_CreatePartitions(log->admin, &request, 1, call.options, call.queue);
+    rd_kafka_NewPartitions_destroy(request);
+    if (!kafka_admin_await(&call, WHAT, err))
+        return false;
+    size_t count = 0;
+    const rd_kafka_topic_result_t **results = rd_kafka_CreatePartitions_result_topics(
+        rd_kafka_event_CreatePartitions_result(call.event), &count);
+    return kafka_topic_outcome(&call, results, count, RD_KAFKA_RESP_ERR_NO_ERROR, WHAT, err);
+}
+
+/* Until each of them has a leader: the next question finds them. */
+static bool kafka_await_partitions(struct kafka_log *log, const char *topic, int partitions,
+                                   struct err *err)
+{
+    struct worklog_topic *now = calloc(1, sizeof(*now));
+    int64_t deadline_ms = clock_mono_ms() + APPEAR_TIMEOUT_MS;
+    struct err why = {0};
+    bool waits = true, there = false;
+    while (waits && !there) {
+        bool known = kafka_describe_topic(log, topic, now, &why);
+        there = known && now->partitions >= partitions;
+        waits = (known || kafka_is_appearing(&why)) && clock_mono_ms() < deadline_ms;
+        if (known && !there)
+            kafka_err(&why, RD_KAFKA_RESP_ERR__TIMED_OUT, "kafka partitions");
+        if (waits && !there)
+            rd_kafka_poll(log->admin, 20);
+    }
+    free(now);
+    if (!there && err)
+        *err = why;
+    return there;
+}
+
+bool kafka_grow(struct worklog *base, const char *topic, int partitions, struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    struct worklog_topic *now = calloc(1, sizeof(*now));
+    bool known = kafka_describe_topic(log, topic, now, err);
+    bool enough = known && now->partitions >= partitions;
+    free(now);
+    if (!known || enough)
+        return known;
+    if (!log->create_topics)
+        return kafka_ask_for_partitions(log, topic, partitions, err);
+    return kafka_create_partitions(log, topic, partitions, err) &&
+           kafka_await_partitions(log, topic, partitions, err);
 }
 
 static bool kafka_delete(struct kafka_log *log, const char *topic, struct err *err)

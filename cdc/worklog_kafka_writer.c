@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cdc/worklog_kafka.h"
 
@@ -20,9 +21,14 @@ struct kafka_writer {
     rd_kafka_topic_t **topics; /* those written to so far */
     size_t topic_count;
     size_t pending;
-    bool broken; /* a report said that no later record can be trusted */
+    int64_t asked_ms; /* monotonic: when it last asked what partitions there are; 0: never */
+    bool broken;      /* a report said that no later record can be trusted */
     struct err why;
 };
+
+/* By itself the client hears of partitions that a topic was given within five minutes. */
+#define ASK_EVERY_MS 500
+#define ASK_TIMEOUT_MS 1000
 
 /* librdkafka's default of batch.size. */
 #define BATCH_SIZE 1000000
@@ -198,6 +204,21 @@ static rd_kafka_error_t *kafka_produce(struct kafka_writer *writer, rd_kafka_top
     return error;
 }
 
+/* True: what the client knows of the topic's partitions is fresh. */
+static bool kafka_ask_again(struct kafka_writer *writer, rd_kafka_topic_t *topic)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    int64_t now_ms = clock_mono_ms();
+    if (writer->asked_ms > 0 && now_ms - writer->asked_ms < ASK_EVERY_MS)
+        return false;
+    writer->asked_ms = now_ms;
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(writer->client, 0, topic, &metadata, ASK_TIMEOUT_MS);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(metadata);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 /* NOLINTNEXTLINE(readability-function-size): the contract has seven parameters */
 /* wide: the signature of the ops table's slot */
 bool kafka_append(struct worklog_writer *base, const char *topic, int partition,
@@ -210,6 +231,11 @@ bool kafka_append(struct worklog_writer *base, const char *topic, int partition,
         return kafka_err(err, rd_kafka_last_error(), "kafka topic");
     CLEANUP(rd_kafka_error_destroyp)
     rd_kafka_error_t *error = kafka_produce(writer, handle, partition, record, ticket);
+    if (error && rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
+        kafka_ask_again(writer, handle)) {
+        rd_kafka_error_destroy(error);
+        error = kafka_produce(writer, handle, partition, record, ticket);
+    }
     if (!error) {
         writer->pending++;
         *outcome = APPEND_OK;

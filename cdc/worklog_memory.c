@@ -117,6 +117,32 @@ static bool memory_ensure(struct worklog *base, const char *name, struct worklog
     return true;
 }
 
+/* Under the mutex. */
+static void memory_add_partitions(struct memory_topic *topic, int count)
+{
+    size_t size = sizeof(*topic->partitions);
+    struct memory_partition *partitions = realloc(topic->partitions, (size_t)count * size);
+    if (!partitions)
+        abort();
+    memset(partitions + topic->count, 0, (size_t)(count - topic->count) * size);
+    topic->partitions = partitions;
+    topic->count = count;
+    for (struct memory_group *group = topic->groups; group; group = group->next)
+        memory_share(topic, group);
+    pthread_cond_broadcast(&topic->changed);
+}
+
+static bool memory_grow(struct worklog *base, const char *name, int partitions, struct err *err)
+{
+    struct memory_log *log = (struct memory_log *)base;
+    pthread_mutex_lock(&log->mutex);
+    struct memory_topic *topic = memory_topic_find(log, name, err);
+    if (topic && topic->count < partitions)
+        memory_add_partitions(topic, partitions);
+    pthread_mutex_unlock(&log->mutex);
+    return topic != NULL;
+}
+
 static void memory_group_forget(struct memory_group *group)
 {
     for (int p = 0; p < WORKLOG_MAX_PARTITIONS; p++) {
@@ -277,6 +303,7 @@ const struct worklog_ops worklog_memory_ops = {
     .close = memory_close,
     .ensure = memory_ensure,
     .look = memory_look,
+    .grow = memory_grow,
     .remove = memory_remove,
     .check = memory_check,
     .positions = memory_positions,

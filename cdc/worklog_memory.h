@@ -98,6 +98,9 @@ bool memory_wait(struct memory_log *log, pthread_cond_t *cond, const struct time
 struct memory_topic *memory_topic_find(struct memory_log *log, const char *name, struct err *err);
 struct memory_group *memory_group_of(struct memory_topic *topic, const char *name);
 
+/* Each reader of the group is told its share: a run of partitions. */
+void memory_share(const struct memory_topic *topic, const struct memory_group *group);
+
 /* worklog_memory_ring.c */
 struct memory_entry *memory_entry_new(const struct record *record);
 void memory_entry_unhold(struct memory_entry *entry);

@@ -9,8 +9,7 @@
 #include "base/clock.h"
 #include "cdc/worklog_memory.h"
 
-/* Each reader of the group is told its share: a run of partitions. */
-static void memory_share(const struct memory_topic *topic, const struct memory_group *group)
+void memory_share(const struct memory_topic *topic, const struct memory_group *group)
 {
     int readers = 0;
     for (const struct memory_reader *reader = group->readers; reader; reader = reader->next)

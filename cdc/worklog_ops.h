@@ -16,6 +16,7 @@ struct worklog_ops {
                    struct err *err);
     bool (*look)(struct worklog *log, const char *topic, bool *found, struct worklog_topic *out,
                  struct err *err);
+    bool (*grow)(struct worklog *log, const char *topic, int partitions, struct err *err);
     bool (*remove)(struct worklog *log, const char *topic, struct err *err);
     bool (*check)(struct worklog *log, const char *topic, const char *group,
                   struct worklog_permissions *out, struct err *err);

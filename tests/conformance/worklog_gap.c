@@ -210,6 +210,39 @@ static void a_document_that_was_looked_at_weighs_what_it_has(void **state)
     worklog_close_reader(reader);
 }
 
+static void a_topic_is_given_more_partitions_and_keeps_what_it_has(void **state)
+{
+    enum { MORE = PARTITIONS + 2 };
+    struct fixture *f = *state;
+    const int64_t zero[MORE] = {0};
+    struct worklog_position positions[MORE];
+    struct worklog_topic *topic = malloc(sizeof(*topic));
+    bool found = false;
+    append_text(f, 1, "k", "v");
+    settle(f);
+    OK(f, worklog_grow(f->log, f->topic, MORE, &f->err));
+    OK(f, worklog_look(f->log, f->topic, &found, topic, &f->err));
+    assert_true(found);
+    assert_int_equal(topic->partitions, MORE);
+    assert_int_equal(topic->high[1], 1);
+    assert_int_equal(topic->high[MORE - 1], 0);
+    OK(f, worklog_positions(f->log, f->topic, f->group, positions, MORE, &f->err));
+    assert_int_equal(positions[1].committed, 0);
+    assert_int_equal(positions[MORE - 1].committed, -1);
+    OK(f, worklog_grow(f->log, f->topic, PARTITIONS, &f->err)); /* it never gets fewer */
+    OK(f, worklog_look(f->log, f->topic, &found, topic, &f->err));
+    assert_int_equal(topic->partitions, MORE);
+    free(topic);
+
+    append_text(f, MORE - 1, "k", "v"); /* by a writer that has known fewer */
+    settle(f);
+    OK(f, worklog_seed(f->log, f->topic, f->group, zero, MORE, &f->err));
+    struct worklog_reader *reader = open_reader(f, f->group);
+    read_all(f, reader, 2, NULL, NULL);
+    worklog_close_reader(reader);
+    assert_false(worklog_grow(f->log, "test.nowhere", MORE, &f->err));
+}
+
 #define TEST(name)                                                                                 \
     {                                                                                              \
 #name, name, NULL, NULL, NULL                                                              \
@@ -222,6 +255,7 @@ static const struct CMUnitTest TESTS[] = {
     TEST(a_group_without_offsets_goes_on_where_it_is_sent),
     TEST(a_partition_that_was_read_can_be_sent_back),
     TEST(a_time_leads_to_the_first_record_that_is_not_older),
+    TEST(a_topic_is_given_more_partitions_and_keeps_what_it_has),
     TEST(a_document_that_was_looked_at_weighs_what_it_has),
 };
 

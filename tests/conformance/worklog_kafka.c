@@ -302,6 +302,22 @@ static void a_record_that_the_broker_refuses_is_reported_with_its_reason(void **
     assert_int_equal(f->failures[2], 0);
 }
 
+static void partitions_of_a_topic_made_beforehand_are_asked_for_with_the_exact_command(void **state)
+{
+    struct fixture *f = *state;
+    struct worklog_options options = fixture_options("kafka", server.brokers);
+    struct worklog *log;
+    options.create_topics = false;
+    OK(f, worklog_open(&options, &log, &f->err));
+    OK(f, worklog_grow(log, f->topic, PARTITIONS, &f->err));
+    assert_false(worklog_grow(log, f->topic, PARTITIONS + 1, &f->err));
+    assert_int_equal(f->err.action, ERR_REJECT);
+    assert_non_null(strstr(f->err.text, "kafka-topics.sh --alter"));
+    assert_non_null(strstr(f->err.text, f->topic));
+    assert_non_null(strstr(f->err.text, "--partitions 5"));
+    worklog_close(log);
+}
+
 /* Headers that were freed twice: seen as an abort a while later, and at once by valgrind. */
 static void a_partition_that_is_not_there_is_an_error_and_nothing_else(void **state)
 {
@@ -538,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_missing_topic_is_asked_for_with_the_exact_command),
         TEST(a_topic_that_was_made_beforehand_is_checked),
         cmocka_unit_test(a_full_queue_refuses_and_then_takes),
+        TEST(partitions_of_a_topic_made_beforehand_are_asked_for_with_the_exact_command),
         TEST(a_record_that_the_broker_refuses_is_reported_with_its_reason),
         TEST(a_partition_that_is_not_there_is_an_error_and_nothing_else),
         cmocka_unit_test(properties_are_checked_at_once),

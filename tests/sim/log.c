@@ -200,12 +200,19 @@ static bool log_offsets_at(struct worklog *log, const char *name, int64_t wall_m
     return true;
 }
 
+static bool log_grow(struct worklog *log, const char *name, int partitions, struct err *err)
+{
+    (void)log, (void)name, (void)partitions;
+    return err_set(err, ERR_REJECT, ERR_STATE, 0, "not simulated");
+}
+
 const struct worklog_ops sim_worklog_ops = {
     .driver = "simulated",
     .open = log_open,
     .close = log_close,
     .ensure = log_ensure,
     .look = log_look,
+    .grow = log_grow,
     .remove = log_remove,
     .check = log_check,
     .positions = log_positions,
