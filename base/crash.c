@@ -27,6 +27,8 @@ static const char *const points[] = {
     "drop.deleted",   /* its collection is gone */
     "drop.forgotten", /* so is its ledger */
     "drop.finished",  /* that is written down */
+    /* its topic is given more partitions */
+    "partitions.grown", /* it has them, and no generation has begun that uses them */
     /* agent/steward/rename.c: forward */
     "rename.written",  /* the journal is written, nothing is renamed */
     "rename.parked",   /* what was live has its parking name, nobody has the live one */

@@ -137,9 +137,9 @@ const struct cli_command cli_commands[] = {
      "Also one that the configuration does not have any more. Its collections stay, unless\n"
      "--drop-collections is given." WAITS},
     {"partitions", "FAMILY N", 2, 2, CLI_FLAG(FLAG_WAIT), cmd_partitions,
-     "changes the number of partitions",
-     "By a new generation: the source is read once more, and unchanged documents cost "
-     "nothing." WAITS},
+     "gives a topic more partitions",
+     "The topic grows, and a new generation begins: the source is read once more, and what has\n"
+     "not changed is not embedded again. Kafka takes no partitions away: fewer are refused." WAITS},
     {"sweep", "FAMILY", 1, 1, CLI_FLAG(FLAG_CONFIRM), cmd_sweep,
      "shows what a gap has left over and would be erased",
      "After a gap the documents that the source no longer has are erased by themselves, unless "

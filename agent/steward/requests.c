@@ -170,6 +170,8 @@ static bool carry_out(struct steward *steward, const struct registry_wish *wish,
         return drop_begin(steward, wish, err);
     if (strcmp(wish->kind, WISH_ADOPT) == 0)
         return adopt_carry_out(steward, wish, request, err);
+    if (strcmp(wish->kind, WISH_PARTITIONS) == 0)
+        return partitions_carry_out(steward, wish, request->args.count, err);
     return true; /* of a newer build */
 }
 

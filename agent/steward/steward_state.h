@@ -256,3 +256,8 @@ bool versions_retire(struct steward *steward, struct version *version, struct er
 #define ADOPTED_LABEL "external"
 bool adopt_carry_out(struct steward *steward, const struct registry_wish *wish,
                      const struct request *request, struct err *err) MUST_USE;
+
+/* --- partitions.c --- */
+
+bool partitions_carry_out(struct steward *steward, const struct registry_wish *wish, int64_t count,
+                          struct err *err) MUST_USE;
