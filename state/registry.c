@@ -85,6 +85,7 @@ void registry_clear_step(struct registry *registry)
     bson_free(step->kind);
     bson_free(step->label);
     bson_free(step->owner);
+    bson_free(step->target);
     bson_free(step->why);
     bson_free(step->wish);
     *step = (struct registry_step){0};

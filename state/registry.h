@@ -73,9 +73,12 @@ struct registry_step {
     char *label;
     char *owner;
     int64_t since_ms;
-    int64_t epoch; /* promoting: of the alias that is to be replaced */
-    char *why;     /* promoting: "cutover", "rollback", "first" */
-    char *wish;    /* id of the wish that asked for it; NULL: none */
+    int64_t epoch;  /* promoting: of the alias that is to be replaced */
+    char *target;   /* promoting: where it led; NULL: there was none */
+    bool forced;    /* promoting: a person takes it as it is */
+    bool by_rename; /* promoting: names are exchanged first, whatever the file says by now */
+    char *why;      /* promoting: "cutover", "rollback", "activated", "adopt" */
+    char *wish;     /* id of the wish that asked for it; NULL: none */
 };
 
 /* The exchange of names that is under way, or the last one (cutover_by: rename). */

@@ -66,6 +66,9 @@ static void put_step(bson_t *doc, const struct registry_step *step)
     doc_put_text(&child, "owner", step->owner);
     doc_put_date(&child, "since", step->since_ms);
     doc_put_int(&child, "epoch", step->epoch);
+    doc_put_text(&child, "target", step->target);
+    BSON_APPEND_BOOL(&child, "forced", step->forced);
+    BSON_APPEND_BOOL(&child, "by_rename", step->by_rename);
     doc_put_text(&child, "why", step->why);
     doc_put_text(&child, "wish", step->wish);
     bson_append_document_end(doc, &child);
@@ -307,6 +310,9 @@ static void read_step(struct doc_reader *reader, struct registry_step *out)
     out->owner = doc_text(&step, "owner");
     out->since_ms = doc_date(&step, "since");
     out->epoch = doc_int(&step, "epoch", 0);
+    out->target = doc_text(&step, "target");
+    out->forced = doc_bool(&step, "forced");
+    out->by_rename = doc_bool(&step, "by_rename");
     out->why = doc_text(&step, "why");
     out->wish = doc_text(&step, "wish");
     if (step.bad && !reader->bad)

@@ -13,11 +13,16 @@
 #include "base/crash.h"
 #include "base/log.h"
 
+/* How long a store may be away until a drop is given up. */
+#define GIVE_UP_MS 30000
 /* Lanes of all processes have seen that it is retired, and stopped, or lost their leases. */
 #define QUIET_MS (LEASE_TTL_MS + LANE_GRACE_MS)
 
 bool versions_retire(struct steward *steward, struct version *version, struct err *err)
 {
+    const struct registry_step *step = &steward->registry.step;
+    if (step->kind && strcmp(step->label, version->label) == 0)
+        return true; /* it is being gone back to */
     bool over = version->state == VERSION_PREVIOUS && version->keep_until_ms > 0 &&
                 clock_wall_ms() >= version->keep_until_ms;
     if (!over)
@@ -77,6 +82,8 @@ static bool drop_collection(struct steward *steward, const struct version *versi
                        "collection '%s' does not say that it is build %s of deployment %s: it is "
                        "left alone",
                        version->collection, version->build_id, steward->agent->config->name);
+    if (!steward_leads(steward))
+        return err_set(err, ERR_RETRY, ERR_STATE, 0, "this process does not lead any more");
     return sink_drop(sink, version->collection, err);
 }
 
@@ -133,6 +140,17 @@ static bool drop_ledger(struct steward *steward, const struct version *version, 
                                 version->build_id, err);
 }
 
+/* Whom readers are led to is decided before what is cleared away. */
+static bool readers_wait(const struct steward *steward)
+{
+    for (size_t i = 0; i < steward->registry.wish_count; i++) {
+        const char *kind = steward->registry.wishes[i].kind;
+        if (strcmp(kind, WISH_ROLLBACK) == 0 || strcmp(kind, WISH_CUTOVER) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool drop_step(struct steward *steward, struct err *err)
 {
     const struct registry_step *step = &steward->registry.step;
@@ -149,7 +167,8 @@ bool drop_step(struct steward *steward, struct err *err)
         return end(steward, version, "the alias leads to it", err);
     crash_point("drop.unnamed");
     if (!drop_collection(steward, version, &refused)) {
-        if (refused.action == ERR_FATAL)
+        bool late = clock_wall_ms() - step->since_ms > GIVE_UP_MS || readers_wait(steward);
+        if (refused.action == ERR_FATAL || late) /* a store that is away holds nothing else up */
             return end(steward, version, refused.text, err);
         *err = refused;
         return false;

@@ -16,6 +16,9 @@
 #include "base/json.h"
 #include "base/log.h"
 
+/* What was begun so lately was looked at right before. */
+#define FRESH_MS 10000
+
 /* What readers need to embed a query as the version's documents were embedded. */
 static char *alias_embed(const struct version *version, const cJSON *embed)
 {
@@ -79,7 +82,8 @@ struct version *rollback_target(struct registry *registry)
     return last;
 }
 
-static void set_step(struct steward *steward, const struct promotion *promotion, int64_t epoch)
+static void set_step(struct steward *steward, const struct promotion *promotion,
+                     const struct alias *alias)
 {
     struct registry_step *step = &steward->registry.step;
     version_set_text(&step->kind, STEP_PROMOTING);
@@ -87,18 +91,24 @@ static void set_step(struct steward *steward, const struct promotion *promotion,
     version_set_text(&step->owner, steward->agent->holder);
     version_set_text(&step->why, promotion->why);
     version_set_text(&step->wish, promotion->wish);
+    version_set_text(&step->target, alias->target);
     step->since_ms = clock_wall_ms();
-    step->epoch = epoch;
+    step->epoch = alias->epoch;
+    step->forced = promotion->forced;
+    /* what is adopted keeps its name */
+    step->by_rename = steward->family->config->cutover_by == CUTOVER_BY_RENAME &&
+                      strcmp(promotion->why, PROMOTE_ADOPT) != 0;
 }
 
 bool promote_begin(struct steward *steward, const struct promotion *promotion, struct err *err)
 {
     struct alias alias;
-    if (!steward_load_alias(steward, &alias, err))
+    if (!steward_load_alias(steward, &alias, err)) {
+        steward->overtaken = true; /* nothing of what was begun with it is written down */
         return false;
-    int64_t epoch = alias.epoch;
+    }
+    set_step(steward, promotion, &alias);
     alias_fini(&alias);
-    set_step(steward, promotion, epoch);
     if (!version_save(steward, err))
         return false;
     crash_point("promote.written");
@@ -120,6 +130,8 @@ static bool abandon(struct steward *steward, const char *reason, struct err *err
     struct version *to = registry_version(&steward->registry, step->label);
     if (to)
         version_set_text(&to->reason, NULL);
+    if (to && strcmp(step->why, PROMOTE_ADOPT) == 0)
+        to->state = VERSION_DROPPED; /* it was never served; it may be adopted again */
     request_answer(&steward->registry, &answer);
     registry_clear_step(&steward->registry);
     return version_save(steward, err);
@@ -228,11 +240,9 @@ static bool flip(struct steward *steward, struct version *to, struct alias *alia
     return ok && finish(steward, to, err);
 }
 
-/* Whether names are exchanged before the alias is replaced. What is adopted keeps its own. */
 static bool by_rename(const struct steward *steward)
 {
-    return steward->family->config->cutover_by == CUTOVER_BY_RENAME &&
-           strcmp(steward->registry.step.why, PROMOTE_ADOPT) != 0;
+    return steward->registry.step.by_rename;
 }
 
 /* With one name for all versions, the embed config tells which one the alias means. */
@@ -252,9 +262,9 @@ static bool is_flipped(struct steward *steward, const struct alias *alias, const
     const struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
     if (!same(alias->target, to->collection))
         return false;
-    if (!by_rename(steward))
-        return true;
-    return alias->epoch > steward->registry.step.epoch &&
+    if (alias->epoch <= steward->registry.step.epoch)
+        return false;
+    return !by_rename(steward) ||
            (to->external ? !active || !means(alias, active) : means(alias, to));
 }
 
@@ -266,10 +276,72 @@ static bool give_up(struct steward *steward, struct version *to, const char *rea
     return abandon(steward, reason, err);
 }
 
+/* Readers are led to no collection that is not there. */
+static bool is_in_store(struct steward *steward, const struct version *to, bool *found,
+                        struct err *err)
+{
+    const struct config_store *store = config_store_of(steward->agent->config, to->store);
+    CLEANUP(sink_closep) struct sink *sink = NULL;
+    struct sink_collection there;
+    *found = false;
+    if (!store || !to->collection_id)
+        return true;
+    return lane_open_sink(store, &sink, err) && sink_connect(sink, err) &&
+           sink_find_id(sink, to->collection_id, steward->arena, found, &there, err);
+}
+
+/* What was begun is carried on at once by the same process; later, or by another, it is looked at once
+ * more: much may have become of the version meanwhile. */
+static bool is_fresh(const struct steward *steward)
+{
+    const struct registry_step *step = &steward->registry.step;
+    int64_t age_ms = clock_wall_ms() - step->since_ms;
+    return strcmp(step->owner, steward->agent->holder) == 0 && age_ms >= 0 && age_ms < FRESH_MS;
+}
+
+/* Whether it may still be served: `reason` is empty when it may, or when that is not known yet. */
+static bool look_again(struct steward *steward, const struct version *to, bool *may,
+                       char reason[static 400], struct err *err)
+{
+    const struct registry_step *step = &steward->registry.step;
+    bool back = strcmp(step->why, PROMOTE_ROLLBACK) == 0;
+    struct verify_report report;
+    enum in_step in_step = IN_STEP_YES;
+    char behind[300] = "";
+    *may = step->forced || to->external || is_fresh(steward);
+    if (*may)
+        return true;
+    if (back) {
+        if (!version_is_in_step(steward, to, &in_step, behind, err))
+            return false;
+        *may = in_step == IN_STEP_YES;
+        snprintf(reason, 400, "%s", in_step == IN_STEP_NO ? behind : "");
+        return true;
+    }
+    if (to->state != VERSION_READY) {
+        snprintf(reason, 400, "version %s is not ready any more", to->label);
+        return true;
+    }
+    enum verification state = verification_step(steward, to, true, &report, err);
+    *may = state == VERIFICATION_PASSED;
+    if (state == VERIFICATION_FAILED)
+        verify_report_reason(&report, reason, 400);
+    return state != VERIFICATION_ERROR;
+}
+
 static bool exchange_and_flip(struct steward *steward, struct version *to, struct alias *alias,
                               struct err *err)
 {
-    bool done = true;
+    bool done = true, may, found;
+    char reason[400] = "";
+    if (!look_again(steward, to, &may, reason, err) || !is_in_store(steward, to, &found, err))
+        return false;
+    if (!found)
+        snprintf(reason, sizeof reason, "its collection is not in the store");
+    if (reason[0])
+        return give_up(steward, to, reason, err);
+    if (!may)
+        return true; /* it is being looked at */
     if (by_rename(steward) && !rename_step(steward, to, &done, err))
         return false;
     if (!done)
@@ -282,11 +354,12 @@ static bool carry_on(struct steward *steward, struct alias *alias, struct err *e
     const struct registry_step *step = &steward->registry.step;
     struct version *to = registry_version(&steward->registry, step->label);
     char reason[300];
+    if (to && is_flipped(steward, alias, to))
+        return finish(steward, to, err);
     if (!to || (!version_is_fed(to) && !to->external))
         return give_up(steward, to, "the version is not there any more", err);
-    if (is_flipped(steward, alias, to))
-        return finish(steward, to, err);
-    if (alias->epoch == step->epoch)
+    bool led_there = same(alias->target, step->target) || alias->target == step->target;
+    if (alias->epoch == step->epoch && led_there)
         return exchange_and_flip(steward, to, alias, err);
     snprintf(reason, sizeof reason,
              "the alias was changed by another: it leads to '%.150s' in epoch %" PRId64
@@ -325,11 +398,40 @@ static struct version *version_of_collection(struct registry *registry, const ch
     return NULL;
 }
 
+/* Who changes the target alone leaves the embed config of another version: readers would embed queries
+ * with the wrong model. */
+static bool complete_alias(struct steward *steward, const struct version *to,
+                           const struct version *previous, struct alias *alias, struct err *err)
+{
+    enum doc_swap outcome;
+    char *embed = embed_for_readers(&steward->registry, to, alias, err);
+    char *previous_embed =
+        embed && previous ? embed_for_readers(&steward->registry, previous, alias, err) : NULL;
+    if (!embed || (previous && !previous_embed)) {
+        free(embed);
+        return false;
+    }
+    int64_t epoch = alias->epoch;
+    alias_fini(alias);
+    *alias = (struct alias){.target = strdup(to->collection),
+                            .embed = embed,
+                            .epoch = epoch,
+                            .previous_target = previous ? strdup(previous->collection) : NULL,
+                            .previous_embed = previous_embed};
+    return alias_swap(steward->agent->docs, &steward->family->alias, alias, &outcome, err) &&
+           (outcome == DOC_WON ||
+            err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another"));
+}
+
 /* By hand, to a version of ours that is whole: that is who is served now. */
-static bool adopt_flip(struct steward *steward, struct version *to, int64_t epoch, struct err *err)
+static bool adopt_flip(struct steward *steward, struct version *to, struct alias *alias,
+                       struct err *err)
 {
     struct version *old = registry_in_state(&steward->registry, VERSION_ACTIVE);
+    int64_t epoch = alias->epoch;
     char reason[100];
+    if (!means(alias, to) && !to->external && !complete_alias(steward, to, old, alias, err))
+        return false;
     snprintf(reason, sizeof reason, "the alias was changed by hand, in epoch %" PRId64, epoch);
     struct answer answer = {
         .what = "alias", .label = to->label, .by = "somebody else", .reason = reason};
@@ -347,7 +449,7 @@ static bool adopt_flip(struct steward *steward, struct version *to, int64_t epoc
 bool alias_watch(struct steward *steward, struct err *err)
 {
     struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
-    char text[400];
+    char text[600];
     struct alias alias;
     if (!active || steward->registry.step.kind)
         return true;
@@ -357,10 +459,11 @@ bool alias_watch(struct steward *steward, struct err *err)
     bool ok = true;
     snprintf(text, sizeof text,
              "the alias leads to '%.150s', which is not version %.80s: somebody changed it; "
-             "`vectail cutover` or `rollback` with --force leads it back",
-             alias.target ? alias.target : "nothing", active->label);
+             "`vectail cutover %.80s %.80s --force --reason TEXT` leads it back",
+             alias.target ? alias.target : "nothing", active->label, steward->family->name,
+             active->label);
     if (other && other != active)
-        ok = adopt_flip(steward, other, alias.epoch, err);
+        ok = adopt_flip(steward, other, &alias, err);
     else if (!other)
         version_note_reason(steward, active, text);
     else if (active->reason)

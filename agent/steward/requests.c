@@ -11,6 +11,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+/* Until an embedder that did not answer is asked again. */
+#define CREATE_PAUSE_MS 10000
+
 /* The registry's strings are its own; here they are only lent to be copied. */
 static char *lend(const char *text)
 {
@@ -27,8 +30,11 @@ void request_answer(struct registry *registry, const struct answer *answer)
                                    .refused = answer->refused};
     registry_note(registry, &event); /* copies: the wish may own what it says */
     for (size_t i = registry->wish_count; answer->wish && i-- > 0;) {
-        if (registry->wishes[i].id && strcmp(registry->wishes[i].id, answer->wish) == 0)
-            registry_drop_wish(registry, i);
+        if (registry->wishes[i].id && strcmp(registry->wishes[i].id, answer->wish) == 0) {
+            registry_drop_wish(registry,
+                               i); /* with it the id may go that the answer was given by */
+            break;
+        }
     }
 }
 
@@ -70,8 +76,12 @@ static bool carry_out_create(struct steward *steward, const struct registry_wish
                                 .no_reuse = args->no_reuse,
                                 .by = wish->by,
                                 .wish = wish->id};
+    if (clock_mono_ms() < steward->create_after_ms)
+        return true;
     if (version_plan(steward, &plan, &refused))
         return true;
+    if (refused.action == ERR_RETRY) /* each try takes as long as the embedder's time-out */
+        steward->create_after_ms = clock_mono_ms() + CREATE_PAUSE_MS;
     if (refused.action == ERR_REJECT || refused.action == ERR_FATAL)
         return request_refuse(steward, wish, refused.text, err);
     *err = refused; /* a server that does not answer: tried again */
@@ -86,6 +96,26 @@ static bool verify_again(struct steward *steward, struct version *version, struc
     return version_enter(steward, version, VERSION_VERIFYING, err);
 }
 
+/* A gate failed: whoever asked is told, and it is not ready any more. */
+static bool fall_back(struct steward *steward, const struct registry_wish *wish,
+                      struct version *version, const struct verify_report *report, struct err *err)
+{
+    char reason[400];
+    verify_report_reason(report, reason, sizeof reason);
+    version_note_proof(version, report);
+    struct answer answer = {.what = wish->kind,
+                            .label = wish->label,
+                            .by = wish->by,
+                            .reason = reason,
+                            .wish = wish->id,
+                            .refused = true};
+    request_answer(&steward->registry, &answer);
+    if (version->state != VERSION_READY)
+        return version_save(steward, err);
+    version->failures++;
+    return version_fall_back(steward, version, reason, err);
+}
+
 /* The cheap gates, once more. *passed true: go on. */
 static bool check_cheaply(struct steward *steward, const struct registry_wish *wish,
                           struct version *version, bool *passed, struct err *err)
@@ -97,18 +127,19 @@ static bool check_cheaply(struct steward *steward, const struct registry_wish *w
         return false;
     if (state != VERIFICATION_FAILED)
         return true;
-    char reason[400];
-    verify_report_reason(&report, reason, sizeof reason);
-    return request_refuse(steward, wish, reason, err);
+    return fall_back(steward, wish, version, &report, err);
 }
 
 static bool carry_out_cutover(struct steward *steward, const struct registry_wish *wish,
                               const struct request *request, struct err *err)
 {
     struct version *version = registry_version(&steward->registry, wish->label);
-    struct promotion promotion = {.to = version, .why = PROMOTE_CUTOVER, .wish = wish->id};
+    struct promotion promotion = {
+        .to = version, .why = PROMOTE_CUTOVER, .wish = wish->id, .forced = request->args.force};
     bool passed = false;
-    if (request->args.force)
+    if (version->state == VERSION_PREVIOUS) /* forced: it lags, or its provider is gone */
+        promotion.why = PROMOTE_ROLLBACK;
+    if (request->args.force || version->external)
         return promote_begin(steward, &promotion, err);
     if (version->state != VERSION_READY || version->verified_epoch != request->alias->epoch)
         return verify_again(steward, version, err);
@@ -146,12 +177,9 @@ static bool carry_out_verify(struct steward *steward, const struct registry_wish
     enum verification state = verification_step(steward, version, false, &report, err);
     if (state == VERIFICATION_ERROR || state == VERIFICATION_RUNNING)
         return state == VERIFICATION_RUNNING;
-    char reason[400] = "";
-    bool failed = state == VERIFICATION_FAILED;
-    if (failed)
-        verify_report_reason(&report, reason, sizeof reason);
-    if (failed)
-        return request_refuse(steward, wish, reason, err);
+    if (state == VERIFICATION_FAILED)
+        return fall_back(steward, wish, version, &report, err);
+    version_note_proof(version, &report);
     return request_done(steward, wish, err);
 }
 
@@ -190,22 +218,42 @@ static bool look_at(struct steward *steward, const struct registry_wish *wish,
     return ok;
 }
 
+/* Rollbacks, or all others; the first error is told. */
+static bool look_at_those(struct steward *steward, bool rollbacks, const struct alias *alias,
+                          struct err *err)
+{
+    struct registry *registry = &steward->registry;
+    int64_t rev = registry->rev;
+    bool ok = true;
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        struct err refused;
+        if (steward->overtaken || registry->rev != rev || registry->step.kind)
+            return ok;
+        if (!wish->id || (strcmp(wish->kind, WISH_ROLLBACK) == 0) != rollbacks ||
+            look_at(steward, wish, alias, &refused))
+            continue;
+        if (ok)
+            *err = refused;
+        ok = false;
+    }
+    return ok;
+}
+
 bool requests_carry_out(struct steward *steward, struct err *err)
 {
     struct registry *registry = &steward->registry;
     struct alias alias;
-    bool ok = true, any = false;
+    bool any = false;
     for (size_t i = 0; i < registry->wish_count; i++)
         any = any || registry->wishes[i].id;
     if (!any || registry->step.kind)
         return true; /* one thing after the other */
     if (!steward_load_alias(steward, &alias, err))
         return false;
-    int64_t rev = registry->rev;
-    for (size_t i = 0; ok && i < registry->wish_count && registry->rev == rev; i++) {
-        if (registry->wishes[i].id)
-            ok = look_at(steward, &registry->wishes[i], &alias, err);
-    }
+    /* what cannot be carried out now keeps nothing else from it, least of all the way back */
+    bool ok = look_at_those(steward, true, &alias, err);
+    ok = look_at_those(steward, false, &alias, ok ? err : &(struct err){0}) && ok;
     alias_fini(&alias);
     return ok;
 }

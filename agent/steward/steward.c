@@ -393,7 +393,10 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     bool advanced = !leads || versions_advance(steward, &refused);
     /* what cannot be brought forward does not keep what is there from being fed, nor a lane that cannot
      * be started the others from being looked at */
-    if ((config->roles & ROLE_WORK) && !reconcile_lanes(steward, err)) {
+    if (!leads)
+        verification_forget(
+            steward); /* what it says may be long past when this process leads again */
+    if ((config->roles & ROLE_WORK) && !steward->overtaken && !reconcile_lanes(steward, err)) {
         refused = *err;
         advanced = false;
     }
@@ -422,7 +425,7 @@ static int64_t pause_after(const struct steward *steward, bool ok, bool moved, i
     bool begins = steward->registry.version_count == 0 && is_asked_for(steward);
     if (moved || begins)
         return STEP_MS;
-    if (steward->verifying)
+    if (verification_is_running(steward))
         return VERIFYING_MS;
     return steward->merges ? MERGE_MS : LOOK_MS;
 }

@@ -31,6 +31,9 @@ struct steward_note {
     struct fill fill;
     bool knows_fill;          /* what other processes have noted of it, too */
     int64_t unknown_since_ms; /* monotonic: since when its lag is not known; 0: it is */
+    int64_t behind_since_ms;  /* monotonic: since when it is ready and behind; 0: it is not */
+    bool asked_auto;          /* to be cut over to by itself, in this epoch of the alias */
+    int64_t asked_epoch;
 };
 
 struct steward {
@@ -50,10 +53,11 @@ struct steward {
     bool overtaken; /* the registry was changed by another since it was loaded: look again */
     bool asks;      /* a sweep waits for a person */
     bool merges;    /* a version misses documents that are read again */
-    struct generation_asked asked; /* kafka: of the family's capture */
-    struct sweep *sweeps;          /* one per version that was looked at */
-    struct upkeep *upkeeps;        /* likewise */
-    struct verify_job *verifying;  /* NULL: nothing is being verified */
+    struct generation_asked asked;   /* kafka: of the family's capture */
+    struct sweep *sweeps;            /* one per version that was looked at */
+    struct upkeep *upkeeps;          /* likewise */
+    struct verify_job *verifying[2]; /* whole, cheap; NULL: nothing is being verified */
+    int64_t create_after_ms; /* monotonic: an embedder that did not answer is left alone so long */
     struct arena *arena;
 };
 
@@ -128,7 +132,8 @@ bool expiry_is_passed(const struct ledger_row *row, const struct version *versio
 /* --- versions.c --- */
 
 void version_set_text(char **slot, const char *text); /* a copy; NULL: none */
-/* Writes the registry down. RETRY when it was changed by another meanwhile: look again. */
+/* Writes the registry down. RETRY when it was changed by another meanwhile. Whatever the error, nothing of
+ * this look's registry is used any more. */
 bool version_save(struct steward *steward, struct err *err) MUST_USE;
 /* Why a version does not get on stands with it, for `status`; the next state clears it. */
 void version_note_reason(struct steward *steward, struct version *version, const char *reason);
@@ -140,6 +145,11 @@ enum in_step {
 /* Whether it is whole and keeps up, and if not, why. */
 bool version_is_in_step(struct steward *steward, const struct version *version,
                         enum in_step *in_step, char reason[static 300], struct err *err) MUST_USE;
+/* Whether its vectors may be copied, as far as a report says. */
+void version_note_proof(struct version *version, const struct verify_report *report);
+/* It is not ready any more: it is verified again after a while. */
+bool version_fall_back(struct steward *steward, struct version *version, const char *reason,
+                       struct err *err) MUST_USE;
 /* The next state, written down; it clears the reason. */
 bool version_enter(struct steward *steward, struct version *version, enum version_state state,
                    struct err *err) MUST_USE;
@@ -195,6 +205,7 @@ bool verification_says(struct steward *steward, const struct version *version, c
                        size_t size);
 /* Cuts short what is under way. */
 void verification_forget(struct steward *steward);
+bool verification_is_running(const struct steward *steward);
 
 /* --- promote.c --- */
 
@@ -207,6 +218,7 @@ struct promotion {
     struct version *to;
     const char *why;
     const char *wish; /* id; NULL: nobody's */
+    bool forced;      /* a person takes it as it is */
 };
 /* Writes down that it is to be served; promote_step() carries that out. */
 bool promote_begin(struct steward *steward, const struct promotion *promotion, struct err *err)

@@ -128,8 +128,12 @@ static bool can_be_served(const struct look *look)
     const struct version *version = look->version;
     switch (version->state) {
     case VERSION_ACTIVE:
+        if (look->args->force && look->alias && !same(look->alias->target, version->collection))
+            return true; /* the alias is led back to it */
         return refuse(look, "version %s is served already", version->label);
     case VERSION_PREVIOUS:
+        if (look->args->force)
+            return true;
         return refuse(look, "version %s was served before this one: `vectail rollback %s`",
                       version->label, look->registry->family);
     case VERSION_PLANNED:
@@ -225,7 +229,7 @@ static bool check_adopt(const struct look *look)
                       active->label);
     for (size_t i = 0; i < look->registry->version_count; i++) {
         const struct version *version = &look->registry->versions[i];
-        if (same(version->collection, target))
+        if (same(version->collection, target) && version->state != VERSION_DROPPED)
             return refuse(look, "'%s' is the collection of version %s", target, version->label);
     }
     if (look->alias && look->alias->target && !same(look->alias->target, target))

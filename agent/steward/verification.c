@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One verification at a time, on a thread of its own, for whoever asks at each look. */
+/* Verifications, each on a thread of its own, for whoever asks at each look: of a whole version one at a
+ * time, and of the cheap gates before a cutover another one, which nobody's census holds up. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,36 +21,57 @@ static void start(struct steward *steward, const struct version *version, bool c
         .state_id = steward->agent->state_id,
         .provider = embedder ? limiters_provider(steward->agent->limiters, embedder->name) : NULL,
         .cheap = cheap};
-    steward->verifying = verify_job_start(&options);
+    steward->verifying[cheap] = verify_job_start(&options);
 }
 
-static void end(struct steward *steward)
+static void end(struct steward *steward, bool cheap)
 {
-    verify_job_join(steward->verifying);
-    steward->verifying = NULL;
+    verify_job_join(steward->verifying[cheap]);
+    steward->verifying[cheap] = NULL;
+}
+
+/* Somebody will ask for the report of this version. */
+static bool is_waited_for(struct steward *steward, const char *build_id, bool cheap)
+{
+    const struct registry *registry = &steward->registry;
+    const struct version *version = NULL;
+    for (size_t i = 0; i < registry->version_count; i++) {
+        if (strcmp(registry->versions[i].build_id, build_id) == 0)
+            version = &registry->versions[i];
+    }
+    if (!version)
+        return false;
+    const char *kind = cheap ? WISH_CUTOVER : WISH_VERIFY;
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        if (wish->id && wish->label && strcmp(wish->kind, kind) == 0 &&
+            strcmp(wish->label, version->label) == 0)
+            return true;
+    }
+    return !cheap && version->state == VERSION_VERIFYING;
 }
 
 enum verification verification_step(struct steward *steward, const struct version *version,
                                     bool cheap, struct verify_report *report, struct err *err)
 {
-    struct verify_job *job = steward->verifying;
+    struct verify_job *job = steward->verifying[cheap];
     const struct verify_report *made = NULL;
     if (!job) {
         start(steward, version, cheap);
         return VERIFICATION_RUNNING;
     }
     enum verify_state state = verify_job_look(job, &made, err);
-    if (state == VERIFY_RUNNING)
-        return VERIFICATION_RUNNING;
-    bool asked =
-        strcmp(verify_job_build(job), version->build_id) == 0 && verify_job_is_cheap(job) == cheap;
-    if (!asked) { /* nobody came back for it */
-        end(steward);
-        return VERIFICATION_RUNNING;
+    bool asked = strcmp(verify_job_build(job), version->build_id) == 0;
+    if (!asked && !is_waited_for(steward, verify_job_build(job), cheap)) {
+        verify_job_cancel(job); /* nobody comes back for it */
+        if (state != VERIFY_RUNNING)
+            end(steward, cheap);
     }
+    if (!asked || state == VERIFY_RUNNING)
+        return VERIFICATION_RUNNING; /* one after the other */
     if (state == VERIFY_DONE)
         *report = *made;
-    end(steward);
+    end(steward, cheap);
     if (state != VERIFY_DONE)
         return VERIFICATION_ERROR;
     return report->ok ? VERIFICATION_PASSED : VERIFICATION_FAILED;
@@ -59,7 +81,9 @@ bool verification_says(struct steward *steward, const struct version *version, c
                        size_t size)
 {
     struct verify_progress progress;
-    struct verify_job *job = steward->verifying;
+    struct verify_job *job = steward->verifying[false];
+    if (!job || strcmp(verify_job_build(job), version->build_id) != 0)
+        job = steward->verifying[true];
     if (!job || strcmp(verify_job_build(job), version->build_id) != 0)
         return false;
     if (!verify_job_progress(job, &progress))
@@ -74,5 +98,11 @@ bool verification_says(struct steward *steward, const struct version *version, c
 
 void verification_forget(struct steward *steward)
 {
-    end(steward);
+    end(steward, false);
+    end(steward, true);
+}
+
+bool verification_is_running(const struct steward *steward)
+{
+    return steward->verifying[false] || steward->verifying[true];
 }

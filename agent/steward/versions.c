@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a version, up to active: each step is written down before it is taken, and is safe to
  * take again. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,9 @@ void version_set_text(char **slot, const char *text)
 bool version_save(struct steward *steward, struct err *err)
 {
     enum doc_swap outcome;
-    if (!registry_save(steward->agent->docs, &steward->registry, &outcome, err))
+    bool ok = registry_save(steward->agent->docs, &steward->registry, &outcome, err);
+    steward->overtaken = steward->overtaken || !ok || outcome != DOC_WON;
+    if (!ok)
         return false;
     return outcome == DOC_WON ||
            err_set(err, ERR_RETRY, ERR_STATE, 0, "the registry of family %s was changed by another",
@@ -107,6 +110,28 @@ bool version_is_in_step(struct steward *steward, const struct version *version,
     return true;
 }
 
+void version_note_proof(struct version *version, const struct verify_report *report)
+{
+    for (size_t i = 0; i < report->gate_count; i++) {
+        const struct gate_result *gate = &report->gates[i];
+        bool of_vectors = gate->name == GATE_COSINE || gate->name == GATE_VECTORS;
+        if (of_vectors && !gate->ok)
+            version->proven = false;
+        else if (gate->name == GATE_COSINE && report->ok && !isnan(gate->value))
+            version->proven = true; /* some were compared */
+    }
+}
+
+bool version_fall_back(struct steward *steward, struct version *version, const char *reason,
+                       struct err *err)
+{
+    version->state = VERSION_CATCHING_UP;
+    version->state_ms = clock_wall_ms();
+    version->verified_epoch = -1;
+    version_set_text(&version->reason, reason);
+    return version_save(steward, err);
+}
+
 /* Since when it keeps up stands in the registry: whoever leads next goes on counting from there. */
 static bool note_steady(struct steward *steward, struct version *version, enum in_step in_step,
                         struct err *err)
@@ -176,28 +201,52 @@ static bool verify(struct steward *steward, struct version *version, struct err 
         return state == VERIFICATION_RUNNING;
     verify_report_reason(&report, reason, sizeof reason);
     version->failures = report.ok ? 0 : version->failures + 1;
+    version_note_proof(version, &report);
     if (report.ok) {
-        version->proven = steward->family->config->verify.sample > 0;
         version->verified_ms = report.at_ms;
         version->verified_epoch = report.epoch;
     }
     answer_verify(steward, version, &report, reason);
     if (report.ok)
         return version_enter(steward, version, VERSION_READY, err);
-    version->state = VERSION_CATCHING_UP;
-    version->state_ms = clock_wall_ms();
-    version_set_text(&version->reason, reason);
-    return version_save(steward, err);
+    return version_fall_back(steward, version, reason, err);
 }
 
-/* By itself: a family's first version; or the one that the file asks for, where it says so. */
-static bool promotes_itself(struct steward *steward, const struct version *version,
-                            const struct alias *alias)
+/* The version that the file asks for is cut over to by itself where the file says so: asked for as a
+ * person would, and once in each epoch of the alias. */
+static bool ask_for_cutover(struct steward *steward, const struct version *version,
+                            const struct alias *alias, struct err *err)
 {
     const struct config_family *family = steward->family->config;
-    return family->cutover == CUTOVER_AUTO && family->version.label && !version->declined &&
-           !version->external && version->verified_epoch == alias->epoch &&
-           strcmp(version->label, family->version.label) == 0;
+    struct steward_note *note = steward_note_of(steward, version->build_id);
+    bool wanted = family->cutover == CUTOVER_AUTO && family->version.label && !version->declined &&
+                  strcmp(version->label, family->version.label) == 0;
+    if (!wanted || (note->asked_auto && note->asked_epoch == alias->epoch))
+        return true;
+    char id[17], kind[] = WISH_CUTOVER, by[] = "configuration";
+    random_hex(id, 8);
+    char *args =
+        wish_args_encode(kind, &(struct wish_args){.has_epoch = true, .epoch = alias->epoch});
+    struct registry_wish wish = {
+        .kind = kind, .label = version->label, .by = by, .id = id, .args = args};
+    bool ok = !registry_add_wish(&steward->registry, &wish) || version_save(steward, err);
+    free(args);
+    note->asked_auto = note->asked_auto || ok;
+    note->asked_epoch = alias->epoch;
+    return ok;
+}
+
+/* A burst is no reason to verify everything again. */
+static bool is_behind_for_long(struct steward *steward, const struct version *version,
+                               enum in_step in_step)
+{
+    struct steward_note *note = steward_note_of(steward, version->build_id);
+    int64_t now_ms = clock_mono_ms();
+    if (in_step != IN_STEP_NO)
+        note->behind_since_ms = 0;
+    else if (note->behind_since_ms == 0)
+        note->behind_since_ms = now_ms;
+    return in_step == IN_STEP_NO && now_ms - note->behind_since_ms > BEHIND_MS;
 }
 
 static bool activate(struct steward *steward, struct version *version, const struct alias *alias,
@@ -224,21 +273,14 @@ static bool stay_ready(struct steward *steward, struct version *version, struct 
     if (!version_is_in_step(steward, version, &in_step, reason, err) ||
         !note_steady(steward, version, in_step, err))
         return false;
-    if (in_step == IN_STEP_NO && clock_wall_ms() - version->state_ms > BEHIND_MS) {
-        version->state_ms = clock_wall_ms();
-        version->state = VERSION_CATCHING_UP;
-        version_set_text(&version->reason, reason);
-        return version_save(steward, err);
-    }
+    if (is_behind_for_long(steward, version, in_step))
+        return version_fall_back(steward, version, reason, err);
     if (steward->registry.step.kind || in_step != IN_STEP_YES)
         return true;
     if (!steward_load_alias(steward, &alias, err))
         return false;
-    struct promotion promotion = {.to = version, .why = PROMOTE_CUTOVER};
-    if (is_first(steward))
-        ok = activate(steward, version, &alias, err);
-    else if (promotes_itself(steward, version, &alias))
-        ok = promote_begin(steward, &promotion, err);
+    ok = is_first(steward) ? activate(steward, version, &alias, err)
+                           : ask_for_cutover(steward, version, &alias, err);
     alias_fini(&alias);
     return ok;
 }
@@ -295,7 +337,7 @@ static bool plan_wanted(struct steward *steward, struct err *err)
 static bool advance_all(struct steward *steward, struct err *err)
 {
     bool ok = true;
-    for (size_t i = 0; i < steward->registry.version_count; i++) {
+    for (size_t i = 0; i < steward->registry.version_count && !steward->overtaken; i++) {
         struct version *version = &steward->registry.versions[i];
         struct err refused;
         if (advance(steward, version, &refused)) {
@@ -303,7 +345,8 @@ static bool advance_all(struct steward *steward, struct err *err)
                 version_note_reason(steward, version, NULL);
             continue;
         }
-        version_note_reason(steward, version, refused.text);
+        if (!steward->overtaken)
+            version_note_reason(steward, version, refused.text);
         if (ok)
             *err = refused;
         ok = false;
@@ -316,7 +359,7 @@ bool versions_advance(struct steward *steward, struct err *err)
     bool (*const steps[])(struct steward *, struct err *) = {
         plan_wanted, promote_step, drop_step, advance_all, requests_carry_out, alias_watch};
     bool ok = true;
-    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(steps) && !steward->overtaken; i++) {
         struct err refused;
         if (steps[i](steward, &refused))
             continue;

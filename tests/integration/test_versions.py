@@ -201,7 +201,9 @@ def test_an_alias_that_somebody_else_changed_is_never_overwritten(scene):
     aliases.update_one({"_id": "docs"}, {"$set": {"target": there}, "$inc": {"epoch": 1}})
     agent.wait_for_version("docs", lambda v: v["state"] == "active", 30, "v2")
     assert wishes.version("v1")["state"] == "previous"
-    assert scene.alias()["epoch"] == 3
+    alias = scene.alias()
+    assert alias["epoch"] == 4, "the embed config was left to be that of another version"
+    assert alias["embed"]["version"] == "v2" and alias["previous"]["embed"]["version"] == "v1"
 
 
 def test_with_cutover_auto_the_version_of_the_file_is_served_when_it_is_ready(scene):

@@ -69,7 +69,7 @@ struct row {
 static const struct row rows[] = {
     {VERSION_PLANNED, "-----+"},     {VERSION_CREATING, "-----+"},  {VERSION_BACKFILLING, "-+-+-+"},
     {VERSION_CATCHING_UP, "-+-+-+"}, {VERSION_VERIFYING, "-+-+-+"}, {VERSION_READY, "-+++-+"},
-    {VERSION_PREVIOUS, "-+--+-"},    {VERSION_RETIRED, "-----+"},   {VERSION_DROPPED, "+-----"},
+    {VERSION_PREVIOUS, "-+-++-"},    {VERSION_RETIRED, "-----+"},   {VERSION_DROPPED, "+-----"},
     {VERSION_FAILED, "-----+"},
 };
 
