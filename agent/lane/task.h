@@ -36,10 +36,11 @@ struct task {
     const struct worklog_record *record;
     const char *key;
     enum item_op op;     /* UPSERT or DELETE once re-reads are resolved */
-    bson_t *doc;         /* owned; UPSERT */
+    bson_t *doc;         /* owned; UPSERT, until what is needed of it is copied */
+    size_t doc_size;     /* UPSERT: in bytes */
     bool fenced;         /* of a generation that is over: never applied */
     int64_t last_offset; /* of the batch's last record of the key: `record` or an older state */
-    bool reread;         /* `doc`, or that there is none, is the source's present state */
+    bool reread;         /* the document, or that there is none, is the source's present state */
     const char *reject;  /* why it has to be set aside; NULL: it need not */
     const char *source_id;
     const char *text; /* UPSERT: normalised */

@@ -171,28 +171,54 @@ static bool resolve_rereads(struct lane *lane, struct task_list *tasks, struct a
     return ok;
 }
 
-static void prepare(const struct lane *lane, struct arena *arena, struct task *task)
+/* Room for one document's texts, used again for the next. */
+struct texts {
+    struct buf raw;
+    struct buf normal;
+};
+
+static void texts_fini(struct texts *texts)
+{
+    buf_fini(&texts->raw);
+    buf_fini(&texts->normal);
+}
+
+static void prepare(const struct lane *lane, struct arena *arena, struct texts *texts,
+                    struct task *task)
 {
     struct err err;
-    CLEANUP(buf_fini) struct buf raw = BUF_INIT(LIMIT_ITEM_SIZE);
-    CLEANUP(buf_fini) struct buf text = BUF_INIT(LIMIT_ITEM_SIZE);
+    struct buf *raw = &texts->raw, *text = &texts->normal;
     const struct shape *shape = lane->family->shape;
+    buf_clear(raw);
+    buf_clear(text);
     if (!shape_source_id(shape, task->doc, arena, &task->source_id, &err) ||
-        !document_text(task->doc, lane->embed.text_fields, lane->embed.text_field_count, &raw,
+        !document_text(task->doc, lane->embed.text_fields, lane->embed.text_field_count, raw,
                        &err)) {
         task->reject = arena_strdup(arena, err.text);
         return;
     }
     shape_read_metadata(shape, task->doc, arena, &task->metadata, &task->metadata_count);
     task->meta_fp = document_meta_fp(task->metadata, task->metadata_count);
-    normalize_text(&lane->embed.normalize, buf_str(&raw), raw.size, &text);
-    if (text.overflow) {
+    normalize_text(&lane->embed.normalize, buf_str(raw), raw->size, text);
+    if (text->overflow) {
         task->reject = "the normalised text is too large";
         return;
     }
-    task->doc_fp = document_fp(task->source_id, buf_str(&text), text.size, &task->meta_fp);
-    task->text = arena_memdup(arena, buf_str(&text), text.size);
-    task->text_size = text.size;
+    task->doc_fp = document_fp(task->source_id, buf_str(text), text->size, &task->meta_fp);
+    task->text = arena_memdup(arena, buf_str(text), text->size);
+    task->text_size = text->size;
+}
+
+/* What is needed of an upsert is copied, and the document let go. */
+static void prepare_upsert(const struct lane *lane, struct arena *arena, struct texts *texts,
+                           struct task *task)
+{
+    if (task->op != ITEM_UPSERT || !task->doc)
+        return;
+    task->doc_size = task->doc->len;
+    prepare(lane, arena, texts, task);
+    bson_destroy(task->doc);
+    task->doc = NULL;
 }
 
 bool tasks_read(struct lane *lane, const struct worklog_batch *batch, struct arena *arena,
@@ -200,6 +226,8 @@ bool tasks_read(struct lane *lane, const struct worklog_batch *batch, struct are
 {
     *out = (struct task_list){.items =
                                   arena_alloc_array(arena, batch->count + 1, sizeof(struct task))};
+    CLEANUP(texts_fini)
+    struct texts texts = {BUF_INIT(LIMIT_ITEM_SIZE), BUF_INIT(LIMIT_ITEM_SIZE)};
     select_newest(lane, batch, arena, out);
     for (size_t i = 0; i < out->count; i++) {
         struct err broken;
@@ -209,13 +237,12 @@ bool tasks_read(struct lane *lane, const struct worklog_batch *batch, struct are
                      LOG_INT("offset", out->items[i].record->offset), LOG_ERR(&broken));
             out->items[i].op = ITEM_REREAD;
         }
+        prepare_upsert(lane, arena, &texts, &out->items[i]);
     }
     if (!resolve_rereads(lane, out, arena, err))
         return false;
-    for (size_t i = 0; i < out->count; i++) {
-        if (out->items[i].op == ITEM_UPSERT)
-            prepare(lane, arena, &out->items[i]);
-    }
+    for (size_t i = 0; i < out->count; i++)
+        prepare_upsert(lane, arena, &texts, &out->items[i]);
     return true;
 }
 

@@ -44,7 +44,7 @@ static bool append(struct worker *worker, const struct task *task, struct err *e
                             .op = ITEM_REREAD,
                             .gen = stale ? task->row.gen : applied->gen,
                             .ver = stale ? task->row.ver : applied->ver,
-                            .size = task->doc ? (int64_t)task->doc->len : 0};
+                            .size = (int64_t)task->doc_size};
     enum worklog_append outcome;
     do {
         if (!worklog_append(worker->writer, worker->lane->topic, task->record->partition, &record,
