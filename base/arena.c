@@ -23,6 +23,7 @@
  * so that an overrun meets a red zone instead of its neighbour. */
 #define BLOCK_SIZE (ARENA_SEPARATE ? (size_t)0 : (size_t)64 * 1024)
 #define ALIGNMENT _Alignof(max_align_t)
+#define SMALL_TEXT 256
 
 struct block {
     struct block *next;
@@ -98,7 +99,7 @@ static struct block *block_add(struct arena *arena, size_t size)
     return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+static void *alloc_raw(struct arena *arena, size_t size)
 {
     assert(size <= arena->max_size && arena->size <= arena->max_size - size);
     arena->size += size;
@@ -110,7 +111,12 @@ void *arena_alloc(struct arena *arena, size_t size)
         start = 0;
     }
     block->used = start + size;
-    return memset(block->data + start, 0, size);
+    return block->data + start;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+    return memset(alloc_raw(arena, size), 0, size);
 }
 
 void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
@@ -127,23 +133,28 @@ char *arena_strdup(struct arena *arena, const char *text)
 void *arena_memdup(struct arena *arena, const void *data, size_t size)
 {
     assert(size < SIZE_MAX);
-    char *copy = arena_alloc(arena, size + 1);
+    char *copy = alloc_raw(arena, size + 1);
     if (size)
         memcpy(copy, data, size);
+    copy[size] = '\0';
     return copy;
 }
 
 char *arena_printf(struct arena *arena, const char *format, ...)
 {
+    char small[SMALL_TEXT]; /* mostly it fits: formatting it twice to know its size costs more */
     va_list args;
     va_start(args, format);
     va_list again;
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = vsnprintf(small, sizeof small, format, args);
     va_end(args);
     assert(length >= 0);
-    char *text = arena_alloc(arena, (size_t)length + 1);
-    vsnprintf(text, (size_t)length + 1, format, again);
+    size_t size = (size_t)length;
+    char *text =
+        size < sizeof small ? arena_memdup(arena, small, size) : alloc_raw(arena, size + 1);
+    if (size >= sizeof small)
+        vsnprintf(text, size + 1, format, again);
     va_end(again);
     return text;
 }

@@ -87,6 +87,21 @@ static void copies_strings_and_bytes(void **state)
     assert_string_equal(arena_memdup(arena, NULL, 0), "");
     assert_string_equal(arena_printf(arena, "%s-%03d", "x", 7), "x-007");
     assert_string_equal(arena_printf(arena, "%s", ""), "");
+    for (int size = 250; size < 260; size++) {
+        char *padded = arena_printf(arena, "%*d", size, 7);
+        assert_int_equal(strlen(padded), size);
+        assert_int_equal(padded[size - 1], '7');
+    }
+}
+
+static void copies_into_memory_that_was_used_before(void **state)
+{
+    (void)state;
+    CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
+    memset(arena_alloc(arena, 1000), 'x', 1000);
+    arena_reset(arena);
+    assert_string_equal(arena_memdup(arena, "ab", 2), "ab");
+    assert_string_equal(arena_printf(arena, "%s", "cd"), "cd");
 }
 
 static void survives_resets_of_an_empty_arena(void **state)
@@ -110,6 +125,7 @@ int main(void)
         cmocka_unit_test(counts_what_was_asked_for_since_the_last_reset),
         cmocka_unit_test(can_be_filled_to_its_maximum),
         cmocka_unit_test(copies_strings_and_bytes),
+        cmocka_unit_test(copies_into_memory_that_was_used_before),
         cmocka_unit_test(survives_resets_of_an_empty_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
