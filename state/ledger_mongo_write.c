@@ -8,6 +8,8 @@
  * Times are the server's own; every value in a pipeline stands under $literal.
  */
 #include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -161,13 +163,37 @@ static void put_and(bson_t *all, uint32_t *count, bson_t *condition)
     bson_destroy(condition);
 }
 
+static pthread_once_t unwritten_once = PTHREAD_ONCE_INIT;
+static bson_t *unwritten;
+
+static void make_unwritten(void)
+{
+    CLEANUP(bson_destroyp) bson_t *all = bson_new();
+    uint32_t count = 0;
+    put_and(all, &count, is_missing("$gen"));
+    put_and(all, &count, is_missing("$intent"));
+    unwritten = BCON_NEW("$and", BCON_ARRAY(all));
+}
+
+/* The row is at most marked. The same for all of them, and most rows are written for the first time. */
+static bson_t *is_unwritten(void)
+{
+    if (pthread_once(&unwritten_once, make_unwritten) != 0)
+        abort();
+    return bson_copy(unwritten);
+}
+
 /* The stored row still has the state and the intent of `was`. (gen, ver) is not enough: a document may be
  * read again at the same one, with another content. */
 static bson_t *is_as_read(const struct ledger_row *was)
 {
+    bool written = was && was->state != LEDGER_NONE;
+    bool begun = was && was->has_intent;
+    if (!written && !begun)
+        return is_unwritten();
     CLEANUP(bson_destroyp) bson_t *all = bson_new();
     uint32_t count = 0;
-    if (was && was->state != LEDGER_NONE) {
+    if (written) {
         put_and(all, &count, BCON_NEW("$eq", "[", BCON_UTF8("$gen"), BCON_INT64(was->gen), "]"));
         put_and(all, &count, is_text("$ver", was->ver));
         put_and(all, &count, is_text("$state", ledger_state_text(was->state)));
@@ -176,8 +202,7 @@ static bson_t *is_as_read(const struct ledger_row *was)
     } else {
         put_and(all, &count, is_missing("$gen"));
     }
-    put_and(all, &count,
-            was && was->has_intent ? is_text("$intent.id", was->intent.id) : is_missing("$intent"));
+    put_and(all, &count, begun ? is_text("$intent.id", was->intent.id) : is_missing("$intent"));
     return BCON_NEW("$and", BCON_ARRAY(all));
 }
 
