@@ -91,6 +91,20 @@ bool worklog_offsets_at(struct worklog *log, const char *topic, int64_t wall_ms,
     return log->ops->offsets_at(log, topic, wall_ms, offsets, count, err);
 }
 
+bool worklog_note(struct worklog *log, const char *topic, const char *group, const char *words,
+                  struct err *err)
+{
+    assert(words[0] && strlen(words) < WORKLOG_NOTE_SIZE);
+    return log->ops->note(log, topic, group, words, err);
+}
+
+bool worklog_noted(struct worklog *log, const char *topic, const char *group,
+                   char words[static WORKLOG_NOTE_SIZE], struct err *err)
+{
+    words[0] = '\0';
+    return log->ops->noted(log, topic, group, words, err);
+}
+
 bool worklog_open_writer(struct worklog *log, const struct worklog_writer_options *options,
                          struct worklog_writer **out, struct err *err)
 {

@@ -163,6 +163,17 @@ bool worklog_seed(struct worklog *log, const char *topic, const char *group, con
 bool worklog_offsets_at(struct worklog *log, const char *topic, int64_t wall_ms, int64_t *offsets,
                         int count, struct err *err) MUST_USE;
 
+/* A few words that are kept beside the topic for as long as it is there, under a group that nobody joins;
+ * "" when there are none. memory: nothing lasts, so nothing is ever found. Kafka keeps them for
+ * offsets.retention.minutes after they were written last. */
+#define WORKLOG_NOTE_SIZE 256
+#define WORKLOG_GROUP_REFUSED                                                                      \
+    30 /* err.code, where the group may not be used; Kafka's number for it */
+bool worklog_note(struct worklog *log, const char *topic, const char *group, const char *words,
+                  struct err *err) MUST_USE;
+bool worklog_noted(struct worklog *log, const char *topic, const char *group,
+                   char words[static WORKLOG_NOTE_SIZE], struct err *err) MUST_USE;
+
 bool worklog_open_writer(struct worklog *log, const struct worklog_writer_options *options,
                          struct worklog_writer **out, struct err *err) MUST_USE;
 /* The record's bytes are copied. FATAL: the writer is broken, close it and open another; what was

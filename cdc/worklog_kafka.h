@@ -100,6 +100,11 @@ bool kafka_seed(struct worklog *base, const char *topic, const char *group, cons
 bool kafka_offsets_at(struct worklog *base, const char *topic, int64_t wall_ms, int64_t *offsets,
                       int count, struct err *err);
 
+bool kafka_note(struct worklog *base, const char *topic, const char *group, const char *words,
+                struct err *err);
+bool kafka_noted(struct worklog *base, const char *topic, const char *group,
+                 char words[static WORKLOG_NOTE_SIZE], struct err *err);
+
 /* Fills positions[p].committed. */
 bool kafka_committed(struct kafka_log *log, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err) MUST_USE;

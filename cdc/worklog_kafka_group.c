@@ -10,6 +10,9 @@
 
 #define TIMEOUT_MS 4000
 
+_Static_assert(WORKLOG_GROUP_REFUSED == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+               "as worklog.h says");
+
 /* A group's watcher lives as long as the log: it is asked every second. */
 static bool kafka_watcher_of(struct kafka_log *log, const char *group, rd_kafka_t **out,
                              struct err *err)
@@ -103,6 +106,23 @@ static rd_kafka_event_t *kafka_commit_within(rd_kafka_t *client,
     return event;
 }
 
+static bool kafka_commit_list(const struct kafka_log *log, rd_kafka_t *client,
+                              const rd_kafka_topic_partition_list_t *list, const char *what,
+                              struct err *err)
+{
+    rd_kafka_resp_err_t code;
+    CLEANUP(rd_kafka_event_destroyp)
+    rd_kafka_event_t *event = kafka_commit_within(client, list, &code);
+    const rd_kafka_topic_partition_list_t *done =
+        event ? rd_kafka_event_topic_partition_list(event) : NULL;
+    for (int i = 0; done && i < done->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        code = done->elems[i].err;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true;
+    kafka_err(err, code, what);
+    return err_prefix(err, "kafka at %s", log->brokers);
+}
+
 /* An offset commit by someone who is no member: the broker takes it only while the group is empty,
  * and says so for each partition. */
 bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,
@@ -117,16 +137,45 @@ bool kafka_seed(struct worklog *base, const char *topic, const char *group, cons
     rd_kafka_topic_partition_list_t *list = kafka_list(topic, count);
     for (int p = 0; p < count; p++)
         list->elems[p].offset = offsets[p];
-    rd_kafka_resp_err_t code;
-    CLEANUP(rd_kafka_event_destroyp)
-    rd_kafka_event_t *event = kafka_commit_within(client, list, &code);
-    const rd_kafka_topic_partition_list_t *done =
-        event ? rd_kafka_event_topic_partition_list(event) : NULL;
-    for (int i = 0; done && i < done->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-        code = done->elems[i].err;
+    return kafka_commit_list(log, client, list, WHAT, err);
+}
+
+/* The words travel as what Kafka calls the metadata of a committed offset. */
+bool kafka_note(struct worklog *base, const char *topic, const char *group, const char *words,
+                struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    rd_kafka_t *client = kafka_watcher(log, group, err);
+    if (!client)
+        return false;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = kafka_list(topic, 1);
+    list->elems[0].offset = 0;
+    list->elems[0].metadata = strdup(words); /* the list's from here on */
+    list->elems[0].metadata_size = strlen(words);
+    return kafka_commit_list(log, client, list, "kafka note", err);
+}
+
+bool kafka_noted(struct worklog *base, const char *topic, const char *group,
+                 char words[static WORKLOG_NOTE_SIZE], struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    rd_kafka_t *client = kafka_watcher(log, group, err);
+    if (!client)
+        return false;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = kafka_list(topic, 1);
+    rd_kafka_resp_err_t code = rd_kafka_committed(client, list, TIMEOUT_MS);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        code = list->elems[0].err;
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        kafka_err(err, code, WHAT);
+        kafka_err(err, code, "kafka note");
         return err_prefix(err, "kafka at %s", log->brokers);
+    }
+    const rd_kafka_topic_partition_t *one = &list->elems[0];
+    if (one->metadata && one->metadata_size < WORKLOG_NOTE_SIZE) {
+        memcpy(words, one->metadata, one->metadata_size);
+        words[one->metadata_size] = '\0';
     }
     return true;
 }

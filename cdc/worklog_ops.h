@@ -27,6 +27,11 @@ struct worklog_ops {
     bool (*offsets_at)(struct worklog *log, const char *topic, int64_t wall_ms, int64_t *offsets,
                        int count, struct err *err);
 
+    bool (*note)(struct worklog *log, const char *topic, const char *group, const char *words,
+                 struct err *err);
+    bool (*noted)(struct worklog *log, const char *topic, const char *group,
+                  char words[static WORKLOG_NOTE_SIZE], struct err *err);
+
     bool (*open_writer)(struct worklog *log, const struct worklog_writer_options *options,
                         struct worklog_writer **out, struct err *err);
     bool (*append)(struct worklog_writer *writer, const char *topic, int partition,

@@ -182,6 +182,20 @@ static void a_time_leads_to_the_first_record_that_is_not_older(void **state)
     assert_int_equal(offsets[1], 1);
 }
 
+static void what_is_noted_beside_a_topic_is_found_where_the_log_lasts(void **state)
+{
+    struct fixture *f = *state;
+    char group[80], words[WORKLOG_NOTE_SIZE];
+    bool lasts = strcmp(f->driver, "kafka") == 0;
+    snprintf(group, sizeof(group), "%s.state", f->group);
+    OK(f, worklog_noted(f->log, f->topic, group, words, &f->err));
+    assert_string_equal(words, "");
+    OK(f, worklog_note(f->log, f->topic, group, "first 17", &f->err));
+    OK(f, worklog_note(f->log, f->topic, group, "second 9", &f->err));
+    OK(f, worklog_noted(f->log, f->topic, group, words, &f->err));
+    assert_string_equal(words, lasts ? "second 9" : "");
+}
+
 /* Else a batch of them could be of a few only, as if each document were large. */
 static void a_document_that_was_looked_at_weighs_what_it_has(void **state)
 {
@@ -256,6 +270,7 @@ static const struct CMUnitTest TESTS[] = {
     TEST(a_partition_that_was_read_can_be_sent_back),
     TEST(a_time_leads_to_the_first_record_that_is_not_older),
     TEST(a_topic_is_given_more_partitions_and_keeps_what_it_has),
+    TEST(what_is_noted_beside_a_topic_is_found_where_the_log_lasts),
     TEST(a_document_that_was_looked_at_weighs_what_it_has),
 };
 

@@ -206,6 +206,20 @@ static bool log_grow(struct worklog *log, const char *name, int partitions, stru
     return err_set(err, ERR_REJECT, ERR_STATE, 0, "not simulated");
 }
 
+static bool log_note(struct worklog *log, const char *name, const char *group, const char *words,
+                     struct err *err)
+{
+    (void)log, (void)name, (void)group, (void)words, (void)err;
+    return true;
+}
+
+static bool log_noted(struct worklog *log, const char *name, const char *group,
+                      char words[static WORKLOG_NOTE_SIZE], struct err *err)
+{
+    (void)log, (void)name, (void)group, (void)words, (void)err;
+    return true;
+}
+
 const struct worklog_ops sim_worklog_ops = {
     .driver = "simulated",
     .open = log_open,
@@ -218,6 +232,8 @@ const struct worklog_ops sim_worklog_ops = {
     .positions = log_positions,
     .seed = log_seed,
     .offsets_at = log_offsets_at,
+    .note = log_note,
+    .noted = log_noted,
     .open_writer = log_open_writer,
     .append = log_writer_append,
     .poll = log_poll,
