@@ -101,6 +101,8 @@ void lease_free(struct lease *lease);
 DEFINE_FREEP(struct lease, lease_free)
 
 int64_t lease_term(const struct lease *lease);
+/* Of the document as last written: it only ever rises. */
+int64_t lease_rev(struct lease *lease);
 /* False once this process' own monotonic clock says that the lease may have run out, or a save found
  * another term. */
 bool lease_is_held(const struct lease *lease);

@@ -184,11 +184,12 @@ static bool lease_reload(struct lease *lease, struct err *err)
     int64_t before_ms = clock_mono_ms();
     if (!capture_load(lease->store, lease->id, &capture, &now_ms, err))
         return false;
+    /* one that has gone back was restored from a backup: it is another's past, though it bears our name */
     bool mine = capture.found && capture.term == lease->term && capture.holder &&
-                strcmp(capture.holder, lease->holder) == 0;
-    lease->rev = capture.rev;
+                strcmp(capture.holder, lease->holder) == 0 && capture.rev >= lease->rev;
     lease->offset_ms = now_ms - before_ms + CLOCK_GRAIN_MS;
     if (mine) { /* a save without an answer may have been applied: it must not be taken back */
+        lease->rev = capture.rev;
         bson_destroy(lease->checkpoint);
         lease->checkpoint = TAKE(capture.checkpoint);
         lease->saved_ms = capture.saved_ms;
@@ -296,6 +297,14 @@ void lease_free(struct lease *lease)
     bson_free(lease->holder);
     bson_free(lease->id);
     bson_free(lease);
+}
+
+int64_t lease_rev(struct lease *lease)
+{
+    pthread_mutex_lock(&lease->mutex);
+    int64_t rev = lease->rev;
+    pthread_mutex_unlock(&lease->mutex);
+    return rev;
 }
 
 int64_t lease_term(const struct lease *lease)

@@ -267,6 +267,33 @@ static void a_checkpoint_comes_back_whole_to_the_next_holder_and_survives_renewa
     lease_free(next);
 }
 
+/* Put back under the one that holds it: term and holder are the same as ever. */
+static void a_lease_whose_document_was_restored_is_lost(void **state)
+{
+    struct docstore *store = store_of(state);
+    struct doc_ref ref = {.collection = "captures", .id = "restored", .counter = "rev"};
+    struct err err;
+    enum doc_swap outcome;
+    bson_t *before = NULL;
+    struct lease *lease = take(store, "restored", "a");
+    assert_true(docstore_load(store, &ref, &before, NULL, &err));
+    int64_t taken = lease_rev(lease);
+    assert_true(lease_renew(lease, &err));
+    assert_true(lease_renew(lease, &err));
+    assert_int_equal(lease_rev(lease), taken + 2);
+    assert_true(docstore_remove(store, &ref, &err));
+    bson_t restored = BSON_INITIALIZER;
+    bson_copy_to_excluding_noinit(before, &restored, "_id", NULL);
+    assert_true(docstore_swap(store, &ref, 0, &restored, &outcome, &err));
+    assert_int_equal(outcome, DOC_WON);
+    assert_false(lease_renew(lease, &err));
+    assert_int_equal(err.action, ERR_CANCEL);
+    assert_int_equal(lease_rev(lease), taken + 2); /* as far as it had come */
+    bson_destroy(&restored);
+    bson_destroy(before);
+    lease_free(lease);
+}
+
 struct keeping {
     struct lease *lease;
     _Atomic bool failed;
@@ -368,6 +395,7 @@ int main(void)
         BOTH(a_lease_that_ran_out_unnoticed_is_extended_by_the_next_save),
         BOTH(a_holder_that_takes_its_own_lease_again_begins_a_new_term),
         BOTH(a_write_of_its_own_that_arrives_late_does_not_cost_the_lease),
+        BOTH(a_lease_whose_document_was_restored_is_lost),
         BOTH(a_checkpoint_comes_back_whole_to_the_next_holder_and_survives_renewals),
         BOTH(one_thread_saves_while_another_renews),
         BOTH(a_lease_of_a_newer_build_is_refused_by_name),
