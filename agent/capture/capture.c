@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/capture/capture_state.h"
+#include "agent/capture/capture_witness.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -145,6 +145,8 @@ static bool lead(struct capture *capture, struct err *err)
         health_set(capture->agent->health, capture->id, NULL);
         ok = lead_rounds(capture, err);
     }
+    if (ok) /* all is saved: what the next leader finds must not be older */
+        witness_note_now(capture);
     /* first: what is still queued must not be sent by one who does not lead any more */
     capture_close_writer(capture);
     source_stop(capture->source);
@@ -179,7 +181,9 @@ static void lead_while_held(struct capture *capture)
     forget_wanted(capture);
     atomic_store(&capture->leads, true);
     capture->saved_ms = clock_mono_ms();
-    capture->unsaved_generation = false;
+    capture->unsaved_generation = capture->witnessed = false;
+    for (size_t i = 0; i < capture->feed_count; i++)
+        capture->feeds[i].compared = false;
     capture->history = HISTORY_WHOLE;
     while (!capture_stopping(capture) && leader_is_held(capture->leader)) {
         struct err err;
@@ -187,6 +191,7 @@ static void lead_while_held(struct capture *capture)
             pause_for(capture, judge(capture, &err));
     }
     atomic_store(&capture->leads, false);
+    witness_remember(capture);
     leader_free(capture_set_leader(capture, NULL));
 }
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/capture/capture_state.h"
+#include "agent/capture/capture_witness.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mongo.h"
@@ -118,13 +118,18 @@ static size_t t0_size(const char *token)
     return size > T0_SIZE_MAX ? TOKEN_TIME_SIZE : size;
 }
 
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void write_beginning(struct capture *capture, struct feed *feed,
                             const struct beginning *beginning, const struct worklog_topic *topic)
 {
     struct checkpoint_family *state = capture_state(capture, feed);
     bool unfinished = state->gen > 0 && !state->end_offsets;
     state->gaps = !beginning->is_gap ? 0 : unfinished ? state->gaps + 1 : 1;
-    state->gen = (beginning->above > state->gen ? beginning->above : state->gen) + 1;
+    state->gen = larger(larger(beginning->above, feed->above), state->gen) + 1;
     state->state = FAMILY_SNAPSHOT;
     state->rows_per_second = 0;
     free(state->t0);
@@ -307,8 +312,14 @@ static struct beginning find_reason(struct capture *capture, struct feed *feed,
 static bool begin_if_due(struct capture *capture, struct feed *feed, const char *t0,
                          const struct worklog_topic *topic, struct err *err)
 {
+    if (!witness_compare(capture, feed, err))
+        return false;
     struct beginning beginning = find_reason(capture, feed, topic);
     struct checkpoint_family *state = capture_state(capture, feed);
+    if (!beginning.reason && feed->above >= state->gen && !capture_stands(state))
+        beginning = (struct beginning){
+            .reason = "the state database was restored or lost: the work log is ahead of it",
+            .is_gap = true};
     struct scan_options options = scan_of(capture, feed);
     feed->partitions = topic->partitions;
     feed->max_size = topic->max_size;
@@ -338,7 +349,13 @@ bool capture_begin_due(struct capture *capture, const char *t0, struct err *err)
     capture->topics_checked_ms = clock_mono_ms();
     /* gen, T0 and start offsets stand with a majority before the first row is read, also when an
      * earlier attempt to write them down has failed */
-    return !capture->unsaved_generation || capture_save(capture, err);
+    bool begun = capture->unsaved_generation;
+    if (begun && !capture_save(capture, err))
+        return false;
+    capture->witnessed = true;
+    if (begun) /* or one who leads soon would begin them once more */
+        witness_note_now(capture);
+    return true;
 }
 
 /* *known: the broker has answered; otherwise nothing is said about the topic. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of capture share: capture.c (leadership, loop), capture_stream.c (opening, events),
  * capture_generation.c (beginnings), capture_emit.c (items, ring, checkpoint), capture_snapshot.c
- * (slices), capture_expiry.c (the end of a lease), capture_watch.c (what is measured beside). The capture's own thread only, but for the
+ * (slices), capture_expiry.c (the end of a lease), capture_witness.c (a state that was restored), capture_watch.c (what is measured beside). The capture's own thread only, but for the
  * flags. */
 #pragma once
 
@@ -24,7 +24,11 @@ struct feed {
     int64_t max_size;   /* of a record in its topic; 0: not known */
     char *wanted;       /* why a new generation was asked for; NULL: none was. Under the lock */
     int64_t wanted_gen; /* the generation that was found wanting */
-    bool clustered;     /* the source collection is */
+    bool compared;      /* its state, in this leadership: capture_witness.c */
+    int64_t known_gen;  /* as of `known_rev` */
+    int64_t
+        above; /* of a state that is gone the work log holds this generation; 0: there is none */
+    bool clustered;                    /* the source collection is */
     struct cluster_time read_time;     /* when all of the snapshot had been read; zero: not yet */
     bool taken[LIMIT_SNAPSHOT_RANGES]; /* by a reader of this slice */
     /* what its speed limits still allow; below zero it is paid back first */
@@ -73,6 +77,8 @@ struct capture {
     int64_t unsaved_items;
     bool unsaved_token;
     bool unsaved_generation; /* begun, and not yet written down */
+    int64_t known_rev;       /* of the lease, when this process held it last; 0: it never has */
+    bool witnessed;          /* the state was compared with what was noted beside the topics */
     unsigned openings;       /* failed in a row */
     bool skinny;             /* passing an event that is too large */
     enum { HISTORY_WHOLE, HISTORY_LOST, HISTORY_LOSS_NOTED } history; /* behind the durable token */
@@ -135,7 +141,7 @@ struct beginning {
     const char *t0; /* token at which it begins */
     const char *reason;
     bool is_gap;   /* the history was lost: not without end, one after the other */
-    int64_t above; /* it is to be above this one, too; 0: above the feed's own is enough */
+    int64_t above; /* it is to be above this one, too; 0: above those of the feed is enough */
 };
 /* A new generation of one feed, not written down yet. Where its collection is gone, or one gap follows
  * the other, the feed stands instead and says why. */
@@ -175,6 +181,6 @@ void *capture_watch_expiry(void *capture);
 /* Measured beside, on a thread of its own: a server that does not answer holds nothing up. */
 struct watch *watch_new(struct capture *capture);
 void watch_free(struct watch *watch);
-/* To be called often: notes the lag every two seconds, looks at the oplog every ten, and warns before
+/* To be called often: notes the lag, and how far the state has come, every two seconds, looks at the oplog every ten, and warns before
  * the durable token falls out of it. */
-void watch_tick(struct watch *watch, const struct capture *capture);
+void watch_tick(struct watch *watch, struct capture *capture);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/capture/capture_state.h"
+#include "agent/capture/capture_witness.h"
 #include "agent/stats.h"
 #include "base/background.h"
 #include "base/clock.h"
@@ -23,6 +23,7 @@ struct look {
     struct cluster_time durable;
     struct oplog_window window; /* as of the last look that asked for it */
     struct capture_stats stats;
+    struct witness_notes notes;
 };
 
 struct watch {
@@ -47,6 +48,7 @@ struct watch *watch_new(struct capture *capture)
 static void look_free(void *context)
 {
     struct look *look = context;
+    witness_forget(&look->notes);
     free(look->id);
     free(look);
 }
@@ -87,6 +89,7 @@ static void look_now(void *context)
     reckon_headroom(look);
     if (!stats_set_capture(look->agent->docs, look->id, &look->stats, &err))
         log_debug("stats.failed", LOG_ERR(&err));
+    witness_note(&look->notes, look->agent->log);
 }
 
 /* What the last look has found. */
@@ -115,7 +118,7 @@ static int64_t lag_ms_of(const struct capture *capture)
     return lag_ms > 0 ? lag_ms : 0;
 }
 
-void watch_tick(struct watch *watch, const struct capture *capture)
+void watch_tick(struct watch *watch, struct capture *capture)
 {
     struct look *look = watch->look;
     int64_t now_ms = clock_mono_ms();
@@ -132,5 +135,6 @@ void watch_tick(struct watch *watch, const struct capture *capture)
     look->durable = (struct cluster_time){0};
     if (capture->checkpoint.token && !token_time(capture->checkpoint.token, &look->durable))
         look->durable = (struct cluster_time){0};
+    witness_collect(capture, &look->notes);
     background_begin(watch->background, look_now, look);
 }
