@@ -97,6 +97,8 @@ void registry_fini(struct registry *registry)
     bson_free(registry->family);
     bson_free(registry->source_database);
     bson_free(registry->source_collection);
+    bson_free(registry->alias_database);
+    bson_free(registry->alias_collection);
     for (size_t i = 0; i < registry->version_count; i++)
         version_fini(&registry->versions[i]);
     bson_free(registry->versions);

@@ -140,6 +140,8 @@ struct registry {
     int64_t rev; /* 0: not stored yet */
     char *source_database;
     char *source_collection;
+    char *alias_database; /* where readers find the alias document; NULL: of an older build */
+    char *alias_collection;
     struct version *versions;
     size_t version_count;
     char **held_labels; /* every label that was ever held, so that an old file cannot flip back */

@@ -151,6 +151,7 @@ static bool put_wishes(bson_t *doc, const struct registry *registry, struct err 
 bool registry_encode(const struct registry *registry, bson_t *out, struct err *err)
 {
     bson_t source;
+    bson_t alias;
     bson_t versions;
     char text[16];
     bool ok = true;
@@ -162,6 +163,10 @@ bool registry_encode(const struct registry *registry, bson_t *out, struct err *e
     doc_put_text(&source, "database", registry->source_database);
     doc_put_text(&source, "collection", registry->source_collection);
     bson_append_document_end(out, &source);
+    BSON_APPEND_DOCUMENT_BEGIN(out, "alias", &alias);
+    doc_put_text(&alias, "database", registry->alias_database);
+    doc_put_text(&alias, "collection", registry->alias_collection);
+    bson_append_document_end(out, &alias);
     BSON_APPEND_ARRAY_BEGIN(out, "versions", &versions);
     for (size_t i = 0; ok && i < registry->version_count; i++)
         ok = put_version(&versions, index_key(i, text), &registry->versions[i], err);
@@ -350,6 +355,7 @@ bool registry_decode(const bson_t *doc, struct registry *out, struct err *err)
         return false;
     struct doc_reader reader = doc_reader_of(doc, id);
     struct doc_reader source;
+    struct doc_reader alias;
     out->rev = doc_int(&reader, "rev", 0);
     out->name = doc_text(&reader, "name");
     out->family = doc_text(&reader, "family");
@@ -357,6 +363,11 @@ bool registry_decode(const bson_t *doc, struct registry *out, struct err *err)
         out->source_database = doc_text(&source, "database");
         out->source_collection = doc_text(&source, "collection");
         reader.bad = reader.bad ? reader.bad : source.bad;
+    }
+    if (doc_child(&reader, "alias", &alias)) {
+        out->alias_database = doc_text(&alias, "database");
+        out->alias_collection = doc_text(&alias, "collection");
+        reader.bad = reader.bad ? reader.bad : alias.bad;
     }
     read_versions(&reader, out);
     read_held(&reader, out);

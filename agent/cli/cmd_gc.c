@@ -54,7 +54,7 @@ static bool carry_out(struct gc *gc, struct err *err)
             continue;
         if (!entry->orphan && !ask_for(gc, entry, err))
             return false;
-        if (entry->orphan && !collect_orphan(&gc->options, entry, err))
+        if (entry->orphan && !collect_erase(&gc->options, entry, err))
             return false;
         gc->erased += entry->orphan;
     }

@@ -49,6 +49,7 @@ static struct version *add(struct steward *steward, const struct adoption *adopt
     cJSON *embed = family_embed_json(steward->family->config, adoption->embedder, "");
     config_fp(embed, fp);
     struct version *version = registry_add_version(&steward->registry, ADOPTED_LABEL);
+    version_note_places(steward);
     version->external = true;
     version->state = VERSION_READY;
     version->dims = adoption->embedder->dims;

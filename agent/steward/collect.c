@@ -7,14 +7,13 @@
 
 #include "agent/lane/lane.h"
 #include "base/limits.h"
-#include "state/alias.h"
-#include "state/registry.h"
 
 struct look {
     const struct collect_options *options;
     struct registry *registries;
     size_t registry_count;
-    struct alias *aliases; /* [family_count] */
+    struct alias *aliases; /* of the families of the file, then of the registries' others */
+    size_t alias_count;
     struct collect_list *out;
 };
 
@@ -55,16 +54,82 @@ static struct collect_entry *add(struct collect_list *list, const struct collect
     return added;
 }
 
+/* --- aliases ------------------------------------------------------------------------------------ */
+
+#define ALIAS_COLLECTION "collection_aliases" /* the file's own default */
+
+bool collect_alias_ref(const struct config *config, const struct registry *registry,
+                       struct alias_ref *out)
+{
+    const struct config_family *family = config_family_of(config, registry->family);
+    bool noted = registry->alias_database && registry->alias_collection;
+    *out = (struct alias_ref){.family = registry->family};
+    if (family) {
+        out->database = family->alias.database;
+        out->collection = family->alias.collection;
+    } else if (noted) {
+        out->database = registry->alias_database;
+        out->collection = registry->alias_collection;
+    } else if (registry->source_database) {
+        out->database = registry->source_database;
+        out->collection = ALIAS_COLLECTION;
+    }
+    return out->database != NULL;
+}
+
+static bool load_alias(struct look *look, const struct alias_ref *ref, struct err *err)
+{
+    look->aliases = realloc(look->aliases, (look->alias_count + 1) * sizeof *look->aliases);
+    return alias_load(look->options->docs, ref, &look->aliases[look->alias_count], err) &&
+           ++look->alias_count;
+}
+
+static bool load_aliases(struct look *look, struct err *err)
+{
+    const struct config *config = look->options->config;
+    for (size_t i = 0; i < config->family_count; i++) {
+        const struct config_family *family = &config->families[i];
+        struct alias_ref ref = {family->alias.database, family->alias.collection, family->name};
+        if (!load_alias(look, &ref, err))
+            return false;
+    }
+    for (size_t i = 0; i < look->registry_count; i++) {
+        const struct registry *registry = &look->registries[i];
+        struct alias_ref ref;
+        if (!config_family_of(config, registry->family) &&
+            collect_alias_ref(config, registry, &ref) && !load_alias(look, &ref, err))
+            return false;
+    }
+    return true;
+}
+
+/* Whether the alias of that family was looked at. */
+static bool knows_alias(const struct look *look, const char *family)
+{
+    struct alias_ref ref;
+    if (config_family_of(look->options->config, family))
+        return true;
+    for (size_t i = 0; i < look->registry_count; i++) {
+        if (strcmp(look->registries[i].family, family) == 0)
+            return collect_alias_ref(look->options->config, &look->registries[i], &ref);
+    }
+    return false;
+}
+
 /* --- versions ---------------------------------------------------------------------------------- */
 
-static void judge(const struct version *version, struct collect_entry *entry)
+/* No agent carries out a wish for a family that its file does not have. */
+static void judge(const struct version *version, bool is_led, struct collect_entry *entry)
 {
     const char *state = version_state_name(version->state);
-    entry->drop = version->state == VERSION_RETIRED && !version->external;
+    entry->drop = version->state == VERSION_RETIRED && !version->external && is_led;
     if (version->external)
         snprintf(entry->reason, sizeof entry->reason, "was adopted: it is not ours");
     else if (entry->drop)
         snprintf(entry->reason, sizeof entry->reason, "retired: nothing leads back to it");
+    else if (!is_led)
+        snprintf(entry->reason, sizeof entry->reason,
+                 "is %s; its family is not in the file: `vectail remove %s`", state, entry->family);
     else if (version->state == VERSION_FAILED)
         snprintf(entry->reason, sizeof entry->reason, "failed: `vectail drop %s %s` removes it",
                  entry->family, version->label);
@@ -76,6 +141,7 @@ static void add_versions(struct look *look)
 {
     for (size_t r = 0; r < look->registry_count; r++) {
         struct registry *registry = &look->registries[r];
+        bool is_led = config_family_of(look->options->config, registry->family) != NULL;
         for (size_t i = 0; i < registry->version_count; i++) {
             const struct version *version = &registry->versions[i];
             if (version->state == VERSION_DROPPED)
@@ -86,7 +152,7 @@ static void add_versions(struct look *look)
                                                        .collection = version->collection,
                                                        .store = version->store,
                                                        .build_id = version->build_id});
-            judge(version, entry);
+            judge(version, is_led, entry);
         }
     }
 }
@@ -108,7 +174,7 @@ static bool is_known(const struct look *look, const char *build_id)
 
 static bool is_named(const struct look *look, const char *collection)
 {
-    for (size_t i = 0; i < look->options->config->family_count; i++) {
+    for (size_t i = 0; i < look->alias_count; i++) {
         const struct alias *alias = &look->aliases[i];
         if ((alias->target && strcmp(alias->target, collection) == 0) ||
             (alias->previous_target && strcmp(alias->previous_target, collection) == 0))
@@ -126,8 +192,9 @@ static void judge_orphan(const struct look *look, const struct sink_collection *
         why = "made with another state database: this one cannot tell who needs it";
     else if (is_named(look, collection->name))
         why = "an alias names it";
-    else if (!config_family_of(options->config, entry->family))
-        why = "its family is not in the file, so that its alias cannot be looked at";
+    else if (!knows_alias(look, entry->family))
+        why = "its family is neither in the file nor in the registry: where its alias is, is not "
+              "known";
     else
         entry->drop = true;
     snprintf(entry->reason, sizeof entry->reason, "%s", why);
@@ -170,19 +237,6 @@ static bool list_store(const struct config_store *store, struct arena *arena,
            err_prefix(err, "store %s", store->name);
 }
 
-static bool load_aliases(struct look *look, struct err *err)
-{
-    const struct config *config = look->options->config;
-    look->aliases = calloc(config->family_count + 1, sizeof *look->aliases);
-    for (size_t i = 0; i < config->family_count; i++) {
-        const struct config_family *family = &config->families[i];
-        struct alias_ref ref = {family->alias.database, family->alias.collection, family->name};
-        if (!alias_load(look->options->docs, &ref, &look->aliases[i], err))
-            return false;
-    }
-    return true;
-}
-
 /* The stores first: what is made meanwhile was written down before, and is then known. */
 static bool look_at_all(struct look *look, struct arena *arena, struct err *err)
 {
@@ -211,7 +265,7 @@ bool collect_look(const struct collect_options *options, struct collect_list *ou
     for (size_t i = 0; i < look.registry_count; i++)
         registry_fini(&look.registries[i]);
     free(look.registries);
-    for (size_t i = 0; look.aliases && i < options->config->family_count; i++)
+    for (size_t i = 0; i < look.alias_count; i++)
         alias_fini(&look.aliases[i]);
     free(look.aliases);
     if (!ok)
@@ -233,20 +287,26 @@ void collect_fini(struct collect_list *list)
     *list = (struct collect_list){0};
 }
 
-bool collect_orphan(const struct collect_options *options, const struct collect_entry *entry,
-                    struct err *err)
+bool collect_erase(const struct collect_options *options, const struct collect_entry *entry,
+                   struct err *err)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(MIB);
     CLEANUP(sink_closep) struct sink *sink = NULL;
+    const struct config_store *store = config_store_of(options->config, entry->store);
     struct sink_collection there;
     bool found;
-    if (!lane_open_sink(config_store_of(options->config, entry->store), &sink, err) ||
-        !sink_connect(sink, err) || !sink_find(sink, entry->collection, arena, &found, &there, err))
+    if (!store)
+        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "store '%s' is not in the file",
+                       entry->store);
+    if (!lane_open_sink(store, &sink, err) || !sink_connect(sink, err) ||
+        !sink_find(sink, entry->collection, arena, &found, &there, err))
         return false;
     if (!found)
         return true;
     if (!collect_is_ours(&there, options->config->name, options->state_id, entry->build_id))
         return err_set(err, ERR_FATAL, ERR_STATE, 0,
-                       "collection '%s' is another one than was just looked at", entry->collection);
+                       "collection '%s' does not say that it is build %s of deployment %s: it is "
+                       "left alone",
+                       entry->collection, entry->build_id, options->config->name);
     return sink_drop(sink, entry->collection, err);
 }

@@ -11,7 +11,9 @@
 
 #include "agent/config/config.h"
 #include "sinks/sink.h"
+#include "state/alias.h"
 #include "state/docstore.h"
+#include "state/registry.h"
 
 struct collect_entry {
     char *family;
@@ -35,13 +37,19 @@ struct collect_options {
     const char *state_id;
 };
 
+/* Where the alias of a family is: by the file, or else by what the registry wrote down. False: that is
+ * not known. Borrowed from both. */
+bool collect_alias_ref(const struct config *config, const struct registry *registry,
+                       struct alias_ref *out);
+
 bool collect_look(const struct collect_options *options, struct collect_list *out, struct err *err)
     MUST_USE;
 void collect_fini(struct collect_list *list);
 
-/* Deletes an orphan, after looking once more that it still says it is ours. */
-bool collect_orphan(const struct collect_options *options, const struct collect_entry *entry,
-                    struct err *err) MUST_USE;
+/* Deletes its collection, after looking once more that it says it is ours; one that is gone is done with.
+ * FATAL: it is not ours, or its store is not in the file. */
+bool collect_erase(const struct collect_options *options, const struct collect_entry *entry,
+                   struct err *err) MUST_USE;
 
 /* What a collection says of itself; "" where it says nothing. */
 const char *collect_says(const struct sink_collection *collection, const char *name);

@@ -170,6 +170,8 @@ struct version_wish {
     const char *by;
     const char *wish; /* id; NULL: the file asks for it */
 };
+/* Where source and alias are, for the time when the file does not say so any more; not saved yet. */
+void version_note_places(struct steward *steward);
 /* Writes down what it is to be. REJECT, FATAL: it cannot be made. */
 bool version_plan(struct steward *steward, const struct version_wish *wish, struct err *err)
     MUST_USE;

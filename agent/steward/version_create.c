@@ -70,6 +70,16 @@ static bool check_plan(struct steward *steward, const struct version_wish *wish,
     return true;
 }
 
+void version_note_places(struct steward *steward)
+{
+    const struct config_family *family = steward->family->config;
+    struct registry *registry = &steward->registry;
+    version_set_text(&registry->source_database, family->source.database);
+    version_set_text(&registry->source_collection, family->source.collection);
+    version_set_text(&registry->alias_database, family->alias.database);
+    version_set_text(&registry->alias_collection, family->alias.collection);
+}
+
 bool version_plan(struct steward *steward, const struct version_wish *wish, struct err *err)
 {
     const struct config_family *family = steward->family->config;
@@ -82,8 +92,7 @@ bool version_plan(struct steward *steward, const struct version_wish *wish, stru
         family, config_embedder_of(steward->agent->config, wish->embedder), digest);
     struct version *version = registry_add_version(&steward->registry, wish->label);
     fill_version(steward, wish, version, embed);
-    version_set_text(&steward->registry.source_database, family->source.database);
-    version_set_text(&steward->registry.source_collection, family->source.collection);
+    version_note_places(steward);
     struct answer answer = {
         .what = "planned", .label = version->label, .by = wish->by, .wish = wish->wish};
     log_info("version.planned", LOG_STR("family", family->name), LOG_STR("version", version->label),

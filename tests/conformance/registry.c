@@ -19,6 +19,8 @@ static void fill_registry(struct registry *registry)
 {
     registry->source_database = bson_strdup("duck");
     registry->source_collection = bson_strdup("discord_messages");
+    registry->alias_database = bson_strdup("readers");
+    registry->alias_collection = bson_strdup("aliases");
     struct version *version = registry_add_version(registry, "v1");
     version->collection = bson_strdup("messages__v1__nomic");
     version->embed =
@@ -55,6 +57,8 @@ static void a_family_comes_back_as_it_was_saved(void **state)
     assert_true(registry_load(store, "ducks", "messages", &loaded, &err));
     assert_int_equal(loaded.rev, 1);
     assert_string_equal(loaded.source_collection, "discord_messages");
+    assert_string_equal(loaded.alias_database, "readers");
+    assert_string_equal(loaded.alias_collection, "aliases");
     const struct version *version = registry_version(&loaded, "v1");
     assert_string_equal(version->build_id, saved.versions[0].build_id);
     assert_string_equal(version->embed,
