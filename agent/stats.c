@@ -98,7 +98,8 @@ static bool load_reason(struct docstore *docs, const char *name, const char *bui
     return true;
 }
 
-static bool forget_old(struct docstore *docs, const char *prefix, struct err *err)
+/* Documents whose `_id` begins like that, and that were written before. */
+static bool forget(struct docstore *docs, const char *prefix, int64_t before_ms, struct err *err)
 {
     bson_t **said;
     size_t count;
@@ -107,8 +108,8 @@ static bool forget_old(struct docstore *docs, const char *prefix, struct err *er
         return false;
     for (size_t i = 0; ok && i < count; i++) {
         bson_iter_t iter;
-        if (clock_wall_ms() - said_ms(said[i]) < REASON_OLD_MS ||
-            !bson_iter_init_find(&iter, said[i], "_id") || !BSON_ITER_HOLDS_UTF8(&iter))
+        if (said_ms(said[i]) >= before_ms || !bson_iter_init_find(&iter, said[i], "_id") ||
+            !BSON_ITER_HOLDS_UTF8(&iter))
             continue;
         struct doc_ref ref = {
             .collection = "stats", .id = bson_iter_utf8(&iter, NULL), .counter = "rev"};
@@ -133,7 +134,7 @@ bool stats_say(struct docstore *docs, const char *name, const char *build_id, co
     bson_append_date_time(&set, "at", -1, clock_wall_ms());
     bool ok = docstore_note(docs, &ref, &set, NULL, err);
     bson_destroy(&set);
-    return ok && forget_old(docs, prefix, err);
+    return ok && forget(docs, prefix, clock_wall_ms() - REASON_OLD_MS, err);
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */
@@ -259,4 +260,11 @@ void stats_fini(struct version_stats *stats)
     free(stats->doing);
     free(stats->reason);
     stats->doing = stats->reason = NULL;
+}
+
+bool stats_remove(struct docstore *docs, const char *name, const char *build_id, struct err *err)
+{
+    char prefix[256];
+    snprintf(prefix, sizeof prefix, "%s/%s", name, build_id);
+    return forget(docs, prefix, INT64_MAX, err);
 }

@@ -62,6 +62,9 @@ bool stats_say(struct docstore *docs, const char *name, const char *build_id, co
 /* Sets the other fields, but `reason`. */
 bool stats_set(struct docstore *docs, const char *name, const char *build_id,
                const struct version_stats *now, struct err *err) MUST_USE;
+/* All that is noted of a build, by whomever. */
+bool stats_remove(struct docstore *docs, const char *name, const char *build_id, struct err *err)
+    MUST_USE;
 /* What the leader of a capture measures about its source, about every two seconds; under the
  * checkpoint's id. -1: unknown. */
 struct capture_stats {

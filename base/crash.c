@@ -29,6 +29,9 @@ static const char *const points[] = {
     "drop.finished",  /* that is written down */
     /* its topic is given more partitions */
     "partitions.grown", /* it has them, and no generation has begun that uses them */
+    /* agent/steward/remove.c: a family is forgotten, by the command */
+    "remove.dropped",   /* its collections are gone */
+    "remove.forgotten", /* so are its ledgers, the registry is not */
     /* agent/steward/rename.c: forward */
     "rename.written",  /* the journal is written, nothing is renamed */
     "rename.parked",   /* what was live has its parking name, nobody has the live one */

@@ -120,7 +120,6 @@ struct registry_event { /* newest last; at most 100 are kept */
 #define WISH_ROLLBACK "rollback"
 #define WISH_DROP "drop"
 #define WISH_ADOPT "adopt"           /* args: target, embedder, store */
-#define WISH_REMOVE "remove"         /* args: drop_collections */
 #define WISH_PARTITIONS "partitions" /* args: count */
 
 struct registry_wish {

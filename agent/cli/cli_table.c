@@ -132,10 +132,10 @@ const struct cli_command cli_commands[] = {
      cmd_adopt, "takes an existing collection as served",
      "--target and --embed are needed. The collection is what the family serves until the first\n"
      "cutover, and there to go back to: never written, never removed." WAITS},
-    {"remove", "FAMILY", 1, 1, CLI_FLAG(FLAG_DROP_COLLECTIONS) | CLI_FLAG(FLAG_WAIT), cmd_remove,
-     "forgets a family",
-     "Also one that the configuration does not have any more. Its collections stay, unless\n"
-     "--drop-collections is given." WAITS},
+    {"remove", "FAMILY", 1, 1, CLI_FLAG(FLAG_DROP_COLLECTIONS), cmd_remove, "forgets a family",
+     "One that the configuration does not have any more, and that no agent feeds; else exit code\n"
+     "3. Ledgers and registry go, and with --drop-collections the collections that were made for\n"
+     "it and that no alias names. Topic, groups and alias document stay; it says how they go."},
     {"partitions", "FAMILY N", 2, 2, CLI_FLAG(FLAG_WAIT), cmd_partitions,
      "gives a topic more partitions",
      "The topic grows, and a new generation begins: the source is read once more, and what has\n"

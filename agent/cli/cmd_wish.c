@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* create, cutover, rollback, drop, adopt, remove, partitions: what each asks an agent for. */
+/* create, cutover, rollback, drop, adopt, partitions: what each asks an agent for. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static int begin_and_run(struct errand *errand, const struct cli_args *args,
     int code;
     char *title = title_of(args, errand->label);
     errand->title = title;
-    if (errand_begin(errand, args, strcmp(errand->kind, WISH_REMOVE) == 0, &code))
+    if (errand_begin(errand, args, &code))
         code = run(errand);
     errand_end(errand);
     free(title);
@@ -211,22 +211,6 @@ int cmd_drop(const struct cli_args *args)
     struct errand errand = {
         .kind = WISH_DROP, .verb = "drop", .label = args->words[1], .done = "is dropped"};
     return begin_and_run(&errand, args, errand_run);
-}
-
-static int run_remove(struct errand *errand)
-{
-    if (errand->family)
-        fprintf(stderr,
-                "vectail: family %s is still in %s: an agent that has it there begins it anew\n",
-                errand->name, errand->config->file);
-    return errand_run(errand);
-}
-
-int cmd_remove(const struct cli_args *args)
-{
-    struct errand errand = {.kind = WISH_REMOVE, .verb = "remove", .done = "is forgotten"};
-    errand.ask.drop_collections = cli_has(args, FLAG_DROP_COLLECTIONS);
-    return begin_and_run(&errand, args, run_remove);
 }
 
 /* --- partitions -------------------------------------------------------------------------------- */

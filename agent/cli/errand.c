@@ -17,7 +17,7 @@
 /* With --wait, and no time said; what is followed takes as long as it takes. */
 #define WAIT_MS 600000
 
-bool errand_begin(struct errand *errand, const struct cli_args *args, bool foreign, int *code)
+bool errand_begin(struct errand *errand, const struct cli_args *args, int *code)
 {
     struct err err;
     *code = CLI_USAGE;
@@ -26,9 +26,8 @@ bool errand_begin(struct errand *errand, const struct cli_args *args, bool forei
     errand->config = cmd_load_config(args);
     if (!errand->config)
         return false;
-    errand->family = foreign ? config_family_of(errand->config, errand->name)
-                             : cmd_family(errand->config, errand->name);
-    if (!errand->family && !foreign)
+    errand->family = cmd_family(errand->config, errand->name);
+    if (!errand->family)
         return false;
     cmd_who(errand->by, sizeof errand->by);
     if (cmd_open_state(errand->config, &errand->state, &err))
@@ -132,12 +131,9 @@ static bool write_wish(struct errand *errand, const struct alias *alias, struct 
     return ok;
 }
 
-/* The alias of a family that the file does not have is not known. */
 static bool submit(struct errand *errand, struct err *err)
 {
     struct alias alias = {0};
-    if (!errand->family)
-        return write_wish(errand, NULL, err);
     struct alias_ref ref = {.database = errand->family->alias.database,
                             .collection = errand->family->alias.collection,
                             .family = errand->name};

@@ -13,9 +13,9 @@ enum errand_state { ERRAND_PENDING, ERRAND_DONE, ERRAND_REFUSED, ERRAND_FAILED }
 
 struct errand {
     const struct cli_args *args;
-    struct config *config;              /* owned */
-    const struct config_family *family; /* NULL: not in the file any more */
-    const char *name;                   /* of the family */
+    struct config *config; /* owned */
+    const struct config_family *family;
+    const char *name; /* of the family */
     struct cmd_state state;
     const char *kind;
     const char *label; /* NULL: of the family */
@@ -37,10 +37,9 @@ struct errand {
     int64_t checked_ms; /* monotonic, of the last look for one */
 };
 
-/* Reads the configuration and connects. False after telling why, with the exit code in *code. Any
- * family when `foreign`, else one of the file. errand_end() in any case. */
-bool errand_begin(struct errand *errand, const struct cli_args *args, bool foreign, int *code)
-    MUST_USE;
+/* Reads the configuration and connects. False after telling why, with the exit code in *code.
+ * errand_end() in any case. */
+bool errand_begin(struct errand *errand, const struct cli_args *args, int *code) MUST_USE;
 void errand_end(struct errand *errand);
 
 /* Writes the wish, unless it is refused; waits; tells what came of it. An exit code. */

@@ -20,33 +20,27 @@
 
 /* Whether anybody leads who could carry it out: the lease of the source's database is held, with either
  * work log. */
-static bool is_led(const struct errand *errand, const char *database, bool *led, struct err *err)
+static bool is_led(const struct errand *errand, bool *led, struct err *err)
 {
     struct checkpoint checkpoint = {0};
     struct lease_info lease = {0};
     bool found = false;
-    char *id = capture_id(errand->config, database, NULL);
+    char *id = capture_id(errand->config, errand->family->source.database, NULL);
     bool ok = checkpoint_load(errand->state.docs, id, &found, &checkpoint, &lease, err);
-    *led = *led || (ok && found && lease.valid);
+    *led = ok && found && lease.valid;
     checkpoint_fini(&checkpoint);
     lease_info_fini(&lease);
     free(id);
     return ok;
 }
 
-/* A family that is not in the file any more has no leader of its own: any agent will do. */
 static bool find_leader(struct errand *errand, struct err *err)
 {
-    bool led = false, ok = true;
-    const struct config *config = errand->config;
+    bool led = false;
     int64_t now_ms = clock_mono_ms();
     if (errand->checked_ms > 0 && now_ms - errand->checked_ms < CHECK_MS)
         return true;
-    if (errand->family)
-        ok = is_led(errand, errand->family->source.database, &led, err);
-    for (size_t i = 0; ok && !led && !errand->family && i < config->family_count; i++)
-        ok = is_led(errand, config->families[i].source.database, &led, err);
-    if (!ok)
+    if (!is_led(errand, &led, err))
         return false;
     errand->checked_ms = now_ms;
     errand->leaderless = !led;
@@ -88,8 +82,6 @@ static void judge(struct errand *errand, struct registry *registry)
         errand->outcome = answer->refused ? ERRAND_REFUSED : ERRAND_DONE;
         snprintf(errand->reason, sizeof errand->reason, "%s",
                  answer->refused && answer->reason ? answer->reason : "");
-    } else if (gone && strcmp(errand->kind, WISH_REMOVE) == 0) {
-        errand->outcome = ERRAND_DONE; /* what would say so is gone with the family */
     } else if (gone) {
         errand->outcome = ERRAND_FAILED;
         snprintf(errand->reason, sizeof errand->reason,

@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "agent/lane/lane.h"
+#include "agent/stats.h"
+#include "agent/verify/audit.h"
+#include "agent/verify/report.h"
 #include "base/limits.h"
+#include "state/ledger.h"
 
 struct look {
     const struct collect_options *options;
@@ -309,4 +313,19 @@ bool collect_erase(const struct collect_options *options, const struct collect_e
                        "left alone",
                        entry->collection, entry->build_id, options->config->name);
     return sink_drop(sink, entry->collection, err);
+}
+
+bool collect_forget(const struct collect_build *build, struct err *err)
+{
+    const char *name = build->config->name;
+    struct ledger_options options = {.pool = build->pool,
+                                     .database = build->config->mongodb.state_database,
+                                     .name = name,
+                                     .build_id = build->build_id,
+                                     .owner = "collect"};
+    CLEANUP(ledger_closep) struct ledger *ledger = NULL;
+    return ledger_open(&options, &ledger, err) && ledger_drop(ledger, err) &&
+           verify_report_remove(build->docs, name, build->build_id, err) &&
+           audit_forget(build->docs, name, build->build_id, err) &&
+           stats_remove(build->docs, name, build->build_id, err);
 }

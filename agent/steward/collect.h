@@ -51,6 +51,15 @@ void collect_fini(struct collect_list *list);
 bool collect_erase(const struct collect_options *options, const struct collect_entry *entry,
                    struct err *err) MUST_USE;
 
+/* Ledger, figures, last report and audit of a build, which nobody writes to any more. */
+struct collect_build {
+    const struct config *config;
+    mongoc_client_pool_t *pool;
+    struct docstore *docs;
+    const char *build_id;
+};
+bool collect_forget(const struct collect_build *build, struct err *err) MUST_USE;
+
 /* What a collection says of itself; "" where it says nothing. */
 const char *collect_says(const struct sink_collection *collection, const char *name);
 /* It says that this deployment, with this state, made it as this build. */

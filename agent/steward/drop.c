@@ -8,7 +8,6 @@
 #include "agent/capture/leader.h"
 #include "agent/steward/collect.h"
 #include "agent/steward/steward_state.h"
-#include "agent/verify/report.h"
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
@@ -63,28 +62,13 @@ bool drop_begin(struct steward *steward, const struct registry_wish *wish, struc
 
 static bool drop_collection(struct steward *steward, const struct version *version, struct err *err)
 {
-    const struct config_store *store = config_store_of(steward->agent->config, version->store);
-    CLEANUP(sink_closep) struct sink *sink = NULL;
-    struct sink_collection there;
-    bool found;
-    if (!store)
-        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
-                       "store '%s' is not in the configuration of the agent that leads",
-                       version->store);
-    if (!lane_open_sink(store, &sink, err) || !sink_connect(sink, err) ||
-        !sink_find(sink, version->collection, steward->arena, &found, &there, err))
-        return false;
-    if (!found)
-        return true;
-    if (!collect_is_ours(&there, steward->agent->config->name, steward->agent->state_id,
-                         version->build_id))
-        return err_set(err, ERR_FATAL, ERR_STATE, 0,
-                       "collection '%s' does not say that it is build %s of deployment %s: it is "
-                       "left alone",
-                       version->collection, version->build_id, steward->agent->config->name);
+    const struct agent *agent = steward->agent;
+    struct collect_options options = {agent->config, agent->docs, agent->state_id};
+    struct collect_entry entry = {
+        .collection = version->collection, .store = version->store, .build_id = version->build_id};
     if (!steward_leads(steward))
         return err_set(err, ERR_RETRY, ERR_STATE, 0, "this process does not lead any more");
-    return sink_drop(sink, version->collection, err);
+    return collect_erase(&options, &entry, err);
 }
 
 /* The alias must not lead to it, and is not to name it as the way back. *named: it leads to it. */
@@ -132,12 +116,11 @@ static bool end(struct steward *steward, struct version *version, const char *re
     return true;
 }
 
-static bool drop_ledger(struct steward *steward, const struct version *version, struct err *err)
+static bool drop_state(struct steward *steward, const struct version *version, struct err *err)
 {
-    CLEANUP(ledger_closep) struct ledger *ledger = NULL;
-    return steward_open_ledger(steward, version, &ledger, err) && ledger_drop(ledger, err) &&
-           verify_report_remove(steward->agent->docs, steward->agent->config->name,
-                                version->build_id, err);
+    const struct agent *agent = steward->agent;
+    struct collect_build build = {agent->config, agent->pool, agent->docs, version->build_id};
+    return collect_forget(&build, err);
 }
 
 /* Whom readers are led to is decided before what is cleared away. */
@@ -174,7 +157,7 @@ bool drop_step(struct steward *steward, struct err *err)
         return false;
     }
     crash_point("drop.deleted");
-    if (!drop_ledger(steward, version, err))
+    if (!drop_state(steward, version, err))
         return false;
     crash_point("drop.forgotten");
     return end(steward, version, NULL, err);

@@ -237,12 +237,6 @@ static bool check_adopt(const struct look *look)
     return true;
 }
 
-static bool check_remove(const struct look *look)
-{
-    return look->registry->rev > 0 ||
-           refuse(look, "nothing is written down of a family '%s'", look->registry->family);
-}
-
 static bool check_partitions(const struct look *look)
 {
     int64_t count = look->args->count;
@@ -255,10 +249,9 @@ static const struct {
     const char *kind;
     bool (*check)(const struct look *look);
 } checks[] = {
-    {WISH_CREATE, check_create},   {WISH_VERIFY, check_verify},
-    {WISH_CUTOVER, check_cutover}, {WISH_ROLLBACK, check_rollback},
-    {WISH_DROP, check_drop},       {WISH_ADOPT, check_adopt},
-    {WISH_REMOVE, check_remove},   {WISH_PARTITIONS, check_partitions},
+    {WISH_CREATE, check_create},         {WISH_VERIFY, check_verify}, {WISH_CUTOVER, check_cutover},
+    {WISH_ROLLBACK, check_rollback},     {WISH_DROP, check_drop},     {WISH_ADOPT, check_adopt},
+    {WISH_PARTITIONS, check_partitions},
 };
 
 bool transition_check(const struct registry *registry, const struct registry_wish *wish,

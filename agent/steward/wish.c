@@ -28,7 +28,6 @@ bool wish_args_decode(const struct registry_wish *wish, struct wish_args *out, s
     (void)!json_get_bool(out->json, "no_reuse", &out->no_reuse);
     (void)!json_get_bool(out->json, "force", &out->force);
     out->has_epoch = json_get_int(out->json, "epoch", &out->epoch);
-    (void)!json_get_bool(out->json, "drop_collections", &out->drop_collections);
     return true;
 }
 
@@ -62,8 +61,6 @@ char *wish_args_encode(const char *kind, const struct wish_args *args)
         json_add_bool(object, "force", args->force);
     if ((is(kind, WISH_CUTOVER) || is(kind, WISH_ROLLBACK)) && args->has_epoch)
         json_add_int(object, "epoch", args->epoch);
-    if (is(kind, WISH_REMOVE))
-        json_add_bool(object, "drop_collections", args->drop_collections);
     if (is(kind, WISH_PARTITIONS))
         json_add_int(object, "count", args->count);
     return cJSON_GetArraySize(object) > 0 ? json_print(object) : NULL;
@@ -71,8 +68,8 @@ char *wish_args_encode(const char *kind, const struct wish_args *args)
 
 bool wish_is_of_person(const char *kind)
 {
-    static const char *const kinds[] = {WISH_CREATE, WISH_VERIFY, WISH_CUTOVER, WISH_ROLLBACK,
-                                        WISH_DROP,   WISH_ADOPT,  WISH_REMOVE,  WISH_PARTITIONS};
+    static const char *const kinds[] = {WISH_CREATE, WISH_VERIFY, WISH_CUTOVER,   WISH_ROLLBACK,
+                                        WISH_DROP,   WISH_ADOPT,  WISH_PARTITIONS};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (is(kind, kinds[i]))
             return true;

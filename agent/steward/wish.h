@@ -19,8 +19,7 @@ struct wish_args {
     bool force;           /* cutover */
     bool has_epoch;       /* cutover, rollback: asked for when the alias was in `epoch` */
     int64_t epoch;
-    bool drop_collections; /* remove */
-    cJSON *json;           /* owns the strings after wish_args_decode(); else NULL */
+    cJSON *json; /* owns the strings after wish_args_decode(); else NULL */
 };
 
 /* Missing members are NULL, 0 and false; so are those of another type. REJECT, DATA: not a JSON

@@ -100,3 +100,6 @@ static inline bool audit_is_clean(const struct audit_report *report)
  * `progress` said so. RETRY: a server does not answer; with keep_place it can be resumed. */
 bool audit_run(const struct audit_options *options, struct audit_report *out, struct err *err)
     MUST_USE;
+/* How far an audit of the build has come is no longer needed: it is gone. */
+bool audit_forget(struct docstore *docs, const char *name, const char *build_id, struct err *err)
+    MUST_USE;

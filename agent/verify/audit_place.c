@@ -11,11 +11,15 @@
 #define COLLECTION "audits"
 #define ID_SIZE 512
 
+static struct doc_ref ref_to(const char *name, const char *build_id, char id[ID_SIZE])
+{
+    snprintf(id, ID_SIZE, "%.300s/%.100s", name, build_id);
+    return (struct doc_ref){.collection = COLLECTION, .id = id, .counter = "rev"};
+}
+
 static struct doc_ref ref_of(const struct audit *audit, char id[ID_SIZE])
 {
-    snprintf(id, ID_SIZE, "%.300s/%.100s", audit->options->config->name,
-             audit->options->version->build_id);
-    return (struct doc_ref){.collection = COLLECTION, .id = id, .counter = "rev"};
+    return ref_to(audit->options->config->name, audit->options->version->build_id, id);
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */
@@ -130,6 +134,13 @@ bool audit_place_save(struct audit *audit, struct err *err)
     audit->rev++;
     audit->saved_ms = clock_mono_ms();
     return true;
+}
+
+bool audit_forget(struct docstore *docs, const char *name, const char *build_id, struct err *err)
+{
+    char id[ID_SIZE];
+    struct doc_ref ref = ref_to(name, build_id, id);
+    return docstore_remove(docs, &ref, err);
 }
 
 bool audit_place_remove(struct audit *audit, struct err *err)

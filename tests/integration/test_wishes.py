@@ -264,21 +264,6 @@ def test_what_cannot_be_is_refused_at_once(hand):
     assert not hand.wishes()
 
 
-def test_a_family_that_is_not_in_the_file_can_be_removed(hand):
-    hand.agent.config["families"] = {"other": hand.families["docs"]}
-    hand.agent.write_config()
-    hand.lead()
-
-    def forget() -> None:
-        wait_until(lambda: hand.wishes(), 10, "the wish")
-        hand.scene.state.families.delete_one({"_id": hand.id})
-
-    other = hand.meanwhile(forget)
-    result = hand.run("remove", "docs", "--wait=20s")
-    other.join()
-    assert (result.code, result.stdout.splitlines()[-1]) == (0, "family docs is forgotten")
-
-
 COMPLETE = """
 source <("$1" completion bash)
 COMP_WORDS=("${@:1}") COMP_CWORD=$(($# - 1))

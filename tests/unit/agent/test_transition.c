@@ -257,16 +257,6 @@ static void adopting_needs_a_family_that_serves_nothing_yet(void **state)
     expect_refused(&scene, S(WISH_ADOPT), S("{\"embedder\": \"e\"}"), "no collection");
 }
 
-static void a_family_is_removed_only_where_there_is_one(void **state)
-{
-    (void)state;
-    struct scene scene;
-    set_up(&scene, VERSION_READY);
-    expect_allowed(&scene, S(WISH_REMOVE), NULL);
-    scene.registry.rev = 0;
-    expect_refused(&scene, S(WISH_REMOVE), NULL, "nothing is written down");
-}
-
 static void partitions_have_a_range(void **state)
 {
     (void)state;
@@ -320,11 +310,9 @@ static void each_kind_takes_its_own_arguments(void **state)
         {WISH_CREATE, "{\"embedder\":\"e\",\"from\":\"start\",\"no_reuse\":false}"},
         {WISH_ADOPT, "{\"embedder\":\"e\",\"target\":\"t\"}"},
         {WISH_CUTOVER, "{\"force\":true}"},
-        {WISH_REMOVE, "{\"drop_collections\":true}"},
         {WISH_PARTITIONS, "{\"count\":12}"},
     };
-    struct wish_args args = {
-        .embedder = "e", .target = "t", .force = true, .drop_collections = true, .count = 12};
+    struct wish_args args = {.embedder = "e", .target = "t", .force = true, .count = 12};
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
         char *text = wish_args_encode(expected[i].kind, &args);
         assert_string_equal(text, expected[i].text);
@@ -372,7 +360,6 @@ int main(void)
         cmocka_unit_test(a_step_excludes_what_would_undo_it),
         cmocka_unit_test(a_wish_whose_step_has_begun_is_carried_on),
         cmocka_unit_test(adopting_needs_a_family_that_serves_nothing_yet),
-        cmocka_unit_test(a_family_is_removed_only_where_there_is_one),
         cmocka_unit_test(partitions_have_a_range),
         cmocka_unit_test(args_that_cannot_be_read_are_refused_and_wishes_of_agents_are_let_be),
         cmocka_unit_test(what_is_encoded_comes_back),

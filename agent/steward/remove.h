@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A family that is not in the file any more is forgotten: ledgers, figures and registry, and, where that is
+ * asked for, the collections that are provably ours and that no alias names.
+ *
+ * For the command line: no agent leads a family that its file does not have. One thread; it blocks. The
+ * registry goes last, so that what was cut short is done by asking again.
+ */
+#pragma once
+
+#include <mongoc/mongoc.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/config/config.h"
+#include "state/alias.h"
+#include "state/registry.h"
+
+struct removal_options {
+    const struct config *config;
+    mongoc_client_pool_t *pool;
+    struct docstore *docs;
+    const char *state_id;
+    const char *family;
+    bool drop_collections;
+};
+
+struct removed_collection {
+    const struct version *version; /* of `registry` */
+    bool dropped;
+    char why[512]; /* it stays */
+};
+
+struct removal {
+    struct registry registry;  /* as it was */
+    struct alias_ref alias_at; /* borrowed from `registry`; its database NULL: not known */
+    struct alias alias;        /* its target NULL: there is none, or it is not known */
+    bool alias_read;           /* false: it could not be looked at, which only dropping needs */
+    bool refused;
+    char reason[500]; /* why */
+    struct removed_collection *collections;
+    size_t count;
+    int ledgers;
+};
+
+/* Refused, which is no error: the family is in the file, nothing is written down of it, or an agent still
+ * feeds it. An error: a server does not answer; what was not done yet is done by asking again. */
+bool removal_run(const struct removal_options *options, struct removal *out, struct err *err)
+    MUST_USE;
+void removal_fini(struct removal *removal);
