@@ -41,6 +41,7 @@ struct embedder_options {
     const char *extra; /* JSON object merged into the request body; NULL: none */
     const char *ca_file;
     size_t max_in_flight; /* requests at a time; 0: 1 */
+    bool verifies; /* says so in its User-Agent: what a verification buys is told from the rest */
 };
 
 struct embed_text {

@@ -87,10 +87,12 @@ static void prepare_urls(struct remote *remote, const char *url)
     remote->url = joined(remote->base_url, remote->dialect->path);
 }
 
-static void prepare_headers(struct remote *remote, const char *api_key)
+static void prepare_headers(struct remote *remote, const char *api_key, bool verifies)
 {
     size_t count = 0;
     remote->headers[count++] = "Content-Type: application/json";
+    if (verifies)
+        remote->headers[count++] = "User-Agent: vectail/" VECTAIL_VERSION " (verify)";
     if (api_key && *api_key) {
         remote->secret = copy(api_key);
         remote->authorization = joined("Authorization: Bearer ", api_key);
@@ -117,7 +119,7 @@ bool remote_open(const struct embedder_options *options, const struct remote_dia
     remote->max_in_flight = options->max_in_flight ? options->max_in_flight : 1;
     remote->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : dialect->timeout_ms;
     prepare_urls(remote, options->url);
-    prepare_headers(remote, options->api_key);
+    prepare_headers(remote, options->api_key, options->verifies);
     const struct http_options http = {.ca_file = options->ca_file,
                                       .max_in_flight = remote->max_in_flight};
     if (!prepare_members(remote, options->extra, err) ||

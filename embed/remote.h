@@ -30,7 +30,7 @@ struct remote {
     char *model;
     char *secret;        /* NULL: none */
     char *authorization; /* header; NULL: none */
-    const char *headers[3];
+    const char *headers[4];
     char *members; /* ",\"model\":...}": the request's body behind its texts */
     bool send_dimensions;
     size_t max_in_flight;

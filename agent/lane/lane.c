@@ -59,10 +59,11 @@ bool lane_open_sink(const struct config_store *store, struct sink **out, struct 
     return ok;
 }
 
-bool lane_open_embedder(const struct config_embedder *embedder, struct embedder **out,
-                        struct err *err)
+static bool open_embedder(const struct config_embedder *embedder, bool verifies,
+                          struct embedder **out, struct err *err)
 {
     struct embedder_options options = {
+        .verifies = verifies,
         .name = embedder->name,
         .driver = embedder_driver_name(embedder->driver),
         .url = embedder->url,
@@ -78,6 +79,18 @@ bool lane_open_embedder(const struct config_embedder *embedder, struct embedder 
             embedder->limits.max_in_flight > 0 ? (size_t)embedder->limits.max_in_flight : 1,
     };
     return embedder_open(&options, out, err);
+}
+
+bool lane_open_embedder(const struct config_embedder *embedder, struct embedder **out,
+                        struct err *err)
+{
+    return open_embedder(embedder, false, out, err);
+}
+
+bool lane_open_verifier(const struct config_embedder *embedder, struct embedder **out,
+                        struct err *err)
+{
+    return open_embedder(embedder, true, out, err);
 }
 
 void lane_adopt_generation(struct lane *lane, int64_t gen)

@@ -175,3 +175,6 @@ char *lane_topic(const struct config *config, const struct family *family,
 bool lane_open_sink(const struct config_store *store, struct sink **out, struct err *err) MUST_USE;
 bool lane_open_embedder(const struct config_embedder *embedder, struct embedder **out,
                         struct err *err) MUST_USE;
+/* The same for a verification, which says so to the server. */
+bool lane_open_verifier(const struct config_embedder *embedder, struct embedder **out,
+                        struct err *err) MUST_USE;

@@ -61,7 +61,7 @@ static bool find_embedder(struct verify *verify)
 static bool open_embedder(struct verify *verify, struct err *err)
 {
     struct verify_hold *hold = verify->options->hold;
-    if (!lane_open_embedder(verify->embedder_config, &verify->embedder, err))
+    if (!lane_open_verifier(verify->embedder_config, &verify->embedder, err))
         return false;
     if (hold) {
         pthread_mutex_lock(&hold->lock);

@@ -199,8 +199,8 @@ class Scene:
             raise TookTooLong(f"{error}: {last}\n{agent.log_tail()}") from None
 
     def bought(self):
-        """How often each text was sold, without the probe of the embedder."""
-        sold = self.embedder.answered
+        """How often each text was sold for the index: without the probe, and what gates look at."""
+        sold = self.embedder.answered - self.embedder.verified
         del sold[PROBE]
         return sold
 

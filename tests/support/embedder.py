@@ -77,6 +77,7 @@ class Embedder:
         self._requests: list[RequestSeen] = []
         self._texts: collections.Counter[str] = collections.Counter()
         self._answered: collections.Counter[str] = collections.Counter()
+        self._verified: collections.Counter[str] = collections.Counter()
         self._in_flight = 0
         self._max_in_flight = 0
         self._stopped = threading.Event()
@@ -146,6 +147,12 @@ class Embedder:
             return collections.Counter(self._answered)
 
     @property
+    def verified(self) -> collections.Counter[str]:
+        """Of those, what verifications asked for, as they say themselves."""
+        with self._lock:
+            return collections.Counter(self._verified)
+
+    @property
     def in_flight(self) -> int:
         """Requests that wait for their answer."""
         with self._lock:
@@ -165,6 +172,7 @@ class Embedder:
             self._requests.clear()
             self._texts.clear()
             self._answered.clear()
+            self._verified.clear()
             self._max_in_flight = self._in_flight
 
     # How it behaves
@@ -201,6 +209,8 @@ class Embedder:
             self._requests.append(seen)
             if seen.status == 200:
                 self._answered.update(seen.texts)
+                if "(verify)" in seen.headers.get("user-agent", ""):
+                    self._verified.update(seen.texts)
 
 
 class _Handler(DoubleHandler):
