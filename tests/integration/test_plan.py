@@ -143,7 +143,7 @@ def check(family: str, plan: dict, bill: Bill) -> None:
     print(f"{family}: said {said}, was {bill}; of {plan['chunks']} chunks")
     assert said.chunks == pytest.approx(bill.chunks, rel=0.02)
     assert said.characters == pytest.approx(bill.characters, rel=0.02)
-    assert said.requests == pytest.approx(bill.requests, rel=WITHIN, abs=1)
+    assert said.requests == pytest.approx(bill.requests, rel=WITHIN, abs=2)
     assert plan["tokens_estimated"] == -(-plan["characters"] // 4)
 
 
