@@ -71,12 +71,13 @@ bool steward_load_alias(struct steward *steward, struct alias *out, struct err *
     return alias_load(steward->agent->docs, &steward->family->alias, out, err);
 }
 
-struct version *rollback_target(struct registry *registry)
+struct version *rollback_target(struct registry *registry, const struct version *besides)
 {
     struct version *last = NULL;
     for (size_t i = 0; i < registry->version_count; i++) {
         struct version *version = &registry->versions[i];
-        if (version->state == VERSION_PREVIOUS && (!last || version->state_ms > last->state_ms))
+        if (version != besides && version->state == VERSION_PREVIOUS &&
+            (!last || version->state_ms > last->state_ms))
             last = version;
     }
     return last;
@@ -192,20 +193,15 @@ static const struct version *next_previous(struct steward *steward, const struct
     struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
     if (strcmp(steward->registry.step.why, PROMOTE_ROLLBACK) != 0 && active != to)
         return active;
-    struct version *last = NULL;
-    for (size_t i = 0; i < steward->registry.version_count; i++) {
-        struct version *version = &steward->registry.versions[i];
-        if (version != to && version->state == VERSION_PREVIOUS &&
-            (!last || version->state_ms > last->state_ms))
-            last = version;
-    }
-    return last;
+    return rollback_target(&steward->registry, to);
 }
 
-static bool fill_alias(struct steward *steward, const struct version *to, struct alias *alias,
-                       struct err *err)
+/* What readers are told of both, in the epoch that the alias was loaded in. RETRY when it has moved. */
+static bool write_alias(struct steward *steward, const struct version *to,
+                        const struct version *previous, struct alias *alias, struct err *err)
 {
-    const struct version *previous = next_previous(steward, to);
+    enum doc_swap outcome;
+    int64_t epoch = alias->epoch;
     char *embed = embed_for_readers(&steward->registry, to, alias, err);
     char *previous_embed =
         embed && previous ? embed_for_readers(&steward->registry, previous, alias, err) : NULL;
@@ -214,22 +210,20 @@ static bool fill_alias(struct steward *steward, const struct version *to, struct
         return false;
     }
     alias_fini(alias);
-    alias->epoch = steward->registry.step.epoch;
-    alias->target = strdup(to->collection);
-    alias->embed = embed;
-    alias->previous_target = previous ? strdup(previous->collection) : NULL;
-    alias->previous_embed = previous_embed;
-    return true;
+    *alias = (struct alias){.target = strdup(to->collection),
+                            .embed = embed,
+                            .epoch = epoch,
+                            .previous_target = previous ? strdup(previous->collection) : NULL,
+                            .previous_embed = previous_embed};
+    return alias_swap(steward->agent->docs, &steward->family->alias, alias, &outcome, err) &&
+           (outcome == DOC_WON ||
+            err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another"));
 }
 
 static bool flip(struct steward *steward, struct version *to, struct alias *alias, struct err *err)
 {
-    enum doc_swap outcome;
     char *from = alias->target ? strdup(alias->target) : NULL;
-    bool ok = fill_alias(steward, to, alias, err) &&
-              alias_swap(steward->agent->docs, &steward->family->alias, alias, &outcome, err);
-    if (ok && outcome != DOC_WON)
-        ok = err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another");
+    bool ok = write_alias(steward, to, next_previous(steward, to), alias, err);
     if (ok) {
         log_info("alias.flipped", LOG_STR("family", steward->family->name),
                  LOG_STR("from", from ? from : ""), LOG_STR("to", alias->target),
@@ -398,31 +392,6 @@ static struct version *version_of_collection(struct registry *registry, const ch
     return NULL;
 }
 
-/* Who changes the target alone leaves the embed config of another version: readers would embed queries
- * with the wrong model. */
-static bool complete_alias(struct steward *steward, const struct version *to,
-                           const struct version *previous, struct alias *alias, struct err *err)
-{
-    enum doc_swap outcome;
-    char *embed = embed_for_readers(&steward->registry, to, alias, err);
-    char *previous_embed =
-        embed && previous ? embed_for_readers(&steward->registry, previous, alias, err) : NULL;
-    if (!embed || (previous && !previous_embed)) {
-        free(embed);
-        return false;
-    }
-    int64_t epoch = alias->epoch;
-    alias_fini(alias);
-    *alias = (struct alias){.target = strdup(to->collection),
-                            .embed = embed,
-                            .epoch = epoch,
-                            .previous_target = previous ? strdup(previous->collection) : NULL,
-                            .previous_embed = previous_embed};
-    return alias_swap(steward->agent->docs, &steward->family->alias, alias, &outcome, err) &&
-           (outcome == DOC_WON ||
-            err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another"));
-}
-
 /* By hand, to a version of ours that is whole: that is who is served now. */
 static bool adopt_flip(struct steward *steward, struct version *to, struct alias *alias,
                        struct err *err)
@@ -430,7 +399,9 @@ static bool adopt_flip(struct steward *steward, struct version *to, struct alias
     struct version *old = registry_in_state(&steward->registry, VERSION_ACTIVE);
     int64_t epoch = alias->epoch;
     char reason[100];
-    if (!means(alias, to) && !to->external && !complete_alias(steward, to, old, alias, err))
+    /* who changes the target alone leaves the embed config of another version: readers would embed
+     * queries with the wrong model */
+    if (!means(alias, to) && !to->external && !write_alias(steward, to, old, alias, err))
         return false;
     snprintf(reason, sizeof reason, "the alias was changed by hand, in epoch %" PRId64, epoch);
     struct answer answer = {

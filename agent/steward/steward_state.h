@@ -226,8 +226,8 @@ struct promotion {
 bool promote_begin(struct steward *steward, const struct promotion *promotion, struct err *err)
     MUST_USE;
 bool promote_step(struct steward *steward, struct err *err) MUST_USE;
-/* The version that was served last, if it is kept; NULL: none is. */
-struct version *rollback_target(struct registry *registry);
+/* The version that was served last, if it is kept, besides this one (NULL: any); NULL: none is. */
+struct version *rollback_target(struct registry *registry, const struct version *besides);
 bool steward_load_alias(struct steward *steward, struct alias *out, struct err *err) MUST_USE;
 /* An alias that somebody else changed is taken over where it leads to a version of ours, or told. */
 bool alias_watch(struct steward *steward, struct err *err) MUST_USE;
