@@ -103,6 +103,8 @@ DEFINE_FREEP(struct lease, lease_free)
 int64_t lease_term(const struct lease *lease);
 /* Of the document as last written: it only ever rises. */
 int64_t lease_rev(struct lease *lease);
+/* As it was found, before it was taken. */
+int64_t lease_found_rev(const struct lease *lease);
 /* False once this process' own monotonic clock says that the lease may have run out, or a save found
  * another term. */
 bool lease_is_held(const struct lease *lease);

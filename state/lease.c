@@ -30,6 +30,7 @@ struct lease {
     char *holder;
     int64_t ttl_ms;
     int64_t term;
+    int64_t found_rev;           /* of the document, before it was taken */
     _Atomic int64_t deadline_ms; /* monotonic, counted from before the write was sent */
     _Atomic bool lost;
 
@@ -124,6 +125,7 @@ static struct lease *lease_new(struct docstore *store, const struct lease_option
     lease->ttl_ms = options->ttl_ms;
     lease->term = capture->term;
     lease->rev = capture->rev;
+    lease->found_rev = capture->rev - 1;
     lease->saved_ms = capture->saved_ms;
     lease->checkpoint = TAKE(capture->checkpoint);
     pthread_mutex_init(&lease->mutex, NULL);
@@ -305,6 +307,11 @@ int64_t lease_rev(struct lease *lease)
     int64_t rev = lease->rev;
     pthread_mutex_unlock(&lease->mutex);
     return rev;
+}
+
+int64_t lease_found_rev(const struct lease *lease)
+{
+    return lease->found_rev;
 }
 
 int64_t lease_term(const struct lease *lease)

@@ -82,13 +82,15 @@ bool witness_compare(struct capture *capture, struct feed *feed, struct err *err
     char words[WORKLOG_NOTE_SIZE];
     const struct checkpoint_family *state = capture_state(capture, feed);
     struct witness noted, now = witness_of(capture, feed, state);
+    now.rev =
+        lease_found_rev(leader_lease(capture->leader)); /* our own taking it counts for nothing */
     if (feed->compared)
         return true;
     if (!ask(capture, feed, words, err))
         return false;
     feed->compared = true;
     feed->above = 0;
-    if (capture->known_rev >= now.rev) /* it went back under our hands */
+    if (capture->known_rev > now.rev) /* it went back under our hands */
         feed->above = feed->known_gen > now.gen ? feed->known_gen : now.gen;
     if (witness_parse(words, &noted) && witness_is_ahead(&noted, &now) && noted.gen >= feed->above)
         feed->above = noted.gen > now.gen ? noted.gen : now.gen;

@@ -278,6 +278,7 @@ static void a_lease_whose_document_was_restored_is_lost(void **state)
     struct lease *lease = take(store, "restored", "a");
     assert_true(docstore_load(store, &ref, &before, NULL, &err));
     int64_t taken = lease_rev(lease);
+    assert_int_equal(lease_found_rev(lease), taken - 1);
     assert_true(lease_renew(lease, &err));
     assert_true(lease_renew(lease, &err));
     assert_int_equal(lease_rev(lease), taken + 2);

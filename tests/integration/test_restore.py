@@ -45,13 +45,20 @@ def filled(scene, kafka):
     return agent
 
 
+def saved_at(scene):
+    return scene.state.captures.find_one({"checkpoint": {"$ne": None}})["saved_at"]
+
+
 def go_on(scene, agent) -> None:
     docs = scene.database.docs
+    before = saved_at(scene)
     docs.update_many({"_id": {"$lt": 20}}, [{"$set": {"text": {"$concat": ["$text", " new"]}}}])
     docs.update_one({"_id": 20}, {"$set": {"text": "a longer text. " * 40}})
     docs.delete_many({"_id": {"$gte": 250, "$lt": 270}})
     docs.insert_many(texts("new", range(1000, 1040)))
     scene.wait_until_equal(agent)
+    # a backup that is as old as the last save is none that one can tell from the present
+    wait_until(lambda: saved_at(scene) > before, 30, "the next save")
 
 
 def while_nobody_runs(scene) -> None:
