@@ -31,7 +31,8 @@ struct serve {
 
 /* One request while it comes in. */
 struct intake {
-    size_t size;
+    struct buf body;
+    size_t size; /* that came, also beyond what is kept */
 };
 
 static enum MHD_Result send_reply(struct MHD_Connection *connection, struct serve_reply *reply)
@@ -57,29 +58,51 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct serv
     return result;
 }
 
+static enum MHD_Result take_argument(void *context, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    (void)kind;
+    struct serve_request *request = context;
+    if (request->argument_count == SERVE_ARGUMENTS_MAX)
+        return MHD_NO;
+    request->arguments[request->argument_count++] =
+        (struct serve_argument){.name = name, .value = value ? value : ""};
+    return MHD_YES;
+}
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
 static enum MHD_Result answer_request(struct serve *serve, struct MHD_Connection *connection,
-                                      const char *path, const char *method, bool too_large)
+                                      const char *path, const char *method, struct intake *intake)
 {
     struct serve_reply reply;
     struct serve_request request = {
         .agent = serve->agent,
         .method = method,
         .path = path,
-        .authorization =
-            MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
+        .authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
+        .content_type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
         .token = serve->token,
-        .too_large = too_large,
+        .too_large = intake->size > SERVE_BODY_MAX,
     };
+    if (intake->size > 0 && !request.too_large) {
+        request.body = buf_str(&intake->body);
+        request.body_size = intake->body.size;
+    }
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take_argument, &request);
     log_set_thread("serve");
     serve_route(&request, &reply);
     return send_reply(connection, &reply);
 }
 
-static bool announces_too_much(struct MHD_Connection *connection)
+/* So that it need not be sent at all. */
+static size_t announced(struct MHD_Connection *connection)
 {
-    const char *length =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return length && strtoull(length, NULL, 10) > SERVE_BODY_MAX;
+    const char *length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return length ? strtoull(length, NULL, 10) : 0;
 }
 
 /* wide: libmicrohttpd's. NOLINTNEXTLINE(readability-function-size) */
@@ -88,23 +111,26 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   const char *data, size_t *size, void **state)
 {
     (void)protocol;
-    (void)data;
     struct serve *serve = context;
     struct intake *intake = *state;
     if (!intake) {
-        *state = calloc(1, sizeof *intake);
-        if (!*state)
+        *state = intake = calloc(1, sizeof *intake);
+        if (!intake)
             return MHD_NO;
-        if (announces_too_much(connection))
-            return answer_request(serve, connection, path, method, true);
+        intake->body = BUF_INIT(SERVE_BODY_MAX);
+        intake->size = announced(connection);
+        if (intake->size > SERVE_BODY_MAX)
+            return answer_request(serve, connection, path, method, intake);
+        intake->size = 0;
         return MHD_YES;
     }
-    if (*size > 0) { /* no call that is built takes a body */
+    if (*size > 0) {
+        buf_append(&intake->body, data, *size);
         intake->size += *size;
         *size = 0;
         return intake->size > PATIENCE_SIZE ? MHD_NO : MHD_YES;
     }
-    return answer_request(serve, connection, path, method, intake->size > SERVE_BODY_MAX);
+    return answer_request(serve, connection, path, method, intake);
 }
 
 static void on_end(void *context, struct MHD_Connection *connection, void **state,
@@ -113,7 +139,10 @@ static void on_end(void *context, struct MHD_Connection *connection, void **stat
     (void)context;
     (void)connection;
     (void)code;
-    free(*state);
+    struct intake *intake = *state;
+    if (intake)
+        buf_fini(&intake->body);
+    free(intake);
     *state = NULL;
 }
 

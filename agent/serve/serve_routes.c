@@ -261,6 +261,14 @@ static void route_method(const struct serve_request *request, struct serve_reply
         serve_problem(reply, 404, "there is no such path");
 }
 
+const char *serve_argument(const struct serve_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->argument_count; i++)
+        if (strcmp(request->arguments[i].name, name) == 0)
+            return request->arguments[i].value;
+    return NULL;
+}
+
 void serve_route(const struct serve_request *request, struct serve_reply *reply)
 {
     *reply = (struct serve_reply){.body = BUF_INIT(SERVE_REPLY_MAX)};
