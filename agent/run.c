@@ -247,14 +247,19 @@ static int run_parts(struct parts *parts, sigset_t *signals)
     return code;
 }
 
-int agent_run(const struct config *config, bool once)
+static sigset_t signals; /* read by a detached thread until the end */
+
+void agent_hold_signals(void)
 {
-    static sigset_t signals; /* read by a detached thread until the end */
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+int agent_run(const struct config *config, bool once)
+{
     static struct agent agent; /* a call that does not return may outlast this one */
     struct parts parts = {.agent = &agent};
     struct err err;

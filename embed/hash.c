@@ -179,23 +179,46 @@ static void hash_add_grams(struct hash_embedder *self, const char *word, size_t 
     }
 }
 
-static size_t word_end(const struct hash_embedder *self, const struct span *span, bool word)
+/* Of a word: as itself, as the second of two, and as the first of the next two. */
+struct word_hashes {
+    uint64_t alone, second, first;
+};
+
+/* Whether the code point at `at` is one of a word; its length. */
+static bool is_word_at(const struct hash_embedder *self, const struct span *span, size_t at,
+                       size_t *length)
 {
+    unsigned char first = (unsigned char)span->text[at];
+    *length = 1; /* a constant: what comes next need not wait for the table */
+    if (first < 0x80)
+        return self->ascii_word[first];
+    uint32_t c = 0;
+    *length = text_decode(span->text + at, span->size - at, &c);
+    return text_is_word(c);
+}
+
+static void skip_to_word(const struct hash_embedder *self, struct span *span)
+{
+    size_t length;
+    while (span->at < span->size && !is_word_at(self, span, span->at, &length))
+        span->at += length;
+}
+
+/* The end of the word at span->at. Its hashes are made side by side: each waits for its own last
+ * product, and they do not wait for each other. */
+static size_t hash_word(const struct hash_embedder *self, const struct span *span,
+                        struct word_hashes *out)
+{
+    struct word_hashes hashes = *out;
     size_t at = span->at;
-    while (at < span->size) {
-        unsigned char first = (unsigned char)span->text[at];
-        if (first < 0x80) {
-            if (self->ascii_word[first] != word)
-                break;
-            at++;
-            continue;
+    for (size_t length; at < span->size && is_word_at(self, span, at, &length); at += length)
+        for (size_t i = 0; i < length; i++) {
+            unsigned char byte = (unsigned char)span->text[at + i];
+            hashes.alone = (hashes.alone ^ byte) * FNV_PRIME;
+            hashes.second = (hashes.second ^ byte) * FNV_PRIME;
+            hashes.first = (hashes.first ^ byte) * FNV_PRIME;
         }
-        uint32_t c = 0;
-        size_t length = text_decode(span->text + at, span->size - at, &c);
-        if (text_is_word(c) != word)
-            break;
-        at += length;
-    }
+    *out = hashes;
     return at;
 }
 
@@ -222,24 +245,25 @@ static void hash_add_repeated(struct hash_embedder *self)
 
 static void hash_add_words(struct hash_embedder *self, const char *text, size_t size)
 {
-    uint64_t bigram = 0; /* hash of "b" and the word before */
+    uint64_t alone = fnv(self->seed, "w", 1), first = fnv(self->seed, "b", 1);
+    uint64_t before = 0; /* hash of "b", the word before and " " */
     struct span span = {.text = text, .size = size};
     self->word_count = 0;
-    for (span.at = word_end(self, &span, false); span.at < size;) {
-        size_t end = word_end(self, &span, true);
+    for (skip_to_word(self, &span); span.at < size; skip_to_word(self, &span)) {
+        struct word_hashes hashes = {alone, before, first};
+        size_t end = hash_word(self, &span, &hashes);
         struct hash_word word = {.text = text + span.at, .size = end - span.at};
         size_t known = self->feature_count;
-        word.feature = hash_add(self, fnv(fnv(self->seed, "w", 1), word.text, word.size), 1.0, 1);
+        word.feature = hash_add(self, hashes.alone, 1.0, 1);
         bool is_new = word.feature == known;
-        if (bigram)
-            hash_add(self, fnv(fnv(bigram, " ", 1), word.text, word.size), 0.5, 1);
-        bigram = fnv(fnv(self->seed, "b", 1), word.text, word.size);
+        if (before)
+            hash_add(self, hashes.second, 0.5, 1);
+        before = fnv(hashes.first, " ", 1);
         if (is_new) {
             hash_note_word(self, &word);
             hash_add_grams(self, word.text, word.size, 1);
         }
         span.at = end;
-        span.at = word_end(self, &span, false);
     }
     hash_add_repeated(self);
 }
@@ -248,13 +272,15 @@ static void hash_add_words(struct hash_embedder *self, const char *text, size_t 
 static double hash_sum(struct hash_embedder *self)
 {
     size_t dims = self->base.dims;
+    bool by_mask = (dims & (dims - 1)) == 0; /* a remainder takes ten times as long */
     memset(self->sums, 0, dims * sizeof *self->sums);
     for (size_t i = 0; i < self->feature_count; i++) {
         const struct hash_feature *feature = &self->features[i];
-        double weight = feature->weight;
-        if (feature->count > 1)
-            weight *= sqrt((double)feature->count);
-        self->sums[(feature->hash >> 1) % dims] += feature->hash & 1 ? -weight : weight;
+        /* no branch: neither counts nor signs can be foretold */
+        double weight = feature->weight * sqrt((double)feature->count);
+        double sign = 1.0 - 2.0 * (double)(feature->hash & 1);
+        uint64_t place = feature->hash >> 1;
+        self->sums[by_mask ? place & (dims - 1) : place % dims] += sign * weight;
     }
     double norm = 0;
     for (size_t i = 0; i < dims; i++)

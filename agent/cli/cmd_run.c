@@ -9,6 +9,7 @@
 int cmd_run(const struct cli_args *args)
 {
     struct err err;
+    agent_hold_signals(); /* one that comes while the configuration is read ends it in order, too */
     CLEANUP(config_freep) struct config *config = cmd_load_config(args);
     if (!config)
         return CLI_USAGE;

@@ -53,6 +53,7 @@ class Agent:
         self.binary = binary or default_binary()
         self.env = dict(env or {})
         self.events: list[dict] = []
+        self.began_at = 0  # the mark() of the last start
         self._changed = threading.Condition()
         self._child: subprocess.Popen | None = None
         self._reader: threading.Thread | None = None
@@ -86,6 +87,7 @@ class Agent:
         """`vectail run -c FILE ARGUMENTS...`; returns at once."""
         assert not self.is_running(), "the agent runs already"
         self.write_config()
+        self.began_at = self.mark()
         self._child = start_child(
             [self.binary, "run", "-c", str(self.config_file), *arguments],
             die_with_parent=True,
