@@ -95,8 +95,9 @@ static void start_parts(struct parts *parts)
     }
 }
 
-/* Lanes first, so that they commit; then captures, which flush and write their checkpoint. */
-static void stop_parts(struct parts *parts)
+/* Lanes first, so that they commit; then captures, which flush and write their checkpoint. False: a
+ * request is still being answered, with all that the process has. */
+static bool stop_parts(struct parts *parts)
 {
     for (size_t i = 0; parts->stewards && i < parts->agent->family_count; i++)
         steward_join(parts->stewards[i]);
@@ -107,11 +108,11 @@ static void stop_parts(struct parts *parts)
             guard_join(parts->guards[i]);
         free(parts->databases[i]);
     }
-    serve_stop(parts->serve);
     free(parts->stewards);
     free(parts->captures);
     free(parts->guards);
     free(parts->databases);
+    return serve_stop(parts->serve);
 }
 
 static bool all_in_step(const struct parts *parts)
@@ -263,17 +264,21 @@ int agent_run(const struct config *config, bool once)
     static struct agent agent; /* a call that does not return may outlast this one */
     struct parts parts = {.agent = &agent};
     struct err err;
+    bool stopped = true;
     int code = 1;
     if (agent_open(&agent, config, &err)) {
         agent.once = once;
         if (once)
             agent.quiet_save_ms = QUIET_SAVE_ONCE_MS;
         code = run_parts(&parts, &signals);
-        stop_parts(&parts);
+        stopped = stop_parts(&parts);
     } else {
         log_error("agent.refused", LOG_ERR(&err));
     }
-    agent_close(&agent);
+    if (stopped)
+        agent_close(&agent);
     log_info("agent.stopped", LOG_INT("code", code));
+    if (!stopped)
+        _exit(code);
     return code;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/serve/serve_routes.h"
 
+#include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,9 +271,31 @@ const char *serve_argument(const struct serve_request *request, const char *name
     return NULL;
 }
 
-void serve_route(const struct serve_request *request, struct serve_reply *reply)
+void serve_reply_init(struct serve_reply *reply)
 {
     *reply = (struct serve_reply){.body = BUF_INIT(SERVE_REPLY_MAX)};
+}
+
+void serve_add_header(struct serve_reply *reply, const char *name, const char *format, ...)
+{
+    va_list arguments;
+    assert(reply->header_count < SERVE_HEADERS_MAX);
+    struct serve_header *header = &reply->headers[reply->header_count++];
+    header->name = name;
+    va_start(arguments, format);
+    int size = vsnprintf(header->value, sizeof header->value, format, arguments);
+    va_end(arguments);
+    assert(size >= 0 && (size_t)size < sizeof header->value);
+}
+
+bool serve_is_quick(const struct serve_request *request)
+{
+    return strncmp(request->path, "/v1", 3) != 0 && strcmp(request->path, "/metrics") != 0;
+}
+
+void serve_route(const struct serve_request *request, struct serve_reply *reply)
+{
+    serve_reply_init(reply);
     if (strncmp(request->path, "/v1", 3) == 0 && !is_authorized(request))
         serve_problem(reply, 401, "this call needs the header Authorization: Bearer <token>");
     else if (request->too_large)

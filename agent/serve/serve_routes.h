@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "agent/agent.h"
 #include "base/buf.h"
@@ -31,16 +32,43 @@ struct serve_request {
     size_t argument_count;
 };
 
+#define SERVE_HEADERS_MAX 4
+
+struct serve_header {
+    const char *name; /* borrowed for ever */
+    char value[512];
+};
+
+/* An answer that is not there yet; no thread waits for it. */
+enum serve_later {
+    SERVE_NOW,
+    SERVE_ALIAS,  /* comes when the alias of `family` is newer than `epoch`, or after `wait_ms` */
+    SERVE_EVENTS, /* goes on until the client leaves */
+};
+
 struct serve_reply {
     int status;
     const char *content_type;
     char allow[64]; /* with 405 */
+    struct serve_header headers[SERVE_HEADERS_MAX];
+    size_t header_count;
     struct buf body;
+    enum serve_later later; /* not SERVE_NOW: all above is left out */
+    const struct config_family *family;
+    int64_t epoch;
+    int64_t wait_ms;
 };
 
 /* Of the URL's query; NULL: it is not there. */
 const char *serve_argument(const struct serve_request *request, const char *name);
+/* Nothing that serve_route() does for it waits for a server: it needs no thread of its own. */
+bool serve_is_quick(const struct serve_request *request);
 /* Fills *reply; the caller releases its body with buf_fini(). */
 void serve_route(const struct serve_request *request, struct serve_reply *reply);
-/* An RFC 9457 problem document. */
+/* An empty answer. */
+void serve_reply_init(struct serve_reply *reply);
+/* A header beside those that every answer has; `name` is a literal. */
+void serve_add_header(struct serve_reply *reply, const char *name, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+/* An RFC 9457 problem document. The reply has been initialised. */
 void serve_problem(struct serve_reply *reply, int status, const char *detail);

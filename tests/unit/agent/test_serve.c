@@ -182,7 +182,7 @@ static void it_answers_over_a_socket(void **state)
     assert_int_equal(fetch(serve_port(serve), "/healthz", NULL, 0), 200);
     assert_int_equal(fetch(serve_port(serve), "/v1/families/d%6Fcs", NULL, 0), 200);
     assert_int_equal(fetch(serve_port(serve), "/nowhere?x=1", NULL, 0), 404);
-    serve_stop(serve);
+    assert_true(serve_stop(serve));
 }
 
 static void a_body_over_a_mebibyte_is_refused(void **state)
@@ -192,7 +192,7 @@ static void a_body_over_a_mebibyte_is_refused(void **state)
     assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX), 501);
     assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX + 1), 413);
     free(body);
-    serve_stop(serve);
+    assert_true(serve_stop(serve));
 }
 
 static void a_taken_address_is_named(void **state)
@@ -204,7 +204,7 @@ static void a_taken_address_is_named(void **state)
     assert_null(serve_start(agent, &err));
     assert_non_null(strstr(err.text, config->serve.listen));
     assert_int_equal(err.action, ERR_FATAL);
-    serve_stop(serve);
+    assert_true(serve_stop(serve));
 }
 
 static void an_empty_token_file_is_refused(void **state)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bounded queue of jobs and the few threads that do them.
+ *
+ * handlers_put() from one thread, which asks handlers_have_room() before; the rest from any.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+struct handlers;
+
+struct handlers_options {
+    const char *name; /* of the threads, in log lines */
+    size_t threads;
+    size_t queue_max;
+    void (*run)(void *job);
+    void (*refuse)(void *job); /* instead of run, for what still waits at the end */
+};
+
+struct handlers *handlers_start(const struct handlers_options *options);
+bool handlers_have_room(struct handlers *handlers);
+void handlers_put(struct handlers *handlers, void *job);
+/* Refuses what waits and what is put from now on, and waits `ms` for what runs. False: something still
+ * runs and goes on using its job, so that nothing may be freed. */
+bool handlers_stop(struct handlers *handlers, int64_t ms) MUST_USE;
+void handlers_free(struct handlers *handlers); /* after a stop that returned true; NULL is fine */
