@@ -27,7 +27,11 @@ struct call {
     struct serve_reply reply;
     struct buf body;
     size_t size; /* of the body that came, also beyond what is kept */
-    bool parked; /* and counted as that */
+    int socket;
+    bool parked; /* counted as that */
+    /* in a list of parked calls */
+    struct call *previous, *next;
+    int64_t since_ms;
 };
 
 /* The reply is whole: libmicrohttpd's thread sends it. The call must not be touched any more. */

@@ -10,8 +10,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "agent/serve/alias_waits.h"
 #include "agent/serve/call.h"
 #include "agent/serve/connections.h"
+#include "agent/serve/events.h"
 #include "agent/serve/handlers.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -20,6 +22,8 @@
 #define CONNECTIONS_MAX ((size_t)2048)
 /* Beyond the maximum, so that these can be told; the rest waits in the kernel's queue. */
 #define CONNECTIONS_SPARE ((size_t)32)
+/* Of them, those that wait for an alias or listen to events: the others must find a place, too. */
+#define PARKED_MAX ((int64_t)1536)
 /* Descriptors that the rest of the process may need. */
 #define DESCRIPTORS_SPARE ((size_t)512)
 /* A client that takes nothing of its answer for so long is gone. */
@@ -33,7 +37,7 @@
 /* A body that is still coming so far beyond its limit is not read to its end. */
 #define PATIENCE_SIZE (16 * MIB)
 #define TICK_MS 250
-#define STOP_HANDLERS_MS 700
+#define STOP_THREADS_MS 700
 #define STOP_ANSWERS_MS 200
 
 struct calls {
@@ -41,7 +45,11 @@ struct calls {
     struct MHD_Daemon *daemon;
     struct handlers *handlers;
     struct connections *connections;
+    struct alias_waits *alias_waits;
+    struct events *events;
     size_t connections_max;
+    int64_t parked_max;
+    _Atomic int64_t parked;
     size_t bodies_size;   /* libmicrohttpd's thread only */
     _Atomic int64_t open; /* calls */
     _Atomic bool stopping;
@@ -62,12 +70,28 @@ void call_refuse(struct call *call, int status, const char *detail)
     call_finish(call);
 }
 
+/* False: as many are parked as may be, and the reply says so. */
+static bool may_park(struct call *call)
+{
+    struct calls *calls = call->calls;
+    call->parked = true;
+    if (atomic_fetch_add(&calls->parked, 1) < calls->parked_max)
+        return true;
+    serve_reply_init(&call->reply);
+    serve_problem(&call->reply, 503, "too many clients wait for an alias or listen to events");
+    serve_add_header(&call->reply, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+    return false;
+}
+
 /* In a handler. */
 static void run_call(void *job)
 {
     struct call *call = job;
     serve_route(&call->request, &call->reply);
-    call_finish(call);
+    if (call->reply.later == SERVE_ALIAS && may_park(call))
+        alias_waits_add(call->calls->alias_waits, call);
+    else
+        call_finish(call);
 }
 
 static void refuse_call(void *job)
@@ -102,8 +126,26 @@ static void add_headers(struct MHD_Response *response, const struct serve_reply 
         MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
 }
 
+static enum MHD_Result send_events(struct call *call)
+{
+    const char *last_id =
+        MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Last-Event-ID");
+    struct MHD_Response *response = events_listen(call->calls->events, call->connection, last_id);
+    if (!response)
+        return MHD_NO;
+    call->reply.content_type = "text/event-stream";
+    add_headers(response, &call->reply);
+    MHD_add_response_header(response, "X-Accel-Buffering", "no"); /* for nginx */
+    enter(call, CONNECTION_BUSY);
+    enum MHD_Result result = MHD_queue_response(call->connection, MHD_HTTP_OK, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 static enum MHD_Result send_reply(struct call *call)
 {
+    if (call->reply.later == SERVE_EVENTS && may_park(call))
+        return send_events(call);
     size_t size;
     struct serve_reply *reply = &call->reply;
     char *body = buf_take(&reply->body, &size);
@@ -254,6 +296,8 @@ static void *on_line(void *context, const char *line, struct MHD_Connection *con
         return NULL;
     call->calls = calls;
     call->connection = connection;
+    call->socket =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     call->body = BUF_INIT(SERVE_BODY_MAX);
     atomic_fetch_add(&calls->open, 1);
     enter(call, CONNECTION_READING);
@@ -271,6 +315,8 @@ static void on_end(void *context, struct MHD_Connection *connection, void **stat
     if (!call)
         return;
     enter(call, CONNECTION_IDLE);
+    if (call->parked)
+        atomic_fetch_sub(&calls->parked, 1);
     release_body(call);
     buf_fini(&call->reply.body);
     free(call);
@@ -297,7 +343,10 @@ static void *tick(void *argument)
     struct calls *calls = argument;
     log_set_thread("serve");
     while (!atomic_load(&calls->stopping)) {
-        size_t cut = connections_cut_slow(calls->connections, clock_mono_ms());
+        int64_t now_ms = clock_mono_ms();
+        size_t cut = connections_cut_slow(calls->connections, now_ms);
+        alias_waits_tick(calls->alias_waits, now_ms);
+        events_tick(calls->events, now_ms);
         if (cut > 0)
             log_info("serve.cut", LOG_INT("connections", (int64_t)cut));
         clock_sleep_ms(TICK_MS);
@@ -342,24 +391,47 @@ static bool start_daemon(struct calls *calls, struct err *err)
 static void calls_free(struct calls *calls)
 {
     handlers_free(calls->handlers);
+    alias_waits_free(calls->alias_waits);
+    events_free(calls->events);
     connections_free(calls->connections);
     free(calls);
 }
 
-struct calls *calls_start(const struct calls_options *options, struct err *err)
+static void start_threads(struct calls *calls)
 {
+    struct agent *agent = calls->options.agent;
     struct handlers_options handlers = {.name = "serve",
                                         .threads = HANDLERS,
                                         .queue_max = QUEUE_MAX,
                                         .run = run_call,
                                         .refuse = refuse_call};
+    calls->handlers = handlers_start(&handlers);
+    calls->alias_waits = alias_waits_start(agent->docs, agent->config);
+    calls->events = events_start(agent);
+}
+
+/* False: one of them waits for some server. */
+static bool stop_threads(struct calls *calls)
+{
+    int64_t until = clock_mono_ms() + STOP_THREADS_MS;
+    alias_waits_stop(calls->alias_waits);
+    events_stop(calls->events);
+    bool ended = handlers_stop(calls->handlers, STOP_THREADS_MS);
+    ended &= alias_waits_join(calls->alias_waits, until - clock_mono_ms());
+    ended &= events_join(calls->events, until - clock_mono_ms());
+    return ended;
+}
+
+struct calls *calls_start(const struct calls_options *options, struct err *err)
+{
     struct calls *calls = calloc(1, sizeof *calls);
     calls->options = *options;
     calls->connections = connections_new();
     calls->connections_max = descriptors_for(CONNECTIONS_MAX);
-    calls->handlers = handlers_start(&handlers);
+    calls->parked_max = PARKED_MAX * (int64_t)calls->connections_max / (int64_t)CONNECTIONS_MAX;
+    start_threads(calls);
     if (!start_daemon(calls, err)) {
-        (void)!handlers_stop(calls->handlers, STOP_HANDLERS_MS); /* nothing runs */
+        (void)!stop_threads(calls); /* they have nothing to do */
         calls_free(calls);
         return NULL;
     }
@@ -383,9 +455,10 @@ bool calls_stop(struct calls *calls)
     MHD_socket socket = MHD_quiesce_daemon(calls->daemon);
     if (calls->ticking)
         pthread_join(calls->clock, NULL);
-    if (!handlers_stop(calls->handlers, STOP_HANDLERS_MS))
-        return false;
+    bool ended = stop_threads(calls);
     wait_for_answers(calls);
+    if (!ended)
+        return false;
     MHD_stop_daemon(calls->daemon);
     if (socket != MHD_INVALID_SOCKET)
         close(socket);

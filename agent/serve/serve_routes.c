@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "agent/serve/health.h"
+#include "agent/serve/serve_alias.h"
 #include "agent/serve/serve_metrics.h"
 #include "agent/serve/status.h"
 #include "base/json.h"
@@ -40,8 +41,12 @@ static void put_json(struct serve_reply *reply, int status, const cJSON *json)
 static const char *title_of(int status)
 {
     switch (status) {
+    case 400:
+        return "Bad Request";
     case 401:
         return "Unauthorized";
+    case 403:
+        return "Forbidden";
     case 404:
         return "Not Found";
     case 405:
@@ -153,6 +158,21 @@ static void answer_version(const struct serve_request *request, const struct par
         serve_problem(reply, 404, "the family has no version of that label");
 }
 
+static void answer_alias(const struct serve_request *request, const struct parts *parts,
+                         struct serve_reply *reply)
+{
+    serve_alias(request, parts->items[0], reply);
+}
+
+static void answer_events(const struct serve_request *request, const struct parts *parts,
+                          struct serve_reply *reply)
+{
+    (void)request;
+    (void)parts;
+    reply->status = 200;
+    reply->later = SERVE_EVENTS;
+}
+
 struct route {
     const char *method;
     const char *pattern; /* {}: a name */
@@ -172,7 +192,7 @@ static const struct route routes[] = {
     {"GET", VERSION, answer_version},
     {"GET", "/", NULL},
     {"GET", "/v1/openapi.json", NULL},
-    {"GET", "/v1/events", NULL},
+    {"GET", "/v1/events", answer_events},
     {"POST", "/v1/gc", NULL},
     {"POST", FAMILY ":rollback", NULL},
     {"POST", FAMILY ":plan", NULL},
@@ -180,7 +200,7 @@ static const struct route routes[] = {
     {"POST", FAMILY ":audit", NULL},
     {"POST", FAMILY ":pause", NULL},
     {"POST", FAMILY ":resume", NULL},
-    {"GET", FAMILY "/alias", NULL},
+    {"GET", FAMILY "/alias", answer_alias},
     {"POST", FAMILY "/query", NULL},
     {"GET", FAMILY "/quarantine", NULL},
     {"POST", FAMILY "/quarantine:retry", NULL},
@@ -290,7 +310,9 @@ void serve_add_header(struct serve_reply *reply, const char *name, const char *f
 
 bool serve_is_quick(const struct serve_request *request)
 {
-    return strncmp(request->path, "/v1", 3) != 0 && strcmp(request->path, "/metrics") != 0;
+    const char *path = request->path;
+    return strcmp(path, "/v1/events") == 0 ||
+           (strncmp(path, "/v1", 3) != 0 && strcmp(path, "/metrics") != 0);
 }
 
 void serve_route(const struct serve_request *request, struct serve_reply *reply)

@@ -7,6 +7,7 @@
 
 #include "agent/agent.h"
 #include "base/buf.h"
+#include "base/limits.h"
 
 #define SERVE_BODY_MAX MIB
 /* Of what is answered. */

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Those that wait for news over HTTP: many, cheap, and told at once."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from http.client import HTTPConnection
+
+import pytest
+
+from support import wait_until
+from support.http_listeners import EventStream, Listeners, address_of, exchange, request_text
+from waiting import wait_until_ready
+
+pytestmark = pytest.mark.timeout(120)
+
+MANY = 1000
+MEMORY_MB = 40
+
+
+def resident_mb(agent) -> float:
+    with open(f"/proc/{agent.pid}/status", encoding="ascii") as status:
+        line = next(line for line in status if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def ask(url: str, path: str, deadline_s: float = 70) -> tuple[int, dict]:
+    connection = HTTPConnection(*address_of(url), timeout=deadline_s)
+    connection.request("GET", path)
+    reply = connection.getresponse()
+    body = json.loads(reply.read())
+    connection.close()
+    return reply.status, body
+
+
+@pytest.fixture
+def server(scene):
+    """Serves a family whose alias is written by the test."""
+    scene.family()
+    config = scene.config("memory", roles=[])
+    scene.url = scene.serving(config)
+    scene.running = scene.agent(config).start()
+    wait_until_ready(scene.url)
+    return scene
+
+
+def flip(scene, epoch: int) -> None:
+    document = {"target": f"collection {epoch}", "epoch": epoch}
+    scene.database.collection_aliases.update_one({"_id": "docs"}, {"$set": document}, upsert=True)
+
+
+def test_a_thousand_wait_in_little_memory_and_are_told_of_a_flip(server):
+    flip(server, 1)
+    before = resident_mb(server.running)
+    request = request_text("/v1/families/docs/alias?epoch=1&wait=60s")
+    with Listeners(server.url, MANY, request) as listeners:
+        listeners.read(2)
+        assert listeners.count_with(b"HTTP") == 0, listeners.examples()
+        waiting = resident_mb(server.running) - before
+        assert ask(server.url, "/v1/families/docs/alias")[1]["epoch"] == 1
+        flip(server, 2)
+        took = listeners.read_until(MANY, b"collection 2", 5)
+    with Listeners(server.url, MANY, request_text("/v1/events")) as listeners:
+        listeners.read_until(MANY, b"event: status", 20)
+        listeners.read(2)
+        listening = resident_mb(server.running) - before
+        assert not listeners.closed
+        began = time.monotonic()
+        assert server.running.stop(5) == 0
+        stopped = time.monotonic() - began
+        listeners.read(1)
+        assert len(listeners.closed) == MANY
+    print(
+        f"{MANY} long polls {waiting:.1f} MB, told of a flip within {took * 1000:.0f} ms; {MANY} "
+        f"listeners to events {listening:.1f} MB; stopped with them in {stopped:.2f} s"
+    )
+    assert waiting < MEMORY_MB
+    assert listening < MEMORY_MB
+    assert stopped < 1.5
+
+
+def test_an_alias_is_waited_for_until_it_is_newer_or_the_time_is_over(server):
+    path = "/v1/families/docs/alias"
+    assert ask(server.url, path)[0] == 404
+    began = time.monotonic()
+    assert ask(server.url, f"{path}?epoch=0&wait=500ms")[0] == 404
+    assert 0.5 <= time.monotonic() - began < 2
+    waiting = threading.Timer(0.5, flip, (server, 4))
+    waiting.start()
+    status, alias = ask(server.url, f"{path}?epoch=0&wait=10s")
+    assert (status, alias["epoch"], alias["target"]) == (200, 4, "collection 4")
+    waiting.join()
+    for known in (-1, 3):  # one that is older is news already
+        if known >= 0:
+            began = time.monotonic()
+            assert ask(server.url, f"{path}?epoch={known}&wait=10s")[1] == alias
+            assert time.monotonic() - began < 1.5
+    began = time.monotonic()
+    assert ask(server.url, f"{path}?epoch=4&wait=1s")[1] == alias
+    assert time.monotonic() - began >= 1
+    for wrong in ("epoch=x", "epoch=-1", "epoch=1&wait=61s", "epoch=1&wait=1", "wait=1s"):
+        assert ask(server.url, f"{path}?{wrong}")[0] == 400, wrong
+    assert ask(server.url, "/v1/families/nobody/alias?epoch=1")[0] == 404
+
+
+def test_those_that_left_give_their_places_back(server):
+    """More at a time than may wait; then all of them leave, and there is room again."""
+    flip(server, 1)
+    request = request_text("/v1/families/docs/alias?epoch=1&wait=60s")
+    with Listeners(server.url, 1536, request) as listeners:
+        listeners.read(2)
+        assert listeners.count_with(b"HTTP") == 0, listeners.examples()
+        for path in ("/v1/families/docs/alias?epoch=1", "/v1/events"):
+            refusal = exchange(server.url, request_text(path, "Connection: close"))
+            assert refusal.startswith(b"HTTP/1.1 503") and b"Retry-After: 5" in refusal
+        assert ask(server.url, "/v1/status")[0] == 200
+
+    def is_taken() -> bool:
+        with EventStream(server.url) as stream:
+            return stream.status == 200
+
+    wait_until(is_taken, 10, "room for a listener")
+
+
+def test_the_events_tell_of_each_change_and_of_what_is_missing_only(server):
+    with EventStream(server.url) as stream:
+        assert stream.status == 200
+        assert stream.headers["content-type"] == "text/event-stream"
+        assert stream.headers["x-accel-buffering"] == "no"
+        assert stream.headers["cache-control"] == "no-store"
+        seen = stream.until(lambda event: event["event"] == "status")
+        assert [event["event"] for event in seen[-2:]] == ["health", "status"]
+        assert "retry" in seen[0]
+        assert [family["family"] for family in seen[-1]["data"]["families"]] == ["docs"]
+        flip(server, 5)
+        change = stream.until(lambda event: event["event"] == "alias")[-1]
+        assert change["data"] == {
+            "family": "docs",
+            "epoch": 5,
+            "target": "collection 5",
+            "previous_target": None,
+        }
+    flip(server, 6)  # while nobody listens
+    with EventStream(server.url, f"Last-Event-ID: {change['id']}") as stream:
+        missed = stream.until(lambda event: event["event"] == "alias")[-1]
+        assert (missed["data"]["epoch"], missed["data"]["previous_target"]) == (6, "collection 5")
+    with EventStream(server.url) as stream:  # one that has seen nothing is told how it is now
+        seen = stream.until(lambda event: event["event"] == "status")
+        assert "alias" not in [event["event"] for event in seen]
+        assert seen[-1]["data"]["families"][0]["alias"]["epoch"] == 6
+
+
+def test_a_listener_that_does_not_read_costs_no_memory(server):
+    """And the others go on."""
+    flip(server, 1)
+    slow = []
+    for _ in range(20):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(address_of(server.url))
+        client.sendall(request_text("/v1/events"))
+        slow.append(client)
+    with EventStream(server.url) as stream:
+        stream.until(lambda event: event["event"] == "status")
+        before = resident_mb(server.running)
+        for epoch in range(2, 7):
+            flip(server, epoch)
+            stream.until(lambda event, n=epoch: event["event"] == "alias" and event["data"]["epoch"] == n)
+        assert resident_mb(server.running) - before < 4
+    for client in slow:
+        client.close()
