@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/serve/intake.h"
 #include "agent/serve/serve_routes.h"
 #include "base/buf.h"
 
@@ -26,7 +27,9 @@ struct call {
     struct serve_request request; /* borrows from the connection, which outlives it */
     struct serve_reply reply;
     struct buf body;
-    size_t size; /* of the body that came, also beyond what is kept */
+    size_t size;                   /* of the body that came, also beyond what is kept */
+    bool drops_body;               /* the answer is known already */
+    struct intake_refusal refusal; /* status 0: none */
     int socket;
     bool parked; /* counted as that */
     /* in a list of parked calls */

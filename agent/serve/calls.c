@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "agent/serve/connections.h"
 #include "agent/serve/events.h"
 #include "agent/serve/handlers.h"
+#include "agent/serve/intake.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -42,6 +44,7 @@
 
 struct calls {
     struct calls_options options;
+    struct intake intake;
     struct MHD_Daemon *daemon;
     struct handlers *handlers;
     struct connections *connections;
@@ -172,15 +175,39 @@ static enum MHD_Result send_problem(struct call *call, int status, const char *d
     return send_reply(call);
 }
 
+static enum MHD_Result send_refusal(struct call *call)
+{
+    const struct intake_refusal *refusal = &call->refusal;
+    serve_reply_init(&call->reply);
+    serve_problem(&call->reply, refusal->status, refusal->detail);
+    if (refusal->ends)
+        serve_add_header(&call->reply, MHD_HTTP_HEADER_CONNECTION, "close");
+    return send_reply(call);
+}
+
 static enum MHD_Result take_argument(void *context, enum MHD_ValueKind kind, const char *name,
                                      const char *value)
 {
     (void)kind;
-    struct serve_request *request = context;
-    if (request->argument_count == SERVE_ARGUMENTS_MAX)
+    struct call *call = context;
+    struct serve_request *request = &call->request;
+    if (request->argument_count == SERVE_ARGUMENTS_MAX) {
+        call->refusal =
+            (struct intake_refusal){.status = 400, .detail = "the URL has too many arguments"};
         return MHD_NO;
+    }
     request->arguments[request->argument_count++] =
         (struct serve_argument){.name = name, .value = value ? value : ""};
+    return MHD_YES;
+}
+
+static enum MHD_Result count_length(void *context, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    (void)kind;
+    (void)value;
+    struct intake_request *request = context;
+    request->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
     return MHD_YES;
 }
 
@@ -198,9 +225,11 @@ static void release_body(struct call *call)
 static enum MHD_Result answer_body(struct call *call)
 {
     struct calls *calls = call->calls;
+    if (call->refusal.status)
+        return send_refusal(call);
     struct serve_request *request = &call->request;
     request->too_large = call->size > SERVE_BODY_MAX;
-    if (call->size > 0 && !request->too_large) {
+    if (call->body.size > 0 && !request->too_large) {
         request->body = buf_str(&call->body);
         request->body_size = call->body.size;
     }
@@ -226,6 +255,22 @@ static size_t announced(struct call *call)
     return length ? strtoull(length, NULL, 10) : 0;
 }
 
+static void check_call(struct call *call)
+{
+    struct intake_request request = {
+        .method = call->request.method,
+        .path = call->request.path,
+        .host = header(call, MHD_HTTP_HEADER_HOST),
+        .origin = header(call, MHD_HTTP_HEADER_ORIGIN),
+        .encoding = header(call, MHD_HTTP_HEADER_TRANSFER_ENCODING),
+    };
+    MHD_get_connection_values(call->connection, MHD_HEADER_KIND, count_length, &request);
+    MHD_get_connection_values(call->connection, MHD_GET_ARGUMENT_KIND, take_argument, call);
+    struct intake_refusal refusal = intake_check(&call->calls->intake, &request);
+    if (refusal.ends || !call->refusal.status)
+        call->refusal = refusal;
+}
+
 /* The headers are there. */
 static enum MHD_Result begin_call(struct call *call, const char *path, const char *method)
 {
@@ -239,14 +284,14 @@ static enum MHD_Result begin_call(struct call *call, const char *path, const cha
         .content_type = header(call, MHD_HTTP_HEADER_CONTENT_TYPE),
         .token = calls->options.token,
     };
-    MHD_get_connection_values(call->connection, MHD_GET_ARGUMENT_KIND, take_argument,
-                              &call->request);
+    check_call(call);
     if (connections_count(calls->connections) > calls->connections_max)
         return send_problem(call, 503, "too many connections are open; try again");
     call->size = announced(call);
-    if (call->size > SERVE_BODY_MAX)
+    if (call->refusal.ends || call->size > SERVE_BODY_MAX)
         return answer_body(call);
     call->size = 0;
+    call->drops_body = call->refusal.status || !serve_is_authorized(&call->request);
     return MHD_YES;
 }
 
@@ -256,7 +301,7 @@ static enum MHD_Result take_body(struct call *call, const char *data, size_t siz
     call->size += size;
     if (call->size > SERVE_BODY_MAX) {
         release_body(call);
-    } else {
+    } else if (!call->drops_body) {
         calls->bodies_size -= call->body.capacity;
         buf_append(&call->body, data, size);
         calls->bodies_size += call->body.capacity;
@@ -289,8 +334,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 /* The first line of a request, as it came. */
 static void *on_line(void *context, const char *line, struct MHD_Connection *connection)
 {
-    (void)line;
     struct calls *calls = context;
+    const char *detail;
     struct call *call = calloc(1, sizeof *call);
     if (!call)
         return NULL;
@@ -299,6 +344,8 @@ static void *on_line(void *context, const char *line, struct MHD_Connection *con
     call->socket =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     call->body = BUF_INIT(SERVE_BODY_MAX);
+    if (!intake_target(line, &detail))
+        call->refusal = (struct intake_refusal){.status = 400, .detail = detail};
     atomic_fetch_add(&calls->open, 1);
     enter(call, CONNECTION_READING);
     return call;
@@ -426,6 +473,8 @@ struct calls *calls_start(const struct calls_options *options, struct err *err)
 {
     struct calls *calls = calloc(1, sizeof *calls);
     calls->options = *options;
+    calls->intake = (struct intake){.checks_host = !options->token,
+                                    .listen = options->agent->config->serve.listen};
     calls->connections = connections_new();
     calls->connections_max = descriptors_for(CONNECTIONS_MAX);
     calls->parked_max = PARKED_MAX * (int64_t)calls->connections_max / (int64_t)CONNECTIONS_MAX;

@@ -234,7 +234,7 @@ static bool matches(const char *pattern, const char *path, struct parts *parts)
 }
 
 /* Compares digests, so that neither content nor length shows in the time it takes. */
-static bool is_authorized(const struct serve_request *request)
+bool serve_is_authorized(const struct serve_request *request)
 {
     static const char scheme[] = "Bearer ";
     if (!request->token)
@@ -318,7 +318,7 @@ bool serve_is_quick(const struct serve_request *request)
 void serve_route(const struct serve_request *request, struct serve_reply *reply)
 {
     serve_reply_init(reply);
-    if (strncmp(request->path, "/v1", 3) == 0 && !is_authorized(request))
+    if (strncmp(request->path, "/v1", 3) == 0 && !serve_is_authorized(request))
         serve_problem(reply, 401, "this call needs the header Authorization: Bearer <token>");
     else if (request->too_large)
         serve_problem(reply, 413, "a body may have 1 MiB at most");

@@ -62,6 +62,8 @@ struct serve_reply {
 
 /* Of the URL's query; NULL: it is not there. */
 const char *serve_argument(const struct serve_request *request, const char *name);
+/* It has the token, or needs none. */
+bool serve_is_authorized(const struct serve_request *request);
 /* Nothing that serve_route() does for it waits for a server: it needs no thread of its own. */
 bool serve_is_quick(const struct serve_request *request);
 /* Fills *reply; the caller releases its body with buf_fini(). */

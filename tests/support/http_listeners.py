@@ -28,8 +28,8 @@ def request_text(path: str, *headers: str, method: str = "GET") -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def exchange(url: str, data: bytes, deadline_s: float = 10) -> bytes:
-    """Sends these bytes and returns all that comes until the server closes or has nothing to say."""
+def exchange(url: str, data: bytes, deadline_s: float = 15) -> bytes:
+    """Sends these bytes and returns all that comes until the server closes the connection."""
     with socket.create_connection(address_of(url), timeout=deadline_s) as client:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             client.sendall(data)
