@@ -12,6 +12,8 @@ pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1>=0.2.5)
 # utf8proc 2.8 calls itself 2.6.0 in its .pc file.
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc>=2.6)
 pkg_check_modules(microhttpd REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.75)
+# libmicrohttpd's TLS
+pkg_check_modules(gnutls REQUIRED IMPORTED_TARGET gnutls>=3.7)
 if(BUILD_TESTING)
     pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka>=1.1.5)
 endif()

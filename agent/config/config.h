@@ -174,6 +174,10 @@ struct config_work {
 struct config_serve {
     char *listen;
     char *token_file;
+    struct {
+        char *cert_file; /* both, or neither */
+        char *key_file;
+    } tls;
 };
 
 struct config {

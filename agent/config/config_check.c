@@ -306,11 +306,23 @@ static void check_properties(struct config_report *report, struct config_node *r
     }
 }
 
+static void check_tls(struct config_report *report, struct config_node *root,
+                      const struct config_serve *serve)
+{
+    struct config_node *cert = good_node(root, "serve.tls.cert_file");
+    struct config_node *key = good_node(root, "serve.tls.key_file");
+    if (serve->tls.cert_file && !serve->tls.key_file && cert)
+        config_node_mistake(report, cert, "needs serve.tls.key_file beside it");
+    else if (serve->tls.key_file && !serve->tls.cert_file && key)
+        config_node_mistake(report, key, "needs serve.tls.cert_file beside it");
+}
+
 static void check_serve(struct config_report *report, struct config_node *root,
                         const struct config *config)
 {
     struct config_node *node = good_node(root, "serve.listen");
     struct config_address address;
+    check_tls(report, root, &config->serve);
     if (!node || config->serve.token_file || !config->serve.listen)
         return;
     if (config_value_address(config->serve.listen, &address) && !config_value_is_loopback(&address))

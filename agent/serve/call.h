@@ -26,6 +26,7 @@ struct call {
     enum call_stage stage;
     struct serve_request request; /* borrows from the connection, which outlives it */
     struct serve_reply reply;
+    char *token; /* as it was when the headers were there */
     struct buf body;
     size_t size;                   /* of the body that came, also beyond what is kept */
     bool drops_body;               /* the answer is known already */

@@ -17,6 +17,8 @@
 #include "agent/serve/events.h"
 #include "agent/serve/handlers.h"
 #include "agent/serve/intake.h"
+#include "agent/serve/tls.h"
+#include "agent/serve/token.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -39,6 +41,8 @@
 /* A body that is still coming so far beyond its limit is not read to its end. */
 #define PATIENCE_SIZE (16 * MIB)
 #define TICK_MS 250
+/* How often it is looked whether the token or the certificate changed. */
+#define REFRESH_MS 1000
 #define STOP_THREADS_MS 700
 #define STOP_ANSWERS_MS 200
 
@@ -276,13 +280,14 @@ static enum MHD_Result begin_call(struct call *call, const char *path, const cha
 {
     struct calls *calls = call->calls;
     call->stage = CALL_READING;
+    call->token = calls->options.token ? token_copy(calls->options.token) : NULL;
     call->request = (struct serve_request){
         .agent = calls->options.agent,
         .method = method,
         .path = path,
         .authorization = header(call, MHD_HTTP_HEADER_AUTHORIZATION),
         .content_type = header(call, MHD_HTTP_HEADER_CONTENT_TYPE),
-        .token = calls->options.token,
+        .token = call->token,
     };
     check_call(call);
     if (connections_count(calls->connections) > calls->connections_max)
@@ -366,6 +371,7 @@ static void on_end(void *context, struct MHD_Connection *connection, void **stat
         atomic_fetch_sub(&calls->parked, 1);
     release_body(call);
     buf_fini(&call->reply.body);
+    free(call->token);
     free(call);
     atomic_fetch_sub(&calls->open, 1);
 }
@@ -375,6 +381,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 {
     struct calls *calls = context;
     log_set_thread("serve");
+    tls_use_in_thread(calls->options.tls);
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -385,17 +392,30 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     }
 }
 
+static void refresh(struct calls *calls, int64_t now_ms)
+{
+    if (calls->options.token)
+        token_refresh(calls->options.token);
+    if (calls->options.tls)
+        tls_refresh(calls->options.tls, now_ms);
+}
+
 static void *tick(void *argument)
 {
     struct calls *calls = argument;
+    int64_t refreshed_ms = clock_mono_ms();
     log_set_thread("serve");
     while (!atomic_load(&calls->stopping)) {
         int64_t now_ms = clock_mono_ms();
         size_t cut = connections_cut_slow(calls->connections, now_ms);
-        alias_waits_tick(calls->alias_waits, now_ms);
-        events_tick(calls->events, now_ms);
         if (cut > 0)
             log_info("serve.cut", LOG_INT("connections", (int64_t)cut));
+        alias_waits_tick(calls->alias_waits, now_ms);
+        events_tick(calls->events, now_ms);
+        if (now_ms - refreshed_ms >= REFRESH_MS) {
+            refreshed_ms = now_ms;
+            refresh(calls, now_ms);
+        }
         clock_sleep_ms(TICK_MS);
     }
     return NULL;
@@ -425,13 +445,25 @@ static bool start_daemon(struct calls *calls, struct err *err)
 {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
     unsigned connections = (unsigned)(calls->connections_max + CONNECTIONS_SPARE);
+    /* libmicrohttpd wants a function in a pointer to void */
+    union {
+        gnutls_certificate_retrieve_function2 *function;
+        void *pointer;
+    } certificate = {.function = tls_certificate};
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, certificate.pointer},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    struct MHD_OptionItem *more = calls->options.tls ? tls : &tls[2];
     calls->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, calls, MHD_OPTION_LISTEN_SOCKET,
-        (MHD_socket)calls->options.socket, MHD_OPTION_CONNECTION_LIMIT, connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)STUCK_TIMEOUT_S, MHD_OPTION_URI_LOG_CALLBACK, on_line, calls,
-        MHD_OPTION_NOTIFY_COMPLETED, on_end, calls, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        calls, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        calls->options.tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, calls,
+        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)calls->options.socket, MHD_OPTION_CONNECTION_LIMIT,
+        connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)STUCK_TIMEOUT_S, MHD_OPTION_URI_LOG_CALLBACK,
+        on_line, calls, MHD_OPTION_NOTIFY_COMPLETED, on_end, calls, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, calls, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more,
+        MHD_OPTION_END);
     return calls->daemon || err_set(err, ERR_FATAL, ERR_OS, errno, "libmicrohttpd does not start");
 }
 

@@ -13,11 +13,14 @@
 #include "base/err.h"
 
 struct calls;
+struct tls;
+struct token;
 
 struct calls_options {
     struct agent *agent; /* borrowed */
     int socket;          /* that listens; taken when calls_start() succeeds */
-    const char *token;   /* borrowed; NULL: none is needed */
+    struct token *token; /* borrowed; NULL: none is needed */
+    struct tls *tls;     /* borrowed; NULL: plain HTTP */
 };
 
 struct calls *calls_start(const struct calls_options *options, struct err *err) MUST_USE;

@@ -1,56 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/serve/serve.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "agent/serve/calls.h"
 #include "agent/serve/listen.h"
-#include "base/limits.h"
+#include "agent/serve/tls.h"
+#include "agent/serve/token.h"
 #include "base/log.h"
-
-#define TOKEN_MAX (4 * KIB)
 
 struct serve {
     struct agent *agent;
     struct calls *calls;
-    char *token; /* owned; NULL: none is needed */
+    struct token *token; /* NULL: none is needed */
+    struct tls *tls;     /* NULL: plain HTTP */
     int port;
 };
 
-static bool read_token(const char *name, char **out, struct err *err)
+static bool open_secrets(struct serve *serve, struct err *err)
 {
-    char reason[128];
-    FILE *file = fopen(name, "re");
-    if (!file)
-        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "serve.token_file: '%s': %s", name,
-                       strerror_r(errno, reason, sizeof reason));
-    char *token = calloc(1, TOKEN_MAX + 1);
-    size_t size = fread(token, 1, TOKEN_MAX, file);
-    fclose(file);
-    while (size > 0 && strchr(" \t\r\n", token[size - 1]))
-        token[--size] = '\0';
-    if (size == 0 || strlen(token) != size) {
-        free(token);
-        return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "serve.token_file: '%s' holds no token",
-                       name);
-    }
-    *out = token;
-    return true;
+    const struct config_serve *config = &serve->agent->config->serve;
+    return (!config->token_file || token_open(config->token_file, &serve->token, err)) &&
+           (!config->tls.cert_file ||
+            tls_open(config->tls.cert_file, config->tls.key_file, &serve->tls, err));
 }
 
 static bool serve_open(struct serve *serve, struct err *err)
 {
-    const struct config_serve *config = &serve->agent->config->serve;
     struct calls_options options = {.agent = serve->agent, .socket = -1};
-    if ((config->token_file && !read_token(config->token_file, &serve->token, err)) ||
-        !listen_open(config->listen, &options.socket, err))
+    if (!open_secrets(serve, err) ||
+        !listen_open(serve->agent->config->serve.listen, &options.socket, err))
         return false;
     serve->port = listen_port(options.socket);
     options.token = serve->token;
+    options.tls = serve->tls;
     serve->calls = calls_start(&options, err);
     if (serve->calls)
         return true;
@@ -67,7 +51,8 @@ struct serve *serve_start(struct agent *agent, struct err *err)
         return NULL;
     }
     log_info("serve.listening", LOG_STR("address", agent->config->serve.listen),
-             LOG_INT("port", serve->port), LOG_BOOL("token", serve->token != NULL));
+             LOG_INT("port", serve->port), LOG_BOOL("token", serve->token != NULL),
+             LOG_BOOL("tls", serve->tls != NULL));
     return serve;
 }
 
@@ -79,7 +64,8 @@ bool serve_stop(struct serve *serve)
         log_warn("serve.stuck", LOG_STR("reason", "a request waits for a server"));
         return false;
     }
-    free(serve->token);
+    token_free(serve->token);
+    tls_free(serve->tls);
     free(serve);
     return true;
 }

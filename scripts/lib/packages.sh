@@ -18,6 +18,7 @@ PACKAGES_BUILD=(
     module:yaml-0.1:libyaml-dev
     module:libutf8proc:libutf8proc-dev
     module:libmicrohttpd:libmicrohttpd-dev
+    module:gnutls:libgnutls28-dev
 )
 PACKAGES_TEST=(module:cmocka:libcmocka-dev program:faketime:faketime program:spin:spin)
 # scripts/servers would install the rest by itself; here it is one call of apt-get instead of many.
