@@ -204,3 +204,8 @@ bool http_run(struct http *http, struct http_call *calls, size_t count, struct e
     }
     return true;
 }
+
+bool http_timed_out(const struct err *failed)
+{
+    return failed->domain == ERR_CURL && failed->code == CURLE_OPERATION_TIMEDOUT;
+}

@@ -63,5 +63,8 @@ struct http_call {
 bool http_run(struct http *http, struct http_call *calls, size_t count, struct err *err) MUST_USE;
 void http_call_fini(struct http_call *call);
 
+/* The call took longer than it might: the failure of a call that was not answered says so. */
+bool http_timed_out(const struct err *failed);
+
 /* True when another thread called http_interrupt(). */
 bool http_is_interrupted(const struct http *http);

@@ -34,23 +34,31 @@ size_t sink_writers(const char *driver)
     return 1;
 }
 
+void sink_set_counts(struct sink *sink, struct sink_counts *counts)
+{
+    sink->counts = counts;
+}
+
+/* The end of a request: see sink_counted(). */
+#define COUNTED(op, ok) sink_counted(sink->counts, SINK_OP_##op, ok, err)
+
 bool sink_connect(struct sink *sink, struct err *err)
 {
-    return sink->ops->connect(sink, err);
+    return COUNTED(CONNECT, sink->ops->connect(sink, err));
 }
 
 bool sink_find(struct sink *sink, const char *name, struct arena *arena, bool *found,
                struct sink_collection *out, struct err *err)
 {
     *found = false;
-    return sink->ops->find(sink, name, arena, found, out, err);
+    return COUNTED(FIND, sink->ops->find(sink, name, arena, found, out, err));
 }
 
 bool sink_find_id(struct sink *sink, const char *id, struct arena *arena, bool *found,
                   struct sink_collection *out, struct err *err)
 {
     *found = false;
-    return sink->ops->find_id(sink, id, arena, found, out, err);
+    return COUNTED(FIND, sink->ops->find_id(sink, id, arena, found, out, err));
 }
 
 static void print_value(const struct value *value, char *out, size_t size)
@@ -133,7 +141,7 @@ bool sink_ensure(struct sink *sink, const struct sink_spec *spec, struct arena *
     bool found = false;
     if (!sink_find(sink, spec->name, arena, &found, out, err))
         return false;
-    if (!found && !sink->ops->create(sink, spec, arena, out, err)) {
+    if (!found && !COUNTED(CREATE, sink->ops->create(sink, spec, arena, out, err))) {
         /* Another process may have been faster, or the answer to our own request was lost. */
         if (!sink_find(sink, spec->name, arena, &found, out, NULL) || !found)
             return false;
@@ -143,7 +151,7 @@ bool sink_ensure(struct sink *sink, const struct sink_spec *spec, struct arena *
 
 bool sink_drop(struct sink *sink, const char *name, struct err *err)
 {
-    return sink->ops->drop(sink, name, err);
+    return COUNTED(DROP, sink->ops->drop(sink, name, err));
 }
 
 /* Stores say in their own ways that a name is taken, Chroma as an error of the server: what is there
@@ -154,7 +162,8 @@ bool sink_rename(struct sink *sink, const char *id, const char *name, struct are
     struct err refused = {0};
     struct sink_collection held, own;
     bool found = false, known = false;
-    if (sink->ops->rename(sink, id, name, &refused))
+    if (sink_counted(sink->counts, SINK_OP_RENAME, sink->ops->rename(sink, id, name, &refused),
+                     &refused))
         return true;
     bool looked = refused.action != ERR_CANCEL && refused.code != 404 &&
                   sink_find(sink, name, arena, &found, &held, NULL);
@@ -174,7 +183,7 @@ bool sink_list(struct sink *sink, struct arena *arena, struct sink_collection **
 {
     *out = NULL;
     *count = 0;
-    return sink->ops->list(sink, arena, out, count, err);
+    return COUNTED(LIST, sink->ops->list(sink, arena, out, count, err));
 }
 
 /* Of a request, beside its records. */
@@ -258,7 +267,7 @@ bool sink_upsert(struct sink *sink, const char *collection, const struct sink_re
         assert(records[i].id && records[i].id[0] && records[i].vector && records[i].dims > 0);
     while (count > 0) {
         size_t part = sink_part(sink, records, count);
-        if (!sink->ops->upsert(sink, collection, records, part, err))
+        if (!COUNTED(UPSERT, sink->ops->upsert(sink, collection, records, part, err)))
             return false;
         records += part;
         count -= part;
@@ -273,7 +282,7 @@ bool sink_update(struct sink *sink, const char *collection, const struct sink_re
         assert(records[i].id && records[i].id[0]);
     while (count > 0) {
         size_t part = sink_part(sink, records, count);
-        if (!sink->ops->update(sink, collection, records, part, err))
+        if (!COUNTED(UPDATE, sink->ops->update(sink, collection, records, part, err)))
             return false;
         records += part;
         count -= part;
@@ -291,7 +300,7 @@ bool sink_erase(struct sink *sink, const char *collection, const char *const *id
 {
     while (count > 0) {
         size_t part = ids_part(sink, count);
-        if (!sink->ops->erase(sink, collection, ids, part, err))
+        if (!COUNTED(ERASE, sink->ops->erase(sink, collection, ids, part, err)))
             return false;
         ids += part;
         count -= part;
@@ -302,7 +311,7 @@ bool sink_erase(struct sink *sink, const char *collection, const char *const *id
 bool sink_count(struct sink *sink, const char *collection, int64_t *out, struct err *err)
 {
     *out = 0;
-    return sink->ops->count(sink, collection, out, err);
+    return COUNTED(COUNT_RECORDS, sink->ops->count(sink, collection, out, err));
 }
 
 /* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
@@ -311,7 +320,8 @@ bool sink_scan(struct sink *sink, const char *collection, size_t offset, unsigne
 {
     *out = NULL;
     *count = 0;
-    return sink->ops->scan(sink, collection, offset, include, arena, out, count, err);
+    return COUNTED(SCAN,
+                   sink->ops->scan(sink, collection, offset, include, arena, out, count, err));
 }
 
 /* wide: the parameters of its slot */ /* NOLINTNEXTLINE(readability-function-size) */
@@ -324,13 +334,15 @@ bool sink_fetch(struct sink *sink, const char *collection, const char *const *id
     if (id_count == 0)
         return true;
     if (id_count <= sink->limits.max_ids)
-        return sink->ops->fetch(sink, collection, ids, id_count, include, arena, out, count, err);
+        return COUNTED(FETCH, sink->ops->fetch(sink, collection, ids, id_count, include, arena, out,
+                                               count, err));
     *out = arena_alloc_array(arena, id_count, sizeof **out);
     while (id_count > 0) {
         size_t part = ids_part(sink, id_count);
         struct sink_record *records = NULL;
         size_t found = 0;
-        if (!sink->ops->fetch(sink, collection, ids, part, include, arena, &records, &found, err))
+        if (!COUNTED(FETCH, sink->ops->fetch(sink, collection, ids, part, include, arena, &records,
+                                             &found, err)))
             return false;
         assert(found <= part);
         if (found > 0)
@@ -351,8 +363,8 @@ bool sink_query(struct sink *sink, const char *collection, const struct sink_que
     *count = 0;
     if (query->k == 0)
         return true;
-    return sink->ops->query(sink, collection, query->vector, query->dims, query->k, query->where,
-                            arena, out, count, err);
+    return COUNTED(QUERY, sink->ops->query(sink, collection, query->vector, query->dims, query->k,
+                                           query->where, arena, out, count, err));
 }
 
 /* Vectors of one request: its answer has `k` records for each, and what is asked is printed as numbers. */
@@ -374,10 +386,11 @@ static bool query_part(struct sink *sink, const char *collection,
                        struct sink_matches *out, struct err *err)
 {
     if (sink->ops->query_each)
-        return sink->ops->query_each(sink, collection, queries, arena, out, err);
+        return COUNTED(QUERY, sink->ops->query_each(sink, collection, queries, arena, out, err));
     for (size_t i = 0; i < queries->count; i++) {
-        if (!sink->ops->query(sink, collection, queries->vectors[i], queries->dims, queries->k,
-                              NULL, arena, &out[i].items, &out[i].count, err))
+        if (!COUNTED(QUERY,
+                     sink->ops->query(sink, collection, queries->vectors[i], queries->dims,
+                                      queries->k, NULL, arena, &out[i].items, &out[i].count, err)))
             return false;
         for (size_t m = 0; m < out[i].count; m++)
             out[i].items[m].record.text = NULL;

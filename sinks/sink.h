@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/http.h"
 #include "base/value.h"
+#include "sinks/sink_counts.h"
 
 struct sink_options {
     const char *name;   /* as in the configuration */
@@ -138,6 +139,7 @@ struct sink_ops {
 
 struct sink {
     const struct sink_ops *ops;
+    struct sink_counts *counts; /* of its requests; NULL: they are not counted */
     struct sink_limits limits;
     struct http *http;       /* NULL where none is needed */
     http_may_send *may_send; /* NULL: all may be sent */
@@ -198,6 +200,8 @@ bool sink_query_each(struct sink *sink, const char *collection, const struct sin
 /* Asked right before each request to a server goes out; false: it is not sent and its call fails with
  * ERR_CANCEL. */
 void sink_set_guard(struct sink *sink, http_may_send *may_send, void *context);
+/* Every request from now on is counted there; borrowed. */
+void sink_set_counts(struct sink *sink, struct sink_counts *counts);
 void sink_interrupt(struct sink *sink);
 void sink_close(struct sink *sink); /* NULL is fine */
 DEFINE_FREEP(struct sink, sink_close)

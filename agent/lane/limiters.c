@@ -16,8 +16,9 @@
 struct limiters {
     const struct config *config;
     struct docstore *docs;
-    _Atomic int64_t noted_ms;    /* monotonic: when the rates were written down */
-    struct gate **gates;         /* as the configuration's stores */
+    _Atomic int64_t noted_ms; /* monotonic: when the rates were written down */
+    struct gate **gates;      /* as the configuration's stores */
+    struct sink_counts *counts;
     struct provider **providers; /* as its embedders */
 };
 
@@ -27,6 +28,7 @@ struct limiters *limiters_new(const struct config *config, struct docstore *docs
     limiters->config = config;
     limiters->docs = docs;
     limiters->gates = calloc(config->store_count + 1, sizeof(struct gate *));
+    limiters->counts = calloc(config->store_count + 1, sizeof *limiters->counts);
     limiters->providers = calloc(config->embedder_count + 1, sizeof(struct provider *));
     for (size_t i = 0; i < config->store_count; i++)
         limiters->gates[i] = gate_new(sink_writers(store_driver_name(config->stores[i].driver)));
@@ -44,6 +46,7 @@ void limiters_free(struct limiters *limiters)
     for (size_t i = 0; i < limiters->config->embedder_count; i++)
         provider_free(limiters->providers[i]);
     free(limiters->gates);
+    free(limiters->counts);
     free(limiters->providers);
     free(limiters);
 }
@@ -70,6 +73,15 @@ void limiters_note_rates(struct limiters *limiters, bool all)
             !rates_add(limiters->docs, limiters->config->name, embedder, &measured, &err))
             log_debug("embedder.rate.lost", LOG_STR("embedder", embedder), LOG_ERR(&err));
     }
+}
+
+struct sink_counts *limiters_counts(const struct limiters *limiters, const char *store)
+{
+    for (size_t i = 0; i < limiters->config->store_count; i++) {
+        if (strcmp(limiters->config->stores[i].name, store) == 0)
+            return &limiters->counts[i];
+    }
+    return NULL;
 }
 
 struct gate *limiters_gate(const struct limiters *limiters, const char *store)

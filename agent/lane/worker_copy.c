@@ -330,6 +330,7 @@ static bool open_donor(struct worker *worker, const struct lane_donor *donor, st
         ledger_close(opened.ledger);
         return false;
     }
+    sink_set_counts(opened.sink, limiters_counts(lane->agent->limiters, donor->store->name));
     opened.collection_id = strdup(donor->collection_id);
     pthread_mutex_lock(&worker->lock);
     worker->donors[worker->donor_count++] = opened;
