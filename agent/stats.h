@@ -81,4 +81,37 @@ bool stats_set_capture(struct docstore *docs, const char *capture_id,
 bool stats_load_capture(struct docstore *docs, const char *capture_id, struct capture_stats *out,
                         struct err *err) MUST_USE;
 
+/* What captures have read of a family's source and put into its work log: sums over all processes that
+ * ever did, one document per family, `<name>/<family>/source`. A process that ends without its last words
+ * takes the counts of some seconds with it. */
+enum source_op {
+    SOURCE_OP_INSERT,
+    SOURCE_OP_UPDATE,
+    SOURCE_OP_REPLACE,
+    SOURCE_OP_DELETE,
+    SOURCE_OP_DROP,
+    SOURCE_OP_RENAME,
+    SOURCE_OP_OTHER,
+    SOURCE_OP_COUNT,
+};
+extern const char *const source_op_names[SOURCE_OP_COUNT];
+/* By the event's operationType; NULL: none. */
+enum source_op source_op_of(const char *type);
+
+#define SOURCE_ITEM_OPS 3 /* of enum item_op */
+struct source_counts {
+    int64_t events[SOURCE_OP_COUNT];
+    int64_t items[SOURCE_ITEM_OPS]; /* appended to the work log */
+    int64_t documents;              /* read by snapshots */
+};
+bool source_counts_any(const struct source_counts *counts);
+void source_counts_add(struct source_counts *sum, const struct source_counts *more);
+bool stats_add_source(struct docstore *docs, const char *name, const char *family,
+                      const struct source_counts *delta, struct err *err) MUST_USE;
+/* All zero when nobody has counted yet. */
+bool stats_load_source(struct docstore *docs, const char *name, const char *family,
+                       struct source_counts *out, struct err *err) MUST_USE;
+bool stats_remove_source(struct docstore *docs, const char *name, const char *family,
+                         struct err *err) MUST_USE;
+
 void stats_fini(struct version_stats *stats);

@@ -54,6 +54,7 @@ enum source_kind {
 
 struct source_event {
     enum source_kind kind;
+    const char *type;       /* operationType, as the server says it; NULL: it said none */
     const char *collection; /* whose documents it is about; NULL: the whole database */
     bson_iter_t id;         /* documentKey._id: UPSERT, DELETE */
     bson_t full_document;   /* a view; valid if has_document */

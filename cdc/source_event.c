@@ -117,6 +117,7 @@ static void read_kind(const struct event_sources *sources, const struct event_na
                       struct source_event *out)
 {
     out->kind = SOURCE_OTHER;
+    out->type = names->type;
     if (!names->type)
         return;
     out->collection = names->from;
@@ -145,7 +146,7 @@ bool event_read(bson_iter_t *fields, const struct event_sources *sources,
 {
     struct source_event *out = &batch->events[batch->count++];
     struct event_names names = {0};
-    out->collection = out->ver = NULL;
+    out->type = out->collection = out->ver = NULL;
     out->type_bits = NULL;
     out->type_bits_size = 0;
     out->has_document = false;
@@ -162,6 +163,7 @@ bool event_read(bson_iter_t *fields, const struct event_sources *sources,
     /* the old name of what was renamed onto a source may be one, too */
     if (out->kind == SOURCE_REPLACED && is_source(sources, names.from))
         batch->events[batch->count++] = (struct source_event){.kind = SOURCE_DROPPED,
+                                                              .type = "rename",
                                                               .collection = names.from,
                                                               .ver = out->ver,
                                                               .type_bits = out->type_bits,

@@ -304,6 +304,7 @@ void capture_join(struct capture *capture)
     source_free(capture->source);
     ring_free(capture->ring);
     encoding_fini(&capture->encoding);
+    watch_end(capture->watch, capture);
     watch_free(capture->watch);
     for (size_t i = 0; i < capture->feed_count; i++) {
         free(capture->feeds[i].topic);

@@ -179,7 +179,7 @@ bool capture_flush(struct capture *capture, int64_t timeout_ms, struct err *err)
     return capture_tick(capture, 0, err) && capture_save(capture, err);
 }
 
-bool capture_append(struct capture *capture, const struct feed *feed, struct record *record,
+bool capture_append(struct capture *capture, struct feed *feed, struct record *record,
                     struct err *err)
 {
     /* after a long call another may lead */
@@ -197,8 +197,10 @@ bool capture_append(struct capture *capture, const struct feed *feed, struct rec
         enum worklog_append outcome;
         if (!worklog_append(capture->writer, feed->topic, partition, record, ticket, &outcome, err))
             return false;
-        if (outcome == APPEND_OK)
+        if (outcome == APPEND_OK) {
+            feed->counts.items[record->op]++;
             return true;
+        }
         if (outcome == APPEND_TOO_LARGE && record->op != ITEM_UPSERT)
             return err_set(
                 err, ERR_RETRY, ERR_STATE, 0,
@@ -220,7 +222,7 @@ bool capture_append(struct capture *capture, const struct feed *feed, struct rec
 
 bool capture_emit(struct capture *capture, const struct emission *emission, struct err *err)
 {
-    const struct feed *feed = emission->feed;
+    struct feed *feed = emission->feed;
     struct record record = {
         .gen = emission->gen, .ver = emission->ver, .time_ms = emission->time_ms};
     struct encoding_input input = {.family = feed->family,

@@ -171,7 +171,7 @@ static size_t count_active(struct capture *capture, struct slice *slice)
 
 static bool append_rows(struct capture *capture, const struct packet *packet, struct err *err)
 {
-    const struct feed *feed = &capture->feeds[packet->feed];
+    struct feed *feed = &capture->feeds[packet->feed];
     const struct checkpoint_family *state = capture_state(capture, feed);
     const char *at = packet->data;
     for (size_t i = 0; i < packet->row_count; i++) {
@@ -208,6 +208,7 @@ static bool take_packet(struct capture *capture, const struct packet *packet, st
     struct feed *feed = &capture->feeds[packet->feed];
     feed->row_credit -= (double)packet->read_rows;
     feed->byte_credit -= (double)packet->read_bytes;
+    feed->counts.documents += packet->read_rows;
     note_rate(capture, feed, packet->read_rows);
     if (!append_rows(capture, packet, err))
         return false;

@@ -11,6 +11,7 @@
 #include "agent/capture/encoding.h"
 #include "agent/capture/leader.h"
 #include "agent/capture/ring.h"
+#include "agent/stats.h"
 #include "base/limits.h"
 #include "cdc/source.h"
 
@@ -35,7 +36,8 @@ struct feed {
     double row_credit;
     double byte_credit;
     int64_t credit_ms;
-    int64_t rate_rows; /* since rate_ms, for display */
+    struct source_counts counts; /* since the watch took them last */
+    int64_t rate_rows;           /* since rate_ms, for display */
     int64_t rate_ms;
 };
 
@@ -98,7 +100,7 @@ struct checkpoint_family *capture_state(struct capture *capture, const struct fe
 /* --- capture_emit.c --- */
 
 struct emission {
-    const struct feed *feed;
+    struct feed *feed;
     enum item_op op;
     const bson_iter_t *id;
     const bson_t *doc; /* UPSERT: as read, not projected yet */
@@ -110,7 +112,7 @@ struct emission {
 bool capture_open_writer(struct capture *capture, struct err *err) MUST_USE;
 void capture_close_writer(struct capture *capture);
 /* Appends a record, waiting while the log is full. */
-bool capture_append(struct capture *capture, const struct feed *feed, struct record *record,
+bool capture_append(struct capture *capture, struct feed *feed, struct record *record,
                     struct err *err) MUST_USE;
 /* Makes an item and appends it. */
 bool capture_emit(struct capture *capture, const struct emission *emission, struct err *err)
@@ -180,6 +182,8 @@ void *capture_watch_expiry(void *capture);
 
 /* Measured beside, on a thread of its own: a server that does not answer holds nothing up. */
 struct watch *watch_new(struct capture *capture);
+/* Writes down what was counted last, in the background; the capture's threads are gone. */
+void watch_end(struct watch *watch, struct capture *capture);
 void watch_free(struct watch *watch);
 /* To be called often: notes the lag, and how far the state has come, every two seconds, looks at the oplog every ten, and warns before
  * the durable token falls out of it. */

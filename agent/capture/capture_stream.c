@@ -9,8 +9,8 @@
 #define MARK_EVERY 100
 #define CLOSED_FLUSH_MS 30000
 
-static bool emit_event(struct capture *capture, const struct source_event *event,
-                       const struct feed *feed, struct err *err)
+static bool emit_event(struct capture *capture, const struct source_event *event, struct feed *feed,
+                       struct err *err)
 {
     const struct checkpoint_family *state = capture_state(capture, feed);
     struct emission emission = {.feed = feed,
@@ -69,6 +69,7 @@ static bool take_event(struct capture *capture, const struct source_event *event
         const char *collection = feed->family->config->source.collection;
         if (event->collection && strcmp(event->collection, collection) != 0)
             continue;
+        feed->counts.events[source_op_of(event->type)]++;
         if (!take_for_feed(capture, event, feed, err))
             return false;
     }

@@ -11,13 +11,23 @@
 
 #define NOTE_EVERY_MS 2000
 #define LOOK_EVERY_MS 10000
+/* For a look that is under way when the capture ends. */
+#define END_MS 500
 /* A durable token is always some seconds old: saving it is not done for each event. */
 #define LAG_ALLOWED_S 10
+
+/* What is counted for one family, and not yet written down. */
+struct tally {
+    char *family;
+    struct source_counts counts;
+};
 
 /* One look, made on the watch's thread. */
 struct look {
     struct agent *agent;
     char *id;
+    struct tally *tallies; /* as the capture's feeds */
+    size_t tally_count;
     double least; /* part of the window that must be left */
     bool with_oplog;
     struct cluster_time durable;
@@ -42,6 +52,10 @@ struct watch *watch_new(struct capture *capture)
     watch->look->agent = capture->agent;
     watch->look->least = capture->agent->config->mongodb.min_oplog_headroom;
     watch->look->id = strdup(capture->id);
+    watch->look->tallies = calloc(capture->feed_count + 1, sizeof *watch->look->tallies);
+    watch->look->tally_count = capture->feed_count;
+    for (size_t i = 0; i < capture->feed_count; i++)
+        watch->look->tallies[i].family = strdup(capture->feeds[i].family->name);
     return watch;
 }
 
@@ -49,6 +63,9 @@ static void look_free(void *context)
 {
     struct look *look = context;
     witness_forget(&look->notes);
+    for (size_t i = 0; i < look->tally_count; i++)
+        free(look->tallies[i].family);
+    free(look->tallies);
     free(look->id);
     free(look);
 }
@@ -77,6 +94,23 @@ static void reckon_headroom(struct look *look)
                           (double)stats->headroom_s < look->least * (double)stats->oplog_window_s;
 }
 
+/* What cannot be written down is counted again with the next look. */
+static void note_tallies(void *context)
+{
+    const struct look *look = context;
+    for (size_t i = 0; i < look->tally_count; i++) {
+        struct tally *tally = &look->tallies[i];
+        struct err err;
+        if (!source_counts_any(&tally->counts))
+            continue;
+        if (stats_add_source(look->agent->docs, look->agent->config->name, tally->family,
+                             &tally->counts, &err))
+            tally->counts = (struct source_counts){0};
+        else
+            log_debug("stats.failed", LOG_ERR(&err));
+    }
+}
+
 /* Statistics only: a failure is of no consequence. */
 static void look_now(void *context)
 {
@@ -89,7 +123,25 @@ static void look_now(void *context)
     reckon_headroom(look);
     if (!stats_set_capture(look->agent->docs, look->id, &look->stats, &err))
         log_debug("stats.failed", LOG_ERR(&err));
+    note_tallies(look);
     witness_note(&look->notes, look->agent->log);
+}
+
+/* Only while no look is under way. */
+static void take_counts(struct watch *watch, struct capture *capture)
+{
+    for (size_t i = 0; i < capture->feed_count; i++) {
+        source_counts_add(&watch->look->tallies[i].counts, &capture->feeds[i].counts);
+        capture->feeds[i].counts = (struct source_counts){0};
+    }
+}
+
+void watch_end(struct watch *watch, struct capture *capture)
+{
+    if (!background_wait_ms(watch->background, END_MS))
+        return;
+    take_counts(watch, capture);
+    background_begin(watch->background, note_tallies, watch->look);
 }
 
 /* What the last look has found. */
@@ -136,5 +188,6 @@ void watch_tick(struct watch *watch, struct capture *capture)
     if (capture->checkpoint.token && !token_time(capture->checkpoint.token, &look->durable))
         look->durable = (struct cluster_time){0};
     witness_collect(capture, &look->notes);
+    take_counts(watch, capture);
     background_begin(watch->background, look_now, look);
 }

@@ -217,7 +217,8 @@ static bool forget_registry(const struct removal_options *options, struct remova
                        "family %s was changed by another while it was being removed: stop what has "
                        "it in its file, and say it again",
                        options->family);
-    return docstore_remove(options->docs, &ref, err);
+    return stats_remove_source(options->docs, options->config->name, options->family, err) &&
+           docstore_remove(options->docs, &ref, err);
 }
 
 bool removal_run(const struct removal_options *options, struct removal *out, struct err *err)
