@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/serve/jobs.h"
+#include "agent/serve/query_pool.h"
 #include "base/clock.h"
 #include "base/http.h"
 #include "base/limits.h"
@@ -110,17 +112,20 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
     agent->limiters = limiters_new(config, agent->docs);
     agent->vectors = vectors_new(LIMIT_VECTOR_CACHE);
     agent->timings = timings_new();
+    agent->jobs = jobs_new(agent);
+    agent->queries = query_pool_new(config, agent->docs, agent->limiters);
     return true;
 }
 
 void agent_close(struct agent *agent)
 {
-    if (mongo_is_busy())
+    if (!jobs_free(agent->jobs) || mongo_is_busy())
         return; /* the process ends with the call that does not return, and with all that it uses */
     for (size_t i = 0; i < agent->family_count; i++)
         family_free(agent->families[i]);
     free(agent->families);
     worklog_close(agent->log);
+    query_pool_free(agent->queries);
     limiters_free(agent->limiters);
     vectors_free(agent->vectors);
     timings_free(agent->timings);

@@ -15,6 +15,9 @@
 #include "cdc/worklog.h"
 #include "state/docstore.h"
 
+struct jobs;
+struct query_pool;
+
 struct agent {
     const struct config *config;
     mongoc_client_pool_t *pool;
@@ -29,8 +32,10 @@ struct agent {
     struct limiters *limiters;
     struct timings *timings;
     struct vectors *vectors; /* bought lately, by any lane */
-    bool once;               /* to end when everything is in step */
-    int64_t quiet_save_ms;   /* how often the token of a quiet stream is saved */
+    struct jobs *jobs;       /* that calls over HTTP have begun */
+    struct query_pool *queries;
+    bool once;             /* to end when everything is in step */
+    int64_t quiet_save_ms; /* how often the token of a quiet stream is saved */
     _Atomic bool stopping;
 };
 

@@ -7,6 +7,8 @@
 
 #include "base/json.h"
 #include "base/sha256.h"
+#include "sinks/chroma_where.h"
+#include "sinks/where.h"
 
 static bool is_alphanumeric(char c)
 {
@@ -219,10 +221,12 @@ bool chroma_build_query(struct buf *out, const struct sink_query *query)
     buf_printf(out, "],\"n_results\":%zu,", query->k);
     if (query->where) {
         CLEANUP(cJSON_Deletep) cJSON *where = json_parse(query->where, strlen(query->where), NULL);
-        if (!cJSON_IsObject(where))
+        if (!where || !where_check(where, NULL))
             return false;
-        char *text = json_print(where);
-        buf_printf(out, "\"where\":%s,", text);
+        CLEANUP(cJSON_Deletep) cJSON *theirs = chroma_where(where);
+        char *text = theirs ? json_print(theirs) : NULL;
+        if (text)
+            buf_printf(out, "\"where\":%s,", text);
         free(text);
     }
     buf_puts(out, "\"include\":[\"distances\",\"metadatas\",\"documents\"]}");

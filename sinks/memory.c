@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store `memory`: all that the contract asks for, in the memory of the process, for tests and
  * for trying things out. Distances are those of Chroma: 1 - cosine, squared length, 1 - product.
- * `where` is a JSON object of values that a record's metadata must equal. */
+ */
 #include "sinks/memory.h"
 
 #include <assert.h>
@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "sinks/drivers.h"
 #include "sinks/record_table.h"
+#include "sinks/where.h"
 
 #define PAGE_RECORDS 1000
 
@@ -403,39 +404,6 @@ bool memory_fetch(struct sink *sink, const char *collection, const char *const *
     return memory_leave(true);
 }
 
-static bool field_equals(const struct field *field, const cJSON *wanted)
-{
-    int64_t integer = 0;
-    switch (field->value.type) {
-    case VALUE_STRING:
-        return cJSON_IsString(wanted) && strcmp(field->value.as.string, wanted->valuestring) == 0;
-    case VALUE_BOOL:
-        return cJSON_IsBool(wanted) && cJSON_IsTrue(wanted) == field->value.as.boolean;
-    case VALUE_INT:
-        return json_int(wanted, &integer) && integer == field->value.as.integer;
-    case VALUE_DOUBLE:
-        return cJSON_IsNumber(wanted) && fabs(wanted->valuedouble - field->value.as.number) <= 0;
-    case VALUE_NULL:
-        break;
-    }
-    return false;
-}
-
-static bool record_matches(const struct held_record *record, const cJSON *where)
-{
-    const cJSON *member = NULL;
-    cJSON_ArrayForEach(member, where)
-    {
-        bool equal = false;
-        for (size_t i = 0; i < record->field_count && !equal; i++)
-            equal = strcmp(record->fields[i].name, member->string) == 0 &&
-                    field_equals(&record->fields[i], member);
-        if (!equal)
-            return false;
-    }
-    return true;
-}
-
 static double distance_of(const char *kind, const float *a, const float *b, size_t dims)
 {
     double product = 0;
@@ -478,7 +446,7 @@ static struct candidate *rank(const struct memory_collection *held, const struct
     *count = 0;
     for (size_t i = 0; i < held->table.count; i++) {
         const struct held_record *record = &held->table.records[i];
-        if (!record_matches(record, where))
+        if (where && !where_passes(where, record->fields, record->field_count))
             continue;
         double distance = distance_of(held->distance, query->vector, record->vector, query->dims);
         candidates[(*count)++] = (struct candidate){record, distance};
@@ -495,8 +463,6 @@ bool memory_query(struct sink *sink, const char *collection, const float *vector
     struct memory_sink *self = (struct memory_sink *)sink;
     const struct sink_query query = {.vector = vector, .dims = dims, .k = k};
     CLEANUP(cJSON_Deletep) cJSON *filter = where ? json_parse(where, strlen(where), NULL) : NULL;
-    if (where && !cJSON_IsObject(filter))
-        return err_set(err, ERR_REJECT, ERR_DATA, 0, "where is not a JSON object");
     if (!memory_enter(self, err))
         return false;
     const struct memory_collection *held = by_id(self, collection, err);

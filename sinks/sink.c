@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "sinks/drivers.h"
+#include "sinks/where.h"
 
 const struct sink_ops *const sink_registry[] = {&chroma_sink, &memory_sink, &null_sink, NULL};
 
@@ -361,6 +363,12 @@ bool sink_query(struct sink *sink, const char *collection, const struct sink_que
     assert(query->vector && query->dims > 0);
     *out = NULL;
     *count = 0;
+    if (query->where) {
+        CLEANUP(cJSON_Deletep)
+        cJSON *where = json_parse(query->where, strlen(query->where), err);
+        if (!where || !where_check(where, err))
+            return false;
+    }
     if (query->k == 0)
         return true;
     return COUNTED(QUERY, sink->ops->query(sink, collection, query->vector, query->dims, query->k,

@@ -124,7 +124,7 @@ struct sink_ops {
     bool (*fetch)(struct sink *sink, const char *collection, const char *const *ids,
                   size_t id_count, unsigned include, struct arena *arena, struct sink_record **out,
                   size_t *count, struct err *err) MUST_USE;
-    /* The k nearest, nearest first, with text and metadata. `where`: the store's own JSON, or NULL. */
+    /* The k nearest, nearest first, with text and metadata. `where`: JSON of where.h, or NULL. */
     bool (*query)(struct sink *sink, const char *collection, const float *vector, size_t dims,
                   size_t k, const char *where, struct arena *arena, struct sink_match **out,
                   size_t *count, struct err *err) MUST_USE;
@@ -188,7 +188,7 @@ struct sink_query {
     const float *vector;
     size_t dims;
     size_t k;
-    const char *where; /* the store's own JSON; NULL: all */
+    const char *where; /* JSON, of the subset of where.h; NULL: all */
 };
 bool sink_query(struct sink *sink, const char *collection, const struct sink_query *query,
                 struct arena *arena, struct sink_match **out, size_t *count, struct err *err)

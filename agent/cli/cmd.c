@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/config/config_options.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/mongo.h"
@@ -70,57 +69,36 @@ void cmd_close_state(struct cmd_state *state)
     *state = (struct cmd_state){0};
 }
 
-/* The nearest of the names so far; NULL when none is near. */
-struct guess {
-    const char *name;
-    size_t distance;
-};
-
-static void consider(struct guess *guess, const char *wanted, const char *name)
+struct command cmd_command(const struct config *config, const struct cmd_state *state,
+                           const char *by)
 {
-    size_t distance = config_distance_of(wanted, name);
-    if (distance < guess->distance)
-        *guess = (struct guess){.name = name, .distance = distance};
-}
-
-static void tell_unknown(const struct config *config, const char *what, const char *name,
-                         const struct guess *guess)
-{
-    fprintf(stderr, "vectail: %s has no %s '%s'%s%s%s\n", config->file, what, name,
-            guess->name ? "; did you mean '" : "", guess->name ? guess->name : "",
-            guess->name ? "'?" : "");
+    return (struct command){.config = config, .pool = state->pool, .docs = state->docs, .by = by};
 }
 
 const struct config_family *cmd_family(const struct config *config, const char *name)
 {
-    const struct config_family *family = config_family_of(config, name);
-    struct guess guess = {.distance = SIZE_MAX};
-    for (size_t i = 0; i < config->family_count; i++)
-        consider(&guess, name, config->families[i].name);
+    struct err err;
+    const struct config_family *family = command_family(config, name, &err);
     if (!family)
-        tell_unknown(config, "family", name, &guess);
+        (void)cmd_fail(&err);
     return family;
 }
 
 const struct config_embedder *cmd_embedder(const struct config *config, const char *name)
 {
-    const struct config_embedder *embedder = config_embedder_of(config, name);
-    struct guess guess = {.distance = SIZE_MAX};
-    for (size_t i = 0; i < config->embedder_count; i++)
-        consider(&guess, name, config->embedders[i].name);
+    struct err err;
+    const struct config_embedder *embedder = command_embedder(config, name, &err);
     if (!embedder)
-        tell_unknown(config, "embedder", name, &guess);
+        (void)cmd_fail(&err);
     return embedder;
 }
 
 const struct config_store *cmd_store(const struct config *config, const char *name)
 {
-    const struct config_store *store = config_store_of(config, name);
-    struct guess guess = {.distance = SIZE_MAX};
-    for (size_t i = 0; i < config->store_count; i++)
-        consider(&guess, name, config->stores[i].name);
+    struct err err;
+    const struct config_store *store = command_store(config, name, &err);
     if (!store)
-        tell_unknown(config, "store", name, &guess);
+        (void)cmd_fail(&err);
     return store;
 }
 

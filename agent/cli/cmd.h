@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "agent/cli/cli.h"
+#include "agent/commands/command.h"
 #include "agent/config/config.h"
 #include "base/err.h"
 #include "state/docstore.h"
@@ -59,6 +60,10 @@ bool cmd_open_state(const struct config *config, struct cmd_state *state, struct
 bool cmd_open_state_within(const struct config *config, int answer_ms, struct cmd_state *state,
                            struct err *err) MUST_USE;
 void cmd_close_state(struct cmd_state *state);
+
+/* What it shares with the HTTP call of the same name takes this; all borrowed. */
+struct command cmd_command(const struct config *config, const struct cmd_state *state,
+                           const char *by);
 
 /* A family, embedder or store of the file, or NULL after naming the nearest one. */
 const struct config_family *cmd_family(const struct config *config, const char *name) MUST_USE;

@@ -1,67 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gc: what nobody needs any more is removed, or only shown. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "agent/cli/cmd.h"
-#include "agent/steward/collect.h"
-#include "agent/steward/wish.h"
-#include "base/clock.h"
-#include "base/json.h"
+#include "agent/commands/gc_command.h"
 #include "base/limits.h"
 
-struct gc {
-    struct collect_options options;
-    struct collect_list list;
-    char by[160];
-    bool dry_run;
-    int asked;  /* versions, of an agent */
-    int erased; /* orphans */
-};
-
-static bool add_drop(struct registry *registry, void *context)
-{
-    const struct registry_wish *wish = context;
-    for (size_t i = 0; i < registry->wish_count; i++) {
-        const struct registry_wish *other = &registry->wishes[i];
-        if (strcmp(other->kind, WISH_DROP) == 0 && other->label &&
-            strcmp(other->label, wish->label) == 0)
-            return false; /* it is asked for already */
-    }
-    return registry_add_wish(registry, wish);
-}
-
-static bool ask_for(struct gc *gc, const struct collect_entry *entry, struct err *err)
-{
-    char id[17], kind[] = WISH_DROP, reason[] = "gc";
-    random_hex(id, 8);
-    struct registry_wish wish = {
-        .kind = kind, .label = entry->label, .by = gc->by, .reason = reason, .id = id};
-    struct registry_update update = {.name = gc->options.config->name,
-                                     .family = entry->family,
-                                     .change = add_drop,
-                                     .context = &wish};
-    gc->asked++;
-    return registry_apply(gc->options.docs, &update, err);
-}
-
-static bool carry_out(struct gc *gc, struct err *err)
-{
-    for (size_t i = 0; i < gc->list.count; i++) {
-        const struct collect_entry *entry = &gc->list.entries[i];
-        if (!entry->drop)
-            continue;
-        if (!entry->orphan && !ask_for(gc, entry, err))
-            return false;
-        if (entry->orphan && !collect_erase(&gc->options, entry, err))
-            return false;
-        gc->erased += entry->orphan;
-    }
-    return true;
-}
-
-static void print_table(const struct gc *gc)
+static void print_table(const struct gc_command *gc)
 {
     CLEANUP(buf_fini) struct buf out = BUF_INIT(MIB);
     CLEANUP(cmd_table_freep) struct cmd_table *table = cmd_table_new(5);
@@ -91,58 +36,35 @@ static void print_table(const struct gc *gc)
         printf("there is nothing to remove\n");
 }
 
-static void print_json(const struct gc *gc)
-{
-    CLEANUP(cJSON_Deletep) cJSON *reply = json_object();
-    cJSON *list = json_array();
-    for (size_t i = 0; i < gc->list.count; i++) {
-        const struct collect_entry *entry = &gc->list.entries[i];
-        cJSON *item = json_object();
-        json_add_string(item, "family", entry->family);
-        json_add_string(item, "label", entry->label ? entry->label : "");
-        json_add_string(item, "collection", entry->collection);
-        json_add_string(item, "store", entry->store);
-        json_add_bool(item, "drop", entry->drop);
-        json_add_bool(item, "orphan", entry->orphan);
-        json_add_string(item, "reason", entry->reason);
-        json_append(list, item);
-    }
-    json_add_bool(reply, "dry_run", gc->dry_run);
-    json_add_int(reply, "asked", gc->asked);
-    json_add_int(reply, "erased", gc->erased);
-    json_add(reply, "collections", list);
-    cmd_print_json(reply);
-}
-
-static int run_gc(struct gc *gc, bool as_json)
+static int run_gc(struct gc_command *gc, bool as_json)
 {
     struct err err;
-    char *state_id = NULL;
-    bool ok = docstore_identity(gc->options.docs, gc->options.config->name, &state_id, &err);
-    gc->options.state_id = state_id;
-    ok = ok && collect_look(&gc->options, &gc->list, &err) && (gc->dry_run || carry_out(gc, &err));
-    if (ok && as_json)
-        print_json(gc);
-    else if (ok)
+    if (!gc_command_run(gc, &err))
+        return cmd_fail(&err);
+    if (!as_json) {
         print_table(gc);
-    collect_fini(&gc->list);
-    free(state_id);
-    return ok ? CLI_DONE : cmd_fail(&err);
+        return CLI_DONE;
+    }
+    CLEANUP(cJSON_Deletep) cJSON *reply = gc_command_json(gc);
+    cmd_print_json(reply);
+    return CLI_DONE;
 }
 
 int cmd_gc(const struct cli_args *args)
 {
     struct err err;
     struct cmd_state state;
+    char by[160];
     CLEANUP(config_freep) struct config *config = cmd_load_config(args);
     if (!config)
         return CLI_USAGE;
     if (!cmd_open_state(config, &state, &err))
         return cmd_fail(&err);
-    struct gc gc = {.options = {.config = config, .docs = state.docs},
-                    .dry_run = cli_has(args, FLAG_DRY_RUN)};
-    cmd_who(gc.by, sizeof gc.by);
+    cmd_who(by, sizeof by);
+    struct command command = cmd_command(config, &state, by);
+    struct gc_command gc = {.command = &command, .dry_run = cli_has(args, FLAG_DRY_RUN)};
     int code = run_gc(&gc, args->json);
+    gc_command_fini(&gc);
     cmd_close_state(&state);
     return code;
 }

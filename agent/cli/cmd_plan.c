@@ -22,12 +22,12 @@ struct progress {
 };
 
 /* On a terminal, in one line that is drawn again in place. */
-static void draw(void *context, int64_t read, int64_t total)
+static bool draw(void *context, int64_t read, int64_t total)
 {
     struct progress *progress = context;
     int64_t now_ms = clock_mono_ms();
     if (now_ms - progress->drawn_ms < DRAW_MS)
-        return;
+        return true;
     progress->drawn_ms = now_ms;
     double part = total > 0 ? fmin((double)read / (double)total, 1) : 0;
     double seconds = (double)(now_ms - progress->began_ms) / 1000;
@@ -36,6 +36,7 @@ static void draw(void *context, int64_t read, int64_t total)
             "##############################", BAR - filled, "..............................",
             part * 100, read, seconds > 0 ? (double)read / seconds : 0);
     fflush(stderr);
+    return true;
 }
 
 static void erase(void)

@@ -10,6 +10,7 @@
 #include "base/http.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "sinks/where.h"
 #include "state/alias.h"
 
 static const char *text_of(const cJSON *object, const char *name)
@@ -64,6 +65,8 @@ int cmd_query(const struct cli_args *args)
             fprintf(stderr, "vectail: --where must be a JSON object\n");
             return CLI_USAGE;
         }
+        if (!where_check(where, &err))
+            return cmd_fail(&err);
     }
     if (!http_global_init(&err))
         return cmd_fail(&err);

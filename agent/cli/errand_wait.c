@@ -5,59 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/capture/capture.h"
 #include "agent/cli/errand.h"
 #include "agent/cli/progress.h"
 #include "agent/serve/status.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "state/checkpoint.h"
 
 #define LOOK_MS 250
-#define CHECK_MS 1000
 /* With --wait and no time said: an agent that restarts is back by then. */
 #define ALONE_MS 60000
 
-/* Whether anybody leads who could carry it out: the lease of the source's database is held, with either
- * work log. */
-static bool is_led(const struct errand *errand, bool *led, struct err *err)
+static void note_leader(struct errand *errand)
 {
-    struct checkpoint checkpoint = {0};
-    struct lease_info lease = {0};
-    bool found = false;
-    char *id = capture_id(errand->config, errand->family->source.database, NULL);
-    bool ok = checkpoint_load(errand->state.docs, id, &found, &checkpoint, &lease, err);
-    *led = ok && found && lease.valid;
-    checkpoint_fini(&checkpoint);
-    lease_info_fini(&lease);
-    free(id);
-    return ok;
-}
-
-static bool find_leader(struct errand *errand, struct err *err)
-{
-    bool led = false;
-    int64_t now_ms = clock_mono_ms();
-    if (errand->checked_ms > 0 && now_ms - errand->checked_ms < CHECK_MS)
-        return true;
-    if (!is_led(errand, &led, err))
-        return false;
-    errand->checked_ms = now_ms;
-    errand->leaderless = !led;
-    if (led)
+    if (!errand->wish.leaderless)
         errand->alone_ms = 0;
     else if (errand->alone_ms == 0)
-        errand->alone_ms = now_ms;
-    return true;
+        errand->alone_ms = clock_mono_ms();
 }
 
 /* Whether there is anything to wait for any more. */
 static bool is_over(struct errand *errand, bool waits)
 {
     int64_t now_ms = clock_mono_ms();
-    bool alone = errand->until_ms < 0 && errand->leaderless && errand->alone_ms > 0 &&
+    bool alone = errand->until_ms < 0 && errand->wish.leaderless && errand->alone_ms > 0 &&
                  now_ms - errand->alone_ms >= ALONE_MS;
-    if (!waits && errand->leaderless)
+    if (!waits && errand->wish.leaderless)
         return true;
     if (!alone && (errand->until_ms < 0 || now_ms < errand->until_ms))
         return false;
@@ -65,36 +37,11 @@ static bool is_over(struct errand *errand, bool waits)
     return true;
 }
 
-static void note_state(struct errand *errand, struct registry *registry)
-{
-    const struct version *version =
-        errand->label ? registry_version(registry, errand->label) : NULL;
-    snprintf(errand->stands, sizeof errand->stands, "%s",
-             version ? version_state_name(version->state) : "");
-}
-
-static void judge(struct errand *errand, struct registry *registry)
-{
-    const struct registry_event *answer = wish_answer(registry, errand->id);
-    bool gone = wish_index(registry, errand->id) < 0;
-    note_state(errand, registry);
-    if (answer) {
-        errand->outcome = answer->refused ? ERRAND_REFUSED : ERRAND_DONE;
-        snprintf(errand->reason, sizeof errand->reason, "%s",
-                 answer->refused && answer->reason ? answer->reason : "");
-    } else if (gone) {
-        errand->outcome = ERRAND_FAILED;
-        snprintf(errand->reason, sizeof errand->reason,
-                 "the wish is gone, and nobody said what came of it: `vectail status %s`",
-                 errand->name);
-    }
-}
-
 static void show_waiting(const struct errand *errand, const struct registry *registry,
                          struct progress *progress)
 {
     char line[256];
-    if (errand->leaderless)
+    if (errand->wish.leaderless)
         snprintf(line, sizeof line, "no agent runs that could %s %s: waiting for one", errand->verb,
                  errand->title);
     else if (registry->step.kind)
@@ -110,15 +57,14 @@ static bool look(struct errand *errand, struct progress *progress, struct err *e
 {
     struct registry registry;
     bool waits = cli_has(errand->args, FLAG_WAIT);
-    if (!find_leader(errand, err) ||
-        !registry_load(errand->state.docs, errand->config->name, errand->name, &registry, err)) {
+    if (!wish_command_look(&errand->wish, &registry, err)) {
         if (err->action != ERR_RETRY || !waits)
             return false;
         progress_show(progress, "error", err->text);
         return true;
     }
-    judge(errand, &registry);
-    if (waits && errand->outcome == ERRAND_PENDING)
+    note_leader(errand);
+    if (waits && errand->wish.outcome == WISH_PENDING)
         show_waiting(errand, &registry, progress);
     registry_fini(&registry);
     return true;
@@ -130,7 +76,7 @@ bool errand_wait(struct errand *errand, struct err *err)
     bool waits = cli_has(errand->args, FLAG_WAIT);
     progress_begin(&progress, errand->args->json);
     bool ok = true;
-    while ((ok = look(errand, &progress, err)) && errand->outcome == ERRAND_PENDING &&
+    while ((ok = look(errand, &progress, err)) && errand->wish.outcome == WISH_PENDING &&
            !is_over(errand, waits))
         clock_sleep_ms(LOOK_MS);
     progress_end(&progress);
@@ -171,14 +117,14 @@ static bool has_arrived(struct errand *errand, const cJSON *family, const cJSON 
     static const char *const good[] = {"ready", "active", "previous", NULL};
     static const char *const bad[] = {"failed", "retired", "dropped", NULL};
     const char *reason = text_of(version, "reason");
-    snprintf(errand->stands, sizeof errand->stands, "%s", text_of(version, "state"));
-    if (strcmp(errand->stands, "ready") == 0)
+    snprintf(errand->wish.stands, sizeof errand->wish.stands, "%s", text_of(version, "state"));
+    if (strcmp(errand->wish.stands, "ready") == 0)
         return !will_be_served(family, version);
-    if (!is_one_of(errand->stands, bad))
-        return is_one_of(errand->stands, good);
-    errand->outcome = ERRAND_FAILED;
-    snprintf(errand->reason, sizeof errand->reason, "version %s is %s%s%s", errand->label,
-             errand->stands, *reason ? ": " : "", reason);
+    if (!is_one_of(errand->wish.stands, bad))
+        return is_one_of(errand->wish.stands, good);
+    errand->wish.outcome = WISH_FAILED;
+    snprintf(errand->wish.reason, sizeof errand->wish.reason, "version %s is %s%s%s",
+             errand->wish.label, errand->wish.stands, *reason ? ": " : "", reason);
     return true;
 }
 
@@ -191,9 +137,10 @@ static void show_version(const struct errand *errand, const cJSON *family, const
     const char *reason = text_of(version, "reason");
     (void)!json_get_int(version, "documents", &documents);
     progress_line(family, version, progress_rate(progress, documents), &line);
-    if (errand->leaderless)
+    if (errand->wish.leaderless)
         buf_puts(&line, "; no agent runs");
-    snprintf(about, sizeof about, "%s %d %.40s", errand->stands, errand->leaderless, reason);
+    snprintf(about, sizeof about, "%s %d %.40s", errand->wish.stands, errand->wish.leaderless,
+             reason);
     progress_show(progress, about, buf_str(&line));
 }
 
@@ -204,18 +151,19 @@ static bool look_at_version(struct errand *errand, struct progress *progress, bo
     struct status_request request = {.config = errand->config,
                                      .docs = errand->state.docs,
                                      .pool = errand->state.pool,
-                                     .family = errand->name};
+                                     .family = errand->wish.family->name};
     *arrived = false;
-    if (!find_leader(errand, err) || !status_json(&request, &status, err)) {
+    if (!wish_command_find_leader(&errand->wish, err) || !status_json(&request, &status, err)) {
         if (err->action != ERR_RETRY)
             return false;
         progress_show(progress, "error", err->text);
         return true;
     }
-    const cJSON *family = status_family(status, errand->name);
-    const cJSON *version = status_version(family, errand->label);
+    note_leader(errand);
+    const cJSON *family = status_family(status, errand->wish.family->name);
+    const cJSON *version = status_version(family, errand->wish.label);
     if (!version)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0, "version %s is gone", errand->label);
+        return err_set(err, ERR_REJECT, ERR_STATE, 0, "version %s is gone", errand->wish.label);
     *arrived = has_arrived(errand, family, version);
     if (!*arrived)
         show_version(errand, family, version, progress);
@@ -232,7 +180,7 @@ bool errand_follow(struct errand *errand, struct err *err)
         clock_sleep_ms(LOOK_MS);
     progress_end(&progress);
     if (ok && errand->out_of_time)
-        snprintf(errand->reason, sizeof errand->reason, "version %s is %s, and goes on",
-                 errand->label, errand->stands);
+        snprintf(errand->wish.reason, sizeof errand->wish.reason, "version %s is %s, and goes on",
+                 errand->wish.label, errand->wish.stands);
     return ok;
 }

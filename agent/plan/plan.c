@@ -35,9 +35,10 @@ static bool take_row(void *context, const bson_t *doc, struct err *err)
 {
     struct making *making = context;
     const struct plan_options *options = making->options;
-    if (options->progress && making->pass.read % PROGRESS_ROWS == 0)
-        options->progress(options->context, making->pass.read,
-                          options->sample > 0 ? options->sample : making->total);
+    if (options->progress && making->pass.read % PROGRESS_ROWS == 0 &&
+        !options->progress(options->context, making->pass.read,
+                           options->sample > 0 ? options->sample : making->total))
+        return err_set(err, ERR_CANCEL, ERR_STATE, 0, "interrupted");
     return pass_take(&making->pass, doc, err);
 }
 

@@ -21,8 +21,9 @@ struct plan_options {
     struct docstore *docs;
     int64_t sample; /* documents by chance; 0: all are read */
     bool no_reuse;  /* all vectors are bought */
-    /* Now and then, while it lasts; NULL: nobody wants to know. `total` is nearly right. */
-    void (*progress)(void *context, int64_t read, int64_t total);
+    /* Now and then, while it lasts; NULL: nobody wants to know. `total` is nearly right. False: the plan ends
+     * with ERR_CANCEL. */
+    bool (*progress)(void *context, int64_t read, int64_t total);
     void *context;
 };
 

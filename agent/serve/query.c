@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/lane/lane.h"
+#include "agent/family.h"
 #include "agent/serve/status.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -21,17 +21,17 @@
 /* One query while it runs. */
 struct search {
     const struct query_request *request;
+    struct query_pool *pool;
     struct arena *arena;
     struct registry registry;
     const struct version *version; /* in the registry */
-    cJSON *embed_object;           /* what `embed` borrows from */
-    struct embed_config embed;
+    struct query_link *link;       /* to it */
 };
 
 static void search_fini(struct search *search)
 {
+    query_link_close(search->link);
     registry_fini(&search->registry);
-    cJSON_Delete(search->embed_object);
     arena_free(search->arena);
 }
 
@@ -94,56 +94,26 @@ static bool find_version(struct search *search, struct err *err)
     return true;
 }
 
-static bool read_embed(struct search *search, struct err *err)
-{
-    const char *text = search->version->embed;
-    search->embed_object = json_parse(text, strlen(text), err);
-    return search->embed_object &&
-           embed_config_read(search->embed_object, search->arena, &search->embed, err);
-}
-
-/* The file only says how to reach the embedder: it must be the one that built the version. */
-static bool open_embedder(const struct search *search, struct embedder **out, struct err *err)
-{
-    const struct version *version = search->version;
-    const struct embed_config *embed = &search->embed;
-    const struct config_embedder *config =
-        config_embedder_of(search->request->config, version->embedder);
-    if (!config)
-        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
-                       "version %s needs embedder '%s', which the configuration does not have",
-                       version->label, version->embedder);
-    const char *driver = embedder_driver_name(config->driver);
-    const char *model = config->model ? config->model : driver;
-    if (strcmp(driver, embed->driver) != 0 || strcmp(model, embed->model) != 0 ||
-        (size_t)config->dims != embed->dims)
-        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
-                       "version %s was built by %s %s with %zu dims, but embedder '%s' is now %s "
-                       "%s with %lld",
-                       version->label, embed->driver, embed->model, embed->dims, config->name,
-                       driver, model, (long long)config->dims);
-    return family_check_requests(config, embed, version->label, err) &&
-           lane_open_embedder(config, out, err);
-}
-
 /* The text as a document's would be, behind the model's prefix for queries. */
 static bool embed_text(struct search *search, float *vector, struct err *err)
 {
+    const struct embed_config *embed = &search->link->embed;
     const char *text = search->request->text;
-    CLEANUP(embedder_closep) struct embedder *embedder = NULL;
     CLEANUP(buf_fini) struct buf plain = BUF_INIT(QUERY_TEXT_SIZE);
     CLEANUP(buf_fini) struct buf input = BUF_INIT(QUERY_TEXT_SIZE);
-    normalize_text(&search->embed.normalize, text, strlen(text), &plain);
-    buf_puts(&input, search->embed.query_prefix);
+    normalize_text(&embed->normalize, text, strlen(text), &plain);
+    buf_puts(&input, embed->query_prefix);
     buf_append(&input, plain.data, plain.size);
     if (plain.overflow || input.overflow)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0, "the text is longer than %zu bytes",
+        return err_set(err, ERR_REJECT, ERR_DATA, 0, "text: is longer than %zu bytes",
                        QUERY_TEXT_SIZE);
     if (plain.size == 0)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0, "the text has no words to search for");
-    struct embed_text wanted = {.text = buf_str(&input), .size = input.size};
-    return open_embedder(search, &embedder, err) &&
-           embedder_embed(embedder, &wanted, 1, vector, NULL, err);
+        return err_set(err, ERR_REJECT, ERR_DATA, 0, "text: has no words to search for");
+    struct query_embedding wanted = {.link = search->link,
+                                     .name = search->version->embedder,
+                                     .text = {.text = buf_str(&input), .size = input.size},
+                                     .vector = vector};
+    return query_pool_embed(search->pool, &wanted, err);
 }
 
 struct matches {
@@ -155,19 +125,14 @@ static bool search_store(struct search *search, const float *vector, struct matc
                          struct err *err)
 {
     const struct version *version = search->version;
-    const struct config_store *config = config_store_of(search->request->config, version->store);
-    CLEANUP(sink_closep) struct sink *sink = NULL;
+    struct query_link *link = search->link;
     struct sink_query query = {.vector = vector,
-                               .dims = search->embed.dims,
+                               .dims = link->embed.dims,
                                .k = (size_t)search->request->k,
                                .where = search->request->where};
-    if (!config)
-        return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
-                       "version %s is kept in store '%s', which the configuration does not have",
-                       version->label, version->store);
-    return lane_open_sink(config, &sink, err) && sink_connect(sink, err) &&
-           sink_query(sink, version->collection_id, &query, search->arena, &out->items, &out->count,
-                      err);
+    return query_link_connect(link, search->request->config, version, err) &&
+           sink_query(link->sink, version->collection_id, &query, search->arena, &out->items,
+                      &out->count, err);
 }
 
 static const char *metadata_text(const struct sink_record *record, const char *name)
@@ -204,10 +169,10 @@ static void add_place(cJSON *entry, const struct sink_record *record, bool by_co
 static cJSON *result_entry(const struct search *search, const struct sink_match *match)
 {
     const struct sink_record *record = &match->record;
-    bool cosine = strcmp(search->embed.distance, "cosine") == 0;
+    bool cosine = strcmp(search->link->embed.distance, "cosine") == 0;
     cJSON *entry = json_object(), *metadata = json_object();
     json_add_string(entry, "id", record->id);
-    add_place(entry, record, strcmp(search->embed.id_scheme, "content") == 0);
+    add_place(entry, record, strcmp(search->link->embed.id_scheme, "content") == 0);
     json_add_double(entry, "score", cosine ? 1 - match->distance : -match->distance);
     if (record->text)
         json_add_string(entry, "text", record->text);
@@ -269,26 +234,36 @@ static void judge(const cJSON *family, const cJSON *version, cJSON *out)
 static bool describe(const struct search *search, cJSON *out, struct err *err)
 {
     const struct query_request *request = search->request;
-    struct status_request wanted = {
-        .config = request->config, .docs = request->docs, .family = request->family};
-    CLEANUP(cJSON_Deletep) cJSON *status = NULL;
-    if (!status_json(&wanted, &status, err))
+    CLEANUP(cJSON_Deletep) cJSON *family = NULL;
+    if (!query_pool_standing(search->pool, request->family, false, &family, err))
         return false;
-    const cJSON *family = status_family(status, request->family);
-    const cJSON *version = status_version(family, search->version->label);
+    if (!status_version(family, search->version->label)) { /* it is newer than what is remembered */
+        cJSON_Delete(TAKE(family));
+        if (!query_pool_standing(search->pool, request->family, true, &family, err))
+            return false;
+    }
     json_add_string(out, "family", request->family);
     json_add_string(out, "version", search->version->label);
     json_add_string(out, "embedder", search->version->embedder);
-    judge(family, version, out);
+    judge(family, status_version(family, search->version->label), out);
     return true;
 }
 
-static bool run(struct search *search, cJSON *out, struct err *err)
+static bool open_link(struct search *search, struct err *err)
+{
+    search->link = query_pool_take(search->pool, search->version->build_id);
+    return search->link ||
+           query_link_open(search->request->config, search->version, &search->link, err);
+}
+
+/* *found: it is known what was to be searched; then a failure may be that of a version that has just gone. */
+static bool attempt(struct search *search, bool *found, cJSON *out, struct err *err)
 {
     struct matches matches = {0};
-    if (!find_version(search, err) || !read_embed(search, err))
+    *found = find_version(search, err);
+    if (!*found || !open_link(search, err))
         return false;
-    float *vector = arena_alloc_array(search->arena, search->embed.dims, sizeof *vector);
+    float *vector = arena_alloc_array(search->arena, search->link->embed.dims, sizeof *vector);
     if (!embed_text(search, vector, err) || !search_store(search, vector, &matches, err) ||
         !describe(search, out, err))
         return false;
@@ -296,16 +271,38 @@ static bool run(struct search *search, cJSON *out, struct err *err)
     for (size_t i = 0; i < matches.count; i++)
         json_append(results, result_entry(search, &matches.items[i]));
     json_add(out, "results", results);
+    query_pool_put(search->pool, TAKE(search->link));
     return true;
+}
+
+/* *gone: it may be so because what was searched was dropped, or another is served by now. */
+static bool attempt_once(const struct query_request *request, struct query_pool *pool, bool *gone,
+                         cJSON **out, struct err *err)
+{
+    CLEANUP(search_fini)
+    struct search search = {.request = request, .pool = pool, .arena = arena_new(QUERY_ARENA_SIZE)};
+    CLEANUP(cJSON_Deletep) cJSON *json = json_object();
+    bool found = false;
+    if (attempt(&search, &found, json, err)) {
+        *out = TAKE(json);
+        return true;
+    }
+    *gone = found && err->domain == ERR_HTTP && err->action != ERR_RETRY;
+    return false;
 }
 
 bool query_run(const struct query_request *request, cJSON **out, struct err *err)
 {
-    CLEANUP(search_fini)
-    struct search search = {.request = request, .arena = arena_new(QUERY_ARENA_SIZE)};
-    CLEANUP(cJSON_Deletep) cJSON *json = json_object();
-    if (!run(&search, json, err))
-        return false;
-    *out = TAKE(json);
-    return true;
+    struct query_pool *pool = request->pool;
+    struct err again;
+    bool gone = false;
+    if (!pool)
+        pool = query_pool_new(request->config, request->docs, NULL);
+    bool ok = attempt_once(request, pool, &gone, out, err);
+    /* once more, from the alias on: across a flip the collection may have gone meanwhile */
+    if (!ok && gone)
+        ok = attempt_once(request, pool, &gone, out, &again);
+    if (!request->pool)
+        query_pool_free(pool);
+    return ok;
 }

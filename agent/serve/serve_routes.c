@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/serve/api.h"
 #include "agent/serve/health.h"
 #include "agent/serve/serve_alias.h"
 #include "agent/serve/serve_metrics.h"
@@ -16,19 +17,7 @@
 #include "base/limits.h"
 #include "base/sha256.h"
 
-#define MAX_PARTS 2
-#define NAME_SIZE 256
-
-/* What stood in the place of each {} of a route. */
-struct parts {
-    char items[MAX_PARTS][NAME_SIZE];
-    size_t count;
-};
-
-typedef void answer(const struct serve_request *request, const struct parts *parts,
-                    struct serve_reply *reply);
-
-static void put_json(struct serve_reply *reply, int status, const cJSON *json)
+void serve_json(struct serve_reply *reply, int status, const cJSON *json)
 {
     char *text = json_print(json);
     reply->status = status;
@@ -51,8 +40,16 @@ static const char *title_of(int status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 409:
+        return "Conflict";
     case 413:
         return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
+    case 429:
+        return "Too Many Requests";
+    case 502:
+        return "Bad Gateway";
     case 501:
         return "Not Implemented";
     case 503:
@@ -62,32 +59,42 @@ static const char *title_of(int status)
     }
 }
 
-void serve_problem(struct serve_reply *reply, int status, const char *detail)
+void serve_problem_with(struct serve_reply *reply, int status, const char *detail, cJSON *members)
 {
     CLEANUP(cJSON_Deletep) cJSON *problem = json_object();
     json_add_string(problem, "type", "about:blank");
     json_add_string(problem, "title", title_of(status));
     json_add_int(problem, "status", status);
     json_add_string(problem, "detail", detail);
+    while (members && members->child) {
+        cJSON *member = cJSON_DetachItemViaPointer(members, members->child);
+        json_add(problem, member->string, member);
+    }
+    cJSON_Delete(members);
     buf_clear(&reply->body);
-    put_json(reply, status, problem);
+    serve_json(reply, status, problem);
     reply->content_type = "application/problem+json";
 }
 
-static void answer_alive(const struct serve_request *request, const struct parts *parts,
-                         struct serve_reply *reply)
+void serve_problem(struct serve_reply *reply, int status, const char *detail)
 {
-    (void)parts;
-    CLEANUP(cJSON_Deletep) cJSON *health = health_json(request->agent->health);
-    put_json(reply, 200, health);
+    serve_problem_with(reply, status, detail, NULL);
 }
 
-static void answer_ready(const struct serve_request *request, const struct parts *parts,
+static void answer_alive(const struct serve_request *request, const struct serve_parts *parts,
                          struct serve_reply *reply)
 {
     (void)parts;
     CLEANUP(cJSON_Deletep) cJSON *health = health_json(request->agent->health);
-    put_json(reply, cJSON_IsTrue(json_get(health, "ready")) ? 200 : 503, health);
+    serve_json(reply, 200, health);
+}
+
+static void answer_ready(const struct serve_request *request, const struct serve_parts *parts,
+                         struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *health = health_json(request->agent->health);
+    serve_json(reply, cJSON_IsTrue(json_get(health, "ready")) ? 200 : 503, health);
 }
 
 static bool load_status(const struct serve_request *request, const char *family, cJSON **out,
@@ -102,7 +109,7 @@ static bool load_status(const struct serve_request *request, const char *family,
     return status_json(&wanted, out, err);
 }
 
-static void answer_metrics(const struct serve_request *request, const struct parts *parts,
+static void answer_metrics(const struct serve_request *request, const struct serve_parts *parts,
                            struct serve_reply *reply)
 {
     (void)parts;
@@ -127,24 +134,24 @@ static cJSON *status_or_problem(const struct serve_request *request, const char 
     return NULL;
 }
 
-static void answer_status(const struct serve_request *request, const struct parts *parts,
+static void answer_status(const struct serve_request *request, const struct serve_parts *parts,
                           struct serve_reply *reply)
 {
     (void)parts;
     CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, NULL, reply);
     if (status)
-        put_json(reply, 200, status);
+        serve_json(reply, 200, status);
 }
 
-static void answer_family(const struct serve_request *request, const struct parts *parts,
+static void answer_family(const struct serve_request *request, const struct serve_parts *parts,
                           struct serve_reply *reply)
 {
     CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, parts->items[0], reply);
     if (status)
-        put_json(reply, 200, status_family(status, parts->items[0]));
+        serve_json(reply, 200, status_family(status, parts->items[0]));
 }
 
-static void answer_version(const struct serve_request *request, const struct parts *parts,
+static void answer_version(const struct serve_request *request, const struct serve_parts *parts,
                            struct serve_reply *reply)
 {
     CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, parts->items[0], reply);
@@ -153,18 +160,18 @@ static void answer_version(const struct serve_request *request, const struct par
     const cJSON *family = status_family(status, parts->items[0]);
     const cJSON *version = status_version(family, parts->items[1]);
     if (version)
-        put_json(reply, 200, version);
+        serve_json(reply, 200, version);
     else
         serve_problem(reply, 404, "the family has no version of that label");
 }
 
-static void answer_alias(const struct serve_request *request, const struct parts *parts,
+static void answer_alias(const struct serve_request *request, const struct serve_parts *parts,
                          struct serve_reply *reply)
 {
     serve_alias(request, parts->items[0], reply);
 }
 
-static void answer_events(const struct serve_request *request, const struct parts *parts,
+static void answer_events(const struct serve_request *request, const struct serve_parts *parts,
                           struct serve_reply *reply)
 {
     (void)request;
@@ -175,8 +182,8 @@ static void answer_events(const struct serve_request *request, const struct part
 
 struct route {
     const char *method;
-    const char *pattern; /* {}: a name */
-    answer *answer;      /* NULL: not built yet */
+    const char *pattern;  /* {}: a name */
+    serve_answer *answer; /* NULL: not built yet */
 };
 
 #define FAMILY "/v1/families/{}"
@@ -193,28 +200,34 @@ static const struct route routes[] = {
     {"GET", "/", NULL},
     {"GET", "/v1/openapi.json", NULL},
     {"GET", "/v1/events", answer_events},
-    {"POST", "/v1/gc", NULL},
-    {"POST", FAMILY ":rollback", NULL},
-    {"POST", FAMILY ":plan", NULL},
-    {"POST", FAMILY ":sweep", NULL},
-    {"POST", FAMILY ":audit", NULL},
-    {"POST", FAMILY ":pause", NULL},
-    {"POST", FAMILY ":resume", NULL},
+    {"POST", "/v1/gc", api_gc},
+    {"POST", FAMILY ":rollback", api_rollback},
+    {"POST", FAMILY ":plan", api_plan},
+    {"POST", FAMILY ":sweep", api_sweep},
+    {"POST", FAMILY ":audit", api_audit_family},
+    {"POST", FAMILY ":pause", api_pause_family},
+    {"POST", FAMILY ":resume", api_resume_family},
+    {"DELETE", FAMILY, api_remove},
+    {"GET", "/v1/jobs/{}", api_job},
+    {"DELETE", "/v1/jobs/{}", api_cancel_job},
+    {"POST", FAMILY ":adopt", api_adopt},
+    {"POST", FAMILY ":partitions", api_partitions},
+    {"GET", FAMILY "/wishes/{}", api_wish},
     {"GET", FAMILY "/alias", answer_alias},
-    {"POST", FAMILY "/query", NULL},
-    {"GET", FAMILY "/quarantine", NULL},
-    {"POST", FAMILY "/quarantine:retry", NULL},
-    {"POST", FAMILY "/quarantine:skip", NULL},
-    {"POST", FAMILY "/versions", NULL},
-    {"DELETE", VERSION, NULL},
-    {"POST", VERSION ":verify", NULL},
-    {"POST", VERSION ":cutover", NULL},
-    {"POST", VERSION ":pause", NULL},
-    {"POST", VERSION ":resume", NULL},
-    {"POST", VERSION ":audit", NULL},
+    {"POST", FAMILY "/query", api_query},
+    {"GET", FAMILY "/quarantine", api_quarantine},
+    {"POST", FAMILY "/quarantine:retry", api_retry},
+    {"POST", FAMILY "/quarantine:skip", api_skip},
+    {"POST", FAMILY "/versions", api_create},
+    {"DELETE", VERSION, api_drop},
+    {"POST", VERSION ":verify", api_verify},
+    {"POST", VERSION ":cutover", api_cutover},
+    {"POST", VERSION ":pause", api_pause},
+    {"POST", VERSION ":resume", api_resume},
+    {"POST", VERSION ":audit", api_audit},
 };
 
-static bool matches(const char *pattern, const char *path, struct parts *parts)
+static bool matches(const char *pattern, const char *path, struct serve_parts *parts)
 {
     parts->count = 0;
     while (*pattern) {
@@ -224,9 +237,9 @@ static bool matches(const char *pattern, const char *path, struct parts *parts)
             continue;
         }
         size_t length = strcspn(path, "/:");
-        if (length == 0 || length >= NAME_SIZE)
+        if (length == 0 || length >= SERVE_PART_SIZE)
             return false;
-        snprintf(parts->items[parts->count++], NAME_SIZE, "%.*s", (int)length, path);
+        snprintf(parts->items[parts->count++], SERVE_PART_SIZE, "%.*s", (int)length, path);
         path += length;
         pattern += 2;
     }
@@ -263,7 +276,7 @@ static void route_method(const struct serve_request *request, struct serve_reply
 {
     const char *method = strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-        struct parts parts;
+        struct serve_parts parts;
         if (!matches(routes[i].pattern, request->path, &parts))
             continue;
         if (strcmp(routes[i].method, method) != 0) {

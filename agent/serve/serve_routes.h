@@ -2,6 +2,7 @@
 /* Which call gets which answer; no sockets here. Any thread. */
 #pragma once
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -75,3 +76,18 @@ void serve_add_header(struct serve_reply *reply, const char *name, const char *f
     PRINTF_LIKE(3, 4);
 /* An RFC 9457 problem document. The reply has been initialised. */
 void serve_problem(struct serve_reply *reply, int status, const char *detail);
+/* With more members, which it takes. */
+void serve_problem_with(struct serve_reply *reply, int status, const char *detail, cJSON *members);
+void serve_json(struct serve_reply *reply, int status, const cJSON *json);
+
+#define SERVE_PARTS_MAX 2
+#define SERVE_PART_SIZE 256
+
+/* What stood in the place of each {} of a route. */
+struct serve_parts {
+    char items[SERVE_PARTS_MAX][SERVE_PART_SIZE];
+    size_t count;
+};
+
+typedef void serve_answer(const struct serve_request *request, const struct serve_parts *parts,
+                          struct serve_reply *reply);

@@ -63,6 +63,7 @@ enum audit_place_of {
     AUDIT_STORE,  /* a chunk's record */
     AUDIT_SIDES,
 };
+const char *audit_side_name(enum audit_place_of side);
 
 #define AUDIT_EXAMPLES 20
 struct audit_example {

@@ -21,6 +21,12 @@ const char *audit_kind_name(enum audit_kind kind)
     return names[kind];
 }
 
+const char *audit_side_name(enum audit_place_of side)
+{
+    static const char *const names[AUDIT_SIDES] = {"ledger", "store"};
+    return names[side];
+}
+
 int64_t audit_sum(const struct audit_report *report, enum audit_kind kind)
 {
     return report->found[AUDIT_LEDGER][kind] + report->found[AUDIT_STORE][kind];

@@ -2,6 +2,9 @@
 /* What every store that keeps records must do when it is read, run over sink_registry. */
 #include "conformance/sink_fixture.h"
 
+#include "base/json.h"
+#include "sinks/where.h"
+
 enum { SCANNED = 2300 };
 
 static void scan_all(struct fixture *f, unsigned include, bool seen[SCANNED])
@@ -142,6 +145,57 @@ static void a_query_can_be_narrowed(void **state)
     assert_int_equal(f->err.action, ERR_REJECT);
 }
 
+/* Every store means the same by each condition. */
+static void conditions_mean_the_same_everywhere(void **state)
+{
+    static const char *const conditions[] = {
+        "{}",
+        "{\"n\": 3}",
+        "{\"n\": {\"$ne\": 3}}",
+        "{\"n\": {\"$gt\": 3, \"$lte\": 6}}",
+        "{\"n\": {\"$eq\": 2.5}}",
+        "{\"n\": {\"$ne\": 2.5}}",
+        "{\"n\": {\"$gt\": 2.5}}",
+        "{\"n\": {\"$gte\": 2.5}}",
+        "{\"n\": {\"$lt\": 2.5}}",
+        "{\"n\": {\"$lte\": 2.5}}",
+        "{\"n\": {\"$gt\": -0.5}}",
+        "{\"n\": {\"$gte\": -0.5}}",
+        "{\"n\": {\"$lt\": -0.5}}",
+        "{\"n\": {\"$lte\": -0.5}}",
+        "{\"n\": {\"$in\": [2.5, 3.5]}}",
+        "{\"n\": {\"$nin\": [2.5, 3.5]}}",
+        "{\"n\": {\"$lt\": 2}, \"source_id\": \"s0\"}",
+        "{\"n\": {\"$in\": [1, 2.5, 4]}}",
+        "{\"n\": {\"$nin\": [1, 2.5, 4]}}",
+        "{\"source_id\": {\"$in\": [\"s1\", \"s2\"]}}",
+        "{\"$or\": [{\"n\": 1}, {\"$and\": [{\"n\": {\"$gt\": 5}}, {\"source_id\": \"s3\"}]}]}",
+        "{\"$and\": [{\"n\": {\"$gt\": 5}}]}",
+        "{\"nowhere\": 1}",
+        "{\"nowhere\": {\"$ne\": 1}}",
+    };
+    struct fixture *f = *state;
+    struct batch batch = make_batch(f, "a", 8);
+    upsert(f, batch);
+    for (size_t i = 0; i < ARRAY_LEN(conditions); i++) {
+        CLEANUP(cJSON_Deletep)
+        cJSON *where = json_parse(conditions[i], strlen(conditions[i]), &f->err);
+        const struct sink_query asked = {
+            .vector = batch.records[0].vector, .dims = DIMS, .k = 20, .where = conditions[i]};
+        struct sink_match *matches = NULL;
+        size_t expected = 0, found = 0;
+        for (size_t j = 0; j < batch.count; j++)
+            expected +=
+                where_passes(where, batch.records[j].metadata, batch.records[j].metadata_count);
+        MUST(f, sink_query(f->sink, f->collection.id, &asked, f->arena, &matches, &found, &f->err));
+        if (found != expected)
+            fail_msg("%s: %zu records instead of %zu", conditions[i], found, expected);
+        for (size_t j = 0; j < found; j++)
+            assert_true(
+                where_passes(where, matches[j].record.metadata, matches[j].record.metadata_count));
+    }
+}
+
 static void a_query_by_other_dimensions_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -191,6 +245,7 @@ static int run_suite(void)
         cmocka_unit_test_setup_teardown(a_query_gives_the_nearest_first, set_up_l2, tear_down),
         TEST(each_of_many_queries_has_its_own_answer),
         TEST(a_query_can_be_narrowed),
+        TEST(conditions_mean_the_same_everywhere),
         TEST(a_query_by_other_dimensions_is_refused),
     };
     return keeps_records() ? cmocka_run_group_tests_name(driver, tests, NULL, NULL) : 0;

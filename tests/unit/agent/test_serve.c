@@ -89,10 +89,11 @@ static void every_path_answers_as_documented(void **state)
         {"GET", "/", 501},
         {"GET", "/v1/events", 200},
         {"GET", "/v1/families/docs/alias", 404},
-        {"POST", "/v1/families/docs/query", 501},
-        {"POST", "/v1/families/docs:rollback", 501},
-        {"POST", "/v1/families/docs/versions/v2:cutover", 501},
-        {"DELETE", "/v1/families/docs/versions/v2", 501},
+        {"POST", "/v1/families/docs/query", 400},
+        {"POST", "/v1/families/docs:rollback", 409},
+        {"POST", "/v1/families/docs/versions/v2:cutover", 404},
+        {"DELETE", "/v1/families/docs/versions/v2", 404},
+        {"GET", "/v1/families/docs/wishes/0123456789abcdef", 404},
         {"POST", "/v1/families/docs/versions/v2:frob", 404},
         {"POST", "/healthz", 405},
         {"PUT", "/v1/families/docs", 405},
@@ -190,7 +191,7 @@ static void a_body_over_a_mebibyte_is_refused(void **state)
 {
     struct serve *serve = start(*state);
     char *body = calloc(1, SERVE_BODY_MAX + 1);
-    assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX), 501);
+    assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX), 415);
     assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX + 1), 413);
     free(body);
     assert_true(serve_stop(serve));

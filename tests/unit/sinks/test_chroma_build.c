@@ -128,7 +128,7 @@ static void a_query_takes_a_where_that_is_an_object_only(void **state)
     struct sink_query query = {.vector = vector, .dims = 3, .k = 7, .where = " {\"a\" : 1} "};
     assert_true(chroma_build_query(&out, &query));
     assert_string_equal(buf_str(&out), "{\"query_embeddings\":[[1,-2,0.100000001]],\"n_results\":7,"
-                                       "\"where\":{\"a\":1},"
+                                       "\"where\":{\"a\":{\"$eq\":1}},"
                                        "\"include\":[\"distances\",\"metadatas\",\"documents\"]}");
     static const char *const wrong[] = {"", "[]", "{\"a\":1},\"n_results\":0", "{", "null"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/commands/remove_command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/lane/lane.h"
+
+static char *format(const char *format, ...) PRINTF_LIKE(1, 2);
+
+static char *format(const char *format, ...)
+{
+    char *text = NULL;
+    va_list list;
+    va_start(list, format);
+    if (vasprintf(&text, format, list) < 0)
+        text = NULL;
+    va_end(list);
+    return text;
+}
+
+static struct remains find_remains(const struct config *config, const struct removal *removal)
+{
+    const struct registry *registry = &removal->registry;
+    const struct alias_ref *alias = &removal->alias_at;
+    struct remains remains = {0};
+    if (config->worklog.driver == WORKLOG_KAFKA) {
+        remains.topic =
+            format("%s.%s.%s", config->worklog.topic_prefix, config->name, registry->family);
+        remains.remove_topic = format("kafka-topics.sh --bootstrap-server %s --delete --topic %s",
+                                      config->worklog.brokers, remains.topic);
+        remains.groups = calloc(registry->version_count + 1, sizeof *remains.groups);
+        for (size_t i = 0; i < registry->version_count; i++) {
+            const struct version *version = &registry->versions[i];
+            if (!version->external)
+                remains.groups[remains.group_count++] =
+                    lane_group(config, registry->family, version);
+        }
+    }
+    if (alias->database && (removal->alias.target || !removal->alias_read))
+        remains.remove_alias =
+            format("db.getSiblingDB('%s').getCollection('%s').deleteOne({_id: '%s'})",
+                   alias->database, alias->collection, registry->family);
+    return remains;
+}
+
+static void free_remains(struct remains *remains)
+{
+    for (size_t i = 0; i < remains->group_count; i++)
+        free(remains->groups[i]);
+    free(remains->groups);
+    free(remains->topic);
+    free(remains->remove_topic);
+    free(remains->remove_alias);
+}
+
+bool remove_command_run(struct remove_command *remove, struct err *err)
+{
+    const struct command *command = remove->command;
+    char *state_id = NULL;
+    struct removal_options options = {.config = command->config,
+                                      .pool = command->pool,
+                                      .docs = command->docs,
+                                      .family = remove->family,
+                                      .drop_collections = remove->drop_collections};
+    bool ok = docstore_identity(command->docs, command->config->name, &state_id, err);
+    options.state_id = state_id;
+    ok = ok && removal_run(&options, &remove->removal, err);
+    if (ok && !remove->removal.refused)
+        remove->remains = find_remains(command->config, &remove->removal);
+    free(state_id);
+    return ok;
+}
+
+static void add_collections(cJSON *reply, const struct removal *removal)
+{
+    cJSON *list = json_array();
+    for (size_t i = 0; i < removal->count; i++) {
+        const struct removed_collection *entry = &removal->collections[i];
+        cJSON *item = json_object();
+        json_add_string(item, "label", entry->version->label);
+        json_add_string(item, "collection", entry->version->collection);
+        json_add_string(item, "store", entry->version->store);
+        json_add_bool(item, "dropped", entry->dropped);
+        json_add_string(item, "reason", entry->why[0] ? entry->why : NULL);
+        json_append(list, item);
+    }
+    json_add(reply, "collections", list);
+}
+
+cJSON *remove_command_json(const struct remove_command *remove)
+{
+    const struct removal *removal = &remove->removal;
+    const struct remains *remains = &remove->remains;
+    cJSON *reply = json_object();
+    cJSON *groups = json_array();
+    json_add_string(reply, "family", remove->family);
+    json_add_bool(reply, "removed", !removal->refused);
+    json_add_string(reply, "reason", removal->refused ? removal->reason : NULL);
+    add_collections(reply, removal);
+    json_add_int(reply, "ledgers", removal->ledgers);
+    json_add_string(reply, "topic", remains->topic);
+    for (size_t i = 0; i < remains->group_count; i++)
+        json_append(groups, cJSON_CreateString(remains->groups[i]));
+    json_add(reply, "groups", groups);
+    json_add_string(reply, "remove_topic", remains->remove_topic);
+    json_add_string(reply, "remove_alias", remains->remove_alias);
+    return reply;
+}
+
+void remove_command_fini(struct remove_command *remove)
+{
+    free_remains(&remove->remains);
+    removal_fini(&remove->removal);
+}
