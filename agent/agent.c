@@ -114,6 +114,7 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
     agent->timings = timings_new();
     agent->jobs = jobs_new(agent);
     agent->queries = query_pool_new(config, agent->docs, agent->limiters);
+    agent->totals = metrics_totals_new();
     return true;
 }
 
@@ -129,6 +130,7 @@ void agent_close(struct agent *agent)
     limiters_free(agent->limiters);
     vectors_free(agent->vectors);
     timings_free(agent->timings);
+    metrics_totals_free(agent->totals);
     docstore_free(agent->docs);
     mongo_pool_close(agent->stream_pool);
     mongo_pool_close(agent->pool);

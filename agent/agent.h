@@ -12,6 +12,7 @@
 #include "agent/lane/timings.h"
 #include "agent/lane/vectors.h"
 #include "agent/serve/health.h"
+#include "agent/serve/metrics_totals.h"
 #include "cdc/worklog.h"
 #include "state/docstore.h"
 
@@ -31,6 +32,7 @@ struct agent {
     size_t family_count;
     struct limiters *limiters;
     struct timings *timings;
+    struct metrics_totals *totals;
     struct vectors *vectors; /* bought lately, by any lane */
     struct jobs *jobs;       /* that calls over HTTP have begun */
     struct query_pool *queries;

@@ -12,6 +12,7 @@
 #include "agent/capture/capture.h"
 #include "agent/capture/guard.h"
 #include "agent/config/config_reload.h"
+#include "agent/serve/probe.h"
 #include "agent/serve/serve.h"
 #include "agent/steward/steward.h"
 #include "base/clock.h"
@@ -30,6 +31,7 @@ struct parts {
     size_t database_count;
     struct steward **stewards; /* one per family */
     struct serve *serve;
+    struct probes *probes;
 };
 
 static size_t database_index(struct parts *parts, const char *database)
@@ -108,6 +110,7 @@ static bool stop_parts(struct parts *parts)
             guard_join(parts->guards[i]);
         free(parts->databases[i]);
     }
+    probes_stop(parts->probes);
     free(parts->stewards);
     free(parts->captures);
     free(parts->guards);
@@ -233,6 +236,7 @@ static int run_parts(struct parts *parts, sigset_t *signals)
             log_error("serve.failed", LOG_ERR(&err));
             return 1;
         }
+        parts->probes = probes_start(parts->agent);
     }
     bool opened = open_or_stop(parts, signals);
     if (agent_stopping(parts->agent)) /* also when the signal came as everything was there */

@@ -105,6 +105,11 @@ bool worklog_noted(struct worklog *log, const char *topic, const char *group,
     return log->ops->noted(log, topic, group, words, err);
 }
 
+bool worklog_ping(struct worklog *log, int64_t timeout_ms, struct err *err)
+{
+    return log->ops->ping(log, timeout_ms, err);
+}
+
 bool worklog_open_writer(struct worklog *log, const struct worklog_writer_options *options,
                          struct worklog_writer **out, struct err *err)
 {

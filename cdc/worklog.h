@@ -174,6 +174,9 @@ bool worklog_note(struct worklog *log, const char *topic, const char *group, con
 bool worklog_noted(struct worklog *log, const char *topic, const char *group,
                    char words[static WORKLOG_NOTE_SIZE], struct err *err) MUST_USE;
 
+/* Asks the log for a sign of life, which it gives within `timeout_ms`. RETRY: it gave none. */
+bool worklog_ping(struct worklog *log, int64_t timeout_ms, struct err *err) MUST_USE;
+
 bool worklog_open_writer(struct worklog *log, const struct worklog_writer_options *options,
                          struct worklog_writer **out, struct err *err) MUST_USE;
 /* The record's bytes are copied. FATAL: the writer is broken, close it and open another; what was

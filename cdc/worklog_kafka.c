@@ -296,6 +296,7 @@ const struct worklog_ops worklog_kafka_ops = {
     .offsets_at = kafka_offsets_at,
     .note = kafka_note,
     .noted = kafka_noted,
+    .ping = kafka_ping,
     .open_writer = kafka_open_writer,
     .append = kafka_append,
     .poll = kafka_poll,

@@ -102,6 +102,7 @@ bool kafka_offsets_at(struct worklog *base, const char *topic, int64_t wall_ms, 
 
 bool kafka_note(struct worklog *base, const char *topic, const char *group, const char *words,
                 struct err *err);
+bool kafka_ping(struct worklog *base, int64_t timeout_ms, struct err *err);
 bool kafka_noted(struct worklog *base, const char *topic, const char *group,
                  char words[static WORKLOG_NOTE_SIZE], struct err *err);
 

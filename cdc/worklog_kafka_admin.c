@@ -181,3 +181,17 @@ bool kafka_topic_outcome(struct kafka_call *call, const rd_kafka_topic_result_t 
     return kafka_admin_err(call->log, err, code, what,
                            rd_kafka_topic_result_error_string(topics[0]));
 }
+
+bool kafka_ping(struct worklog *base, int64_t timeout_ms, struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    const struct rd_kafka_metadata *metadata = NULL;
+    /* of no topic at all: the answer is a list of brokers */
+    rd_kafka_resp_err_t code = rd_kafka_metadata(log->admin, 0, NULL, &metadata, (int)timeout_ms);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_admin_err(log, err, code, "no sign of life", NULL);
+    rd_kafka_metadata_destroy(metadata);
+    rd_kafka_poll(log->admin, 0); /* what is told late of an outage that is over */
+    kafka_forget_problem(log);
+    return true;
+}

@@ -311,6 +311,14 @@ static bool memory_open(const struct worklog_options *options, struct worklog **
     return true;
 }
 
+static bool memory_ping(struct worklog *log, int64_t timeout_ms, struct err *err)
+{
+    (void)log;
+    (void)timeout_ms;
+    (void)err;
+    return true;
+}
+
 const struct worklog_ops worklog_memory_ops = {
     .driver = "memory",
     .open = memory_open,
@@ -325,6 +333,7 @@ const struct worklog_ops worklog_memory_ops = {
     .offsets_at = memory_offsets_at,
     .note = memory_note,
     .noted = memory_noted,
+    .ping = memory_ping,
     .open_writer = memory_open_writer,
     .append = memory_append,
     .poll = memory_poll,

@@ -32,6 +32,8 @@ struct worklog_ops {
     bool (*noted)(struct worklog *log, const char *topic, const char *group,
                   char words[static WORKLOG_NOTE_SIZE], struct err *err);
 
+    bool (*ping)(struct worklog *log, int64_t timeout_ms, struct err *err);
+
     bool (*open_writer)(struct worklog *log, const struct worklog_writer_options *options,
                         struct worklog_writer **out, struct err *err);
     bool (*append)(struct worklog_writer *writer, const char *topic, int partition,

@@ -286,6 +286,7 @@ static enum MHD_Result begin_call(struct call *call, const char *path, const cha
         .method = method,
         .path = path,
         .authorization = header(call, MHD_HTTP_HEADER_AUTHORIZATION),
+        .accept = header(call, MHD_HTTP_HEADER_ACCEPT),
         .content_type = header(call, MHD_HTTP_HEADER_CONTENT_TYPE),
         .token = call->token,
     };

@@ -1,201 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/serve/serve_metrics.h"
 
-#include <inttypes.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "agent/serve/metrics_text.h"
-#include "agent/serve/serve_metrics_process.h"
+#include "agent/serve/health.h"
 #include "base/json.h"
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const char *text = "";
-    return json_get_string(object, name, &text) ? text : "";
-}
+static const struct metric_labels none;
 
-/* A label may have had several builds: only the newest is told of, or series would meet. */
-static bool is_newest(const cJSON *version)
-{
-    const char *label = text_of(version, "label");
-    for (const cJSON *later = version->next; later; later = later->next) {
-        if (strcmp(text_of(later, "label"), label) == 0)
-            return false;
-    }
-    return strcmp(text_of(version, "state"), "dropped") != 0;
-}
+/* --- the process, with the names that all exporters use --- */
 
-/* One sample of every version: the member `key`, under a label result=... where one is given. */
-struct series {
-    const char *sample;
-    const char *key;
-    const char *label; /* NULL: none */
-    const char *value;
-};
-
-static void each_version(const cJSON *status, const struct series *series, struct buf *out)
-{
-    const cJSON *family, *version;
-    cJSON_ArrayForEach(family, json_get(status, "families"))
-    {
-        cJSON_ArrayForEach(version, json_get(family, "versions"))
-        {
-            int64_t number;
-            struct metric_labels labels = {.family = text_of(family, "family"),
-                                           .version = text_of(version, "label"),
-                                           .name = series->label,
-                                           .value = series->value};
-            if (is_newest(version) && json_get_int(version, series->key, &number))
-                metric_sample(series->sample, &labels, number, out);
-        }
-    }
-}
-
-static void version_counters(const cJSON *status, struct buf *out)
-{
-    static const struct metric items = {"vectail_items", "counter", "",
-                                        "Items of the work log that were dealt with, by outcome."};
-    static const struct metric chunks = {"vectail_chunks", "counter", "",
-                                         "Chunks whose vector was bought or copied, and records "
-                                         "that were removed."};
-    static const struct metric characters = {"vectail_embed_characters", "counter", "",
-                                             "Characters sent to the embedder."};
-    static const struct series item_series[] = {
-        {"vectail_items_total", "applied", "result", "applied"},
-        {"vectail_items_total", "skipped_unchanged", "result", "unchanged"},
-        {"vectail_items_total", "stale", "result", "stale"},
-        {"vectail_items_total", "set_aside", "result", "quarantined"},
-    };
-    static const struct series chunk_series[] = {
-        {"vectail_chunks_total", "embedded", "result", "embedded"},
-        {"vectail_chunks_total", "reused", "result", "reused"},
-        {"vectail_chunks_total", "erased", "result", "erased"},
-    };
-    static const struct series character_series = {"vectail_embed_characters_total", "characters",
-                                                   NULL, NULL};
-    metric_head(&items, out);
-    for (size_t i = 0; i < ARRAY_LEN(item_series); i++)
-        each_version(status, &item_series[i], out);
-    metric_head(&chunks, out);
-    for (size_t i = 0; i < ARRAY_LEN(chunk_series); i++)
-        each_version(status, &chunk_series[i], out);
-    metric_head(&characters, out);
-    each_version(status, &character_series, out);
-}
-
-static void version_gauges(const cJSON *status, struct buf *out)
-{
-    static const struct metric lag = {"vectail_worklog_lag_items", "gauge", "",
-                                      "Items of the work log that are still to be applied."};
-    static const struct metric set_aside = {"vectail_quarantined_documents", "gauge", "",
-                                            "Documents that are set aside."};
-    static const struct series lag_series = {"vectail_worklog_lag_items", "lag_items", NULL, NULL};
-    static const struct series aside_series = {"vectail_quarantined_documents", "quarantined", NULL,
-                                               NULL};
-    metric_head(&lag, out);
-    each_version(status, &lag_series, out);
-    metric_head(&set_aside, out);
-    each_version(status, &aside_series, out);
-}
-
-static void version_states(const cJSON *status, struct buf *out)
-{
-    static const struct metric states = {"vectail_version_state", "gauge", "",
-                                         "1 for the state that a version is in, else 0."};
-    static const char *const names[] = {"planned",   "creating", "backfilling", "catching_up",
-                                        "verifying", "ready",    "active",      "previous",
-                                        "retired",   "failed"};
-    const cJSON *family, *version;
-    metric_head(&states, out);
-    cJSON_ArrayForEach(family, json_get(status, "families"))
-    {
-        cJSON_ArrayForEach(version, json_get(family, "versions"))
-        {
-            for (size_t i = 0; is_newest(version) && i < ARRAY_LEN(names); i++) {
-                struct metric_labels labels = {.family = text_of(family, "family"),
-                                               .version = text_of(version, "label"),
-                                               .name = "state",
-                                               .value = names[i]};
-                metric_sample("vectail_version_state", &labels,
-                              strcmp(text_of(version, "state"), names[i]) == 0, out);
-            }
-        }
-    }
-}
-
-struct source_series {
+struct figure {
     struct metric metric;
-    const char *field;
-    int64_t unit_ms;
+    int64_t (*read)(void); /* -1: unknown */
+    bool is_ms;
 };
 
-static void source_gauges(const cJSON *status, struct buf *out)
-{
-    static const struct source_series all[] = {
-        {{"vectail_source_lag_seconds", "gauge", "seconds",
-          "How far the stream is behind the cluster."},
-         "lag_ms",
-         1},
-        {{"vectail_oplog_window_seconds", "gauge", "seconds", "History that the oplog holds."},
-         "oplog_window_s",
-         1000},
-        {{"vectail_oplog_headroom_seconds", "gauge", "seconds",
-          "Of the oplog's window, what lies before the durable token: at 0 the history is lost."},
-         "headroom_s",
-         1000},
-    };
-    const cJSON *family;
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        metric_head(&all[i].metric, out);
-        cJSON_ArrayForEach(family, json_get(status, "families"))
-        {
-            int64_t number;
-            struct metric_labels labels = {.family = text_of(family, "family")};
-            if (json_get_int(json_get(family, "source"), all[i].field, &number))
-                metric_sample_ms(all[i].metric.name, &labels, number * all[i].unit_ms, out);
-        }
-    }
-}
-
-static void family_gauges(const cJSON *status, struct buf *out)
-{
-    static const struct metric leader = {"vectail_leader", "gauge", "",
-                                         "1 while some process leads the capture, else 0."};
-    static const struct metric epoch = {"vectail_alias_epoch", "gauge", "",
-                                        "Epoch of the alias document; every flip raises it."};
-    const cJSON *family;
-    metric_head(&leader, out);
-    cJSON_ArrayForEach(family, json_get(status, "families"))
-    {
-        struct metric_labels labels = {.family = text_of(family, "family")};
-        metric_sample("vectail_leader", &labels,
-                      *text_of(json_get(family, "source"), "leader") != '\0', out);
-    }
-    metric_head(&epoch, out);
-    cJSON_ArrayForEach(family, json_get(status, "families"))
-    {
-        int64_t number;
-        struct metric_labels labels = {.family = text_of(family, "family")};
-        if (json_get_int(json_get(family, "alias"), "epoch", &number))
-            metric_sample("vectail_alias_epoch", &labels, number, out);
-    }
-}
-
-/* Second figure of /proc/self/statm: resident pages. */
-static int64_t resident_bytes(void)
+/* A figure of /proc/self/statm, in bytes. */
+static int64_t memory_bytes(int at)
 {
     char text[128] = "";
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file)
         return -1;
-    char *got = fgets(text, sizeof text, file);
+    char *rest = fgets(text, sizeof text, file);
     fclose(file);
-    const char *space = got ? strchr(text, ' ') : NULL;
-    return space ? strtoll(space, NULL, 10) * sysconf(_SC_PAGESIZE) : -1;
+    for (; rest && at > 0; at--) {
+        rest = strchr(rest, ' ');
+        rest = rest ? rest + 1 : NULL;
+    }
+    return rest ? strtoll(rest, NULL, 10) * sysconf(_SC_PAGESIZE) : -1;
+}
+
+static int64_t virtual_bytes(void)
+{
+    return memory_bytes(0);
+}
+
+static int64_t resident_bytes(void)
+{
+    return memory_bytes(1);
 }
 
 static int64_t ms_of(const struct timeval *time)
@@ -203,41 +53,153 @@ static int64_t ms_of(const struct timeval *time)
     return (int64_t)time->tv_sec * 1000 + time->tv_usec / 1000;
 }
 
-static void process_figures(struct buf *out)
+static int64_t cpu_ms(void)
+{
+    struct rusage usage = {0};
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return -1;
+    return ms_of(&usage.ru_utime) + ms_of(&usage.ru_stime);
+}
+
+/* Field 22 of /proc/self/stat, in ticks since the boot; the second one ends with the last ")". */
+#define FIELDS_TO_START 20
+static int64_t start_ms(void)
+{
+    char text[1024] = "";
+    struct timespec now, up;
+    FILE *file = fopen("/proc/self/stat", "re");
+    if (!file)
+        return -1;
+    char *rest = fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
+    fclose(file);
+    for (int i = 0; rest && i < FIELDS_TO_START; i++) {
+        rest = strchr(rest, ' ');
+        rest = rest ? rest + 1 : NULL;
+    }
+    if (!rest || clock_gettime(CLOCK_REALTIME, &now) != 0 ||
+        clock_gettime(CLOCK_BOOTTIME, &up) != 0)
+        return -1;
+    int64_t booted_ms =
+        (now.tv_sec - up.tv_sec) * INT64_C(1000) + (now.tv_nsec - up.tv_nsec) / 1000000;
+    return booted_ms + strtoll(rest, NULL, 10) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
+static int64_t entries_of(const char *directory)
+{
+    DIR *open = opendir(directory);
+    int64_t count = 0;
+    if (!open)
+        return -1;
+    for (const struct dirent *entry; (entry = readdir(open));)
+        count += entry->d_name[0] != '.';
+    closedir(open);
+    return count;
+}
+
+static int64_t open_files(void)
+{
+    int64_t count = entries_of("/proc/self/fd");
+    return count > 0 ? count - 1 : count; /* without the one it is read with */
+}
+
+static int64_t most_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return -1;
+    return (int64_t)limit.rlim_cur;
+}
+
+static int64_t threads(void)
+{
+    return entries_of("/proc/self/task");
+}
+
+static void process_figures(struct metrics_page *page)
 {
     static const struct metric build = {"vectail_build", "info", "", "What was built."};
-    static const struct metric memory = {"process_resident_memory_bytes", "gauge", "bytes",
-                                         "Resident memory of this process."};
-    static const struct metric cpu = {"process_cpu_seconds", "counter", "seconds",
-                                      "Processor time that this process has used."};
-    static const struct metric_labels none = {0};
-    struct metric_labels version = {.name = "version", .value = VECTAIL_VERSION};
-    struct rusage usage = {0};
-    int64_t bytes = resident_bytes();
-    metric_head(&build, out);
-    metric_sample("vectail_build_info", &version, 1, out);
-    if (bytes >= 0) {
-        metric_head(&memory, out);
-        metric_sample("process_resident_memory_bytes", &none, bytes, out);
-    }
-    if (getrusage(RUSAGE_SELF, &usage) == 0) {
-        metric_head(&cpu, out);
-        metric_sample_ms("process_cpu_seconds_total", &none,
-                         ms_of(&usage.ru_utime) + ms_of(&usage.ru_stime), out);
+    static const struct figure figures[] = {
+        {{"process_resident_memory_bytes", "gauge", "bytes", "Resident memory of this process."},
+         resident_bytes,
+         false},
+        {{"process_virtual_memory_bytes", "gauge", "bytes", "Virtual memory of this process."},
+         virtual_bytes,
+         false},
+        {{"process_cpu_seconds", "counter", "seconds",
+          "Processor time that this process has used."},
+         cpu_ms,
+         true},
+        {{"process_start_time_seconds", "gauge", "seconds",
+          "When this process was started, since 1970."},
+         start_ms,
+         true},
+        {{"process_open_fds", "gauge", "", "File descriptors that are open."}, open_files, false},
+        {{"process_max_fds", "gauge", "", "File descriptors that may be open."}, most_files, false},
+        {{"process_threads", "gauge", "", "Threads of this process."}, threads, false},
+    };
+    struct metric_labels version = {{{"version", VECTAIL_VERSION}}};
+    metric_head(&build, page);
+    metric_sample("vectail_build_info", &version, 1, page);
+    for (size_t i = 0; i < ARRAY_LEN(figures); i++) {
+        char sample[64];
+        const struct metric *metric = &figures[i].metric;
+        int64_t value = figures[i].read();
+        if (value < 0)
+            continue;
+        snprintf(sample, sizeof sample, "%s%s", metric->name,
+                 strcmp(metric->type, "counter") == 0 ? "_total" : "");
+        metric_head(metric, page);
+        if (figures[i].is_ms)
+            metric_sample_ms(sample, &none, value, page);
+        else
+            metric_sample(sample, &none, value, page);
     }
 }
 
-void metrics_write(const cJSON *status, const struct metrics_process *process, struct buf *out)
+/* --- what it sees of its servers --- */
+
+static const char *text_of(const cJSON *object, const char *name)
 {
-    process_figures(out);
-    if (process)
-        metrics_write_process(process, out);
-    if (status) {
-        family_gauges(status, out);
-        source_gauges(status, out);
-        version_states(status, out);
-        version_gauges(status, out);
-        version_counters(status, out);
+    const char *text = "";
+    return json_get_string(object, name, &text) ? text : "";
+}
+
+static void health_figures(struct health *health, struct metrics_page *page)
+{
+    static const struct metric ready = {"vectail_ready", "gauge", "",
+                                        "1 while this process can do its work, as /readyz says."};
+    static const struct metric up = {
+        "vectail_server_up", "gauge", "",
+        "1 while a server that this process uses answers, else 0; looked at once a second."};
+    CLEANUP(cJSON_Deletep) cJSON *servers = health_servers_json(health);
+    const cJSON *server;
+    metric_head(&ready, page);
+    metric_sample("vectail_ready", &none, health_is_ready(health), page);
+    metric_head(&up, page);
+    cJSON_ArrayForEach(server, servers)
+    {
+        struct metric_labels labels = {{{"server", text_of(server, "server")},
+                                        {"kind", text_of(server, "kind")},
+                                        {"address", text_of(server, "address")}}};
+        const cJSON *answers = json_get(server, "up");
+        if (cJSON_IsBool(answers))
+            metric_sample("vectail_server_up", &labels, cJSON_IsTrue(answers), page);
     }
-    buf_puts(out, "# EOF\n");
+}
+
+void metrics_write(const struct metrics_sources *sources, struct metrics_page *page)
+{
+    static const struct metric readable = {
+        "vectail_state_readable", "gauge", "",
+        "1 while the state database can be read; at 0 the deployment's metrics are missing."};
+    process_figures(page);
+    if (sources->health)
+        health_figures(sources->health, page);
+    if (sources->process)
+        metrics_write_process(sources->process, page);
+    metric_head(&readable, page);
+    metric_sample("vectail_state_readable", &none, sources->status != NULL, page);
+    if (sources->status)
+        metrics_write_deployment(sources, page);
+    buf_puts(page->out, "# EOF\n"); /* to the older format a comment */
 }

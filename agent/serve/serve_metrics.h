@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The metrics as OpenMetrics text, from the JSON of `status` and the kernel's figures. Every name
- * stands in docs/metrics.md. */
+/* The metrics' text: of the deployment from the JSON of `status`, of the process from what it counts
+ * itself and the kernel's figures. Every name stands in docs/metrics.md. */
 #pragma once
 
 #include <cjson/cJSON.h>
 
+#include "agent/serve/metrics_text.h"
+#include "agent/serve/metrics_totals.h"
 #include "agent/serve/serve_metrics_process.h"
-#include "base/buf.h"
 
-#define METRICS_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+/* All borrowed. */
+struct metrics_sources {
+    const cJSON *status;             /* NULL: the state database cannot be read */
+    struct metrics_totals *totals;   /* needed with `status` */
+    struct metrics_process *process; /* NULL: a process that sends and stores nothing */
+    struct health *health;           /* NULL: nobody watches it */
+};
 
-/* `status` may be NULL: then only what the process knows of itself is said. `process` may be NULL
- * where it sends and stores nothing. */
-void metrics_write(const cJSON *status, const struct metrics_process *process, struct buf *out);
+void metrics_write(const struct metrics_sources *sources, struct metrics_page *page);
+
+/* --- parts of it --- */
+
+/* serve_metrics_family.c: families and versions. */
+void metrics_write_deployment(const struct metrics_sources *sources, struct metrics_page *page);

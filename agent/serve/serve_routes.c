@@ -11,7 +11,7 @@
 #include "agent/serve/api.h"
 #include "agent/serve/health.h"
 #include "agent/serve/serve_alias.h"
-#include "agent/serve/serve_metrics.h"
+#include "agent/serve/serve_metrics_answer.h"
 #include "agent/serve/status.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -101,6 +101,10 @@ static bool load_status(const struct serve_request *request, const char *family,
                         struct err *err)
 {
     struct agent *agent = request->agent;
+    char reason[HEALTH_REASON_SIZE];
+    /* nobody is kept waiting for what is known not to answer */
+    if (health_reason(agent->health, "mongodb", reason))
+        return err_set(err, ERR_RETRY, ERR_MONGO, 0, "%s", reason);
     struct status_request wanted = {.config = agent->config,
                                     .docs = agent->docs,
                                     .pool = agent->pool,
@@ -116,11 +120,7 @@ static void answer_metrics(const struct serve_request *request, const struct ser
     CLEANUP(cJSON_Deletep) cJSON *status = NULL;
     /* without the state database the process still says what it knows of itself */
     (void)!load_status(request, NULL, &status, NULL);
-    reply->status = 200;
-    reply->content_type = METRICS_CONTENT_TYPE;
-    struct metrics_process process = {.timings = request->agent->timings};
-    process.providers = limiters_providers(request->agent->limiters, &process.provider_count);
-    metrics_write(status, &process, &reply->body);
+    metrics_answer(request, status, reply);
 }
 
 static cJSON *status_or_problem(const struct serve_request *request, const char *family,

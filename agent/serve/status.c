@@ -10,6 +10,7 @@
 #include "agent/steward/sweep.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "cdc/item.h"
 #include "cdc/scan.h"
 #include "state/alias.h"
 #include "state/checkpoint.h"
@@ -54,6 +55,7 @@ struct progress {
     struct checkpoint checkpoint;
     struct lease_info lease;
     struct capture_stats stats;
+    struct source_counts counts;
     bool found;
 };
 
@@ -69,6 +71,8 @@ static bool load_progress(const struct view *view, struct progress *out, struct 
     bool memory = config->worklog.driver == WORKLOG_MEMORY;
     const char *build_id = memory ? speaking_build(view) : NULL;
     *out = (struct progress){.stats = CAPTURE_STATS_UNKNOWN};
+    if (!stats_load_source(view->request->docs, config->name, view->name, &out->counts, err))
+        return false;
     if (!view->database || (memory && !build_id))
         return true;
     char *id = capture_id(config, view->database, build_id);
@@ -109,6 +113,20 @@ static cJSON *snapshot_entry(const struct checkpoint_family *state)
     return entry;
 }
 
+/* What captures have counted. */
+static cJSON *counts_entry(const struct source_counts *counts)
+{
+    cJSON *entry = json_object(), *events = json_object(), *items = json_object();
+    for (int op = 0; op < SOURCE_OP_COUNT; op++)
+        json_add_int(events, source_op_names[op], counts->events[op]);
+    for (int op = 0; op < SOURCE_ITEM_OPS; op++)
+        json_add_int(items, item_op_name((enum item_op)op), counts->items[op]);
+    json_add(entry, "events", events);
+    json_add_int(entry, "snapshot_documents", counts->documents);
+    json_add(entry, "items", items);
+    return entry;
+}
+
 static cJSON *source_entry(const struct view *view, const struct progress *progress,
                            const struct checkpoint_family *state)
 {
@@ -129,6 +147,7 @@ static cJSON *source_entry(const struct view *view, const struct progress *progr
     json_add_string(entry, "leader", leads ? lease->holder : NULL);
     add_known(entry, "term", progress->found ? lease->term : -1);
     json_add(entry, "snapshot", snapshot_entry(state));
+    json_add(entry, "counts", counts_entry(&progress->counts));
     return entry;
 }
 
@@ -372,6 +391,7 @@ static void add_health(cJSON *status, struct health *health)
     cJSON *entry = health_json(health);
     json_add(status, "ready", cJSON_DetachItemFromObjectCaseSensitive(entry, "ready"));
     json_add(status, "reasons", cJSON_DetachItemFromObjectCaseSensitive(entry, "reasons"));
+    json_add(status, "servers", health_servers_json(health));
     cJSON_Delete(entry);
 }
 

@@ -220,6 +220,14 @@ static bool log_noted(struct worklog *log, const char *name, const char *group,
     return true;
 }
 
+static bool log_ping(struct worklog *log, int64_t timeout_ms, struct err *err)
+{
+    (void)log;
+    (void)timeout_ms;
+    (void)err;
+    return true;
+}
+
 const struct worklog_ops sim_worklog_ops = {
     .driver = "simulated",
     .open = log_open,
@@ -234,6 +242,7 @@ const struct worklog_ops sim_worklog_ops = {
     .offsets_at = log_offsets_at,
     .note = log_note,
     .noted = log_noted,
+    .ping = log_ping,
     .open_writer = log_open_writer,
     .append = log_writer_append,
     .poll = log_poll,

@@ -54,7 +54,7 @@ static void a_process_is_ready_while_no_component_has_a_reason(void **state)
     health_set(health, "a", NULL);
     assert_false(health_is_ready(health));
     assert_json(health, "{\"ready\":false,\"reasons\":[{\"component\":\"b\",\"reason\":\"slow\","
-                        "\"since\":\"1970-01-01T00:00:00.000Z\"}]}");
+                        "\"since\":\"1970-01-01T00:00:00.000Z\",\"blocks\":true}]}");
     health_set(health, "b", NULL);
     assert_true(health_is_ready(health));
     health_free(health);
@@ -82,12 +82,12 @@ static void a_condition_is_as_old_as_its_first_reason(void **state)
     now_ms = 5000;
     health_set(health, "a", "two");
     assert_json(health, "{\"ready\":false,\"reasons\":[{\"component\":\"a\",\"reason\":\"two\","
-                        "\"since\":\"1970-01-01T00:00:01.000Z\"}]}");
+                        "\"since\":\"1970-01-01T00:00:01.000Z\",\"blocks\":true}]}");
     health_set(health, "a", NULL);
     now_ms = 9000;
     health_set(health, "a", "three");
     assert_json(health, "{\"ready\":false,\"reasons\":[{\"component\":\"a\",\"reason\":\"three\","
-                        "\"since\":\"1970-01-01T00:00:09.000Z\"}]}");
+                        "\"since\":\"1970-01-01T00:00:09.000Z\",\"blocks\":true}]}");
     health_free(health);
 }
 
@@ -100,7 +100,7 @@ static void a_reason_is_copied(void **state)
     memset(reason, 'x', 3);
     component[0] = 'y';
     assert_json(health, "{\"ready\":false,\"reasons\":[{\"component\":\"a\",\"reason\":\"one\","
-                        "\"since\":\"1970-01-01T00:00:00.000Z\"}]}");
+                        "\"since\":\"1970-01-01T00:00:00.000Z\",\"blocks\":true}]}");
     health_free(health);
 }
 
@@ -112,6 +112,60 @@ static void a_component_that_has_not_begun_is_not_ready(void **state)
     assert_false(health_is_ready(health));
     health_set(health, "a", NULL);
     assert_true(health_is_ready(health));
+    health_free(health);
+}
+
+static void a_server_that_is_not_needed_is_named_and_does_not_block(void **state)
+{
+    (void)state;
+    struct health *health = health_new();
+    health_add_server(health, &(struct health_server){.component = "embedder b",
+                                                      .kind = "embedder",
+                                                      .address = "http://b"});
+    health_add_server(health, &(struct health_server){.component = "store a",
+                                                      .kind = "store",
+                                                      .address = "http://a",
+                                                      .needed = true});
+    health_set(health, "embedder b", "silent");
+    assert_true(health_is_ready(health));
+    assert_json(health, "{\"ready\":true,\"reasons\":[{\"component\":\"embedder b\",\"reason\":"
+                        "\"silent\",\"since\":\"1970-01-01T00:00:00.000Z\",\"blocks\":false}]}");
+    health_set(health, "store a", "silent, too");
+    assert_false(health_is_ready(health));
+    health_set(health, "store a", NULL);
+    assert_true(health_is_ready(health));
+    health_free(health);
+}
+
+static void of_a_server_nothing_is_said_before_it_was_looked_at(void **state)
+{
+    (void)state;
+    struct health *health = health_new();
+    char reason[HEALTH_REASON_SIZE];
+    health_add_server(health, &(struct health_server){.component = "store a",
+                                                      .kind = "store",
+                                                      .address = "http://a",
+                                                      .needed = true});
+    now_ms = 2000;
+    CLEANUP(cJSON_Deletep) cJSON *before = health_servers_json(health);
+    const cJSON *server = cJSON_GetArrayItem(before, 0);
+    assert_true(cJSON_IsNull(json_get(server, "up")) && cJSON_IsNull(json_get(server, "since")));
+    assert_true(health_is_ready(health));
+    health_set(health, "store a", NULL);
+    now_ms = 4000;
+    health_set(health, "store a", "silent");
+    assert_true(health_reason(health, "store a", reason));
+    assert_string_equal(reason, "silent");
+    CLEANUP(cJSON_Deletep) cJSON *after = health_servers_json(health);
+    char *text = json_print(after);
+    assert_string_equal(text,
+                        "[{\"server\":\"store a\",\"kind\":\"store\",\"address\":\"http://a\","
+                        "\"needed\":true,\"up\":false,\"since\":\"1970-01-01T00:00:04.000Z\","
+                        "\"reason\":\"silent\"}]");
+    free(text);
+    health_set(health, "store a", NULL);
+    assert_false(health_reason(health, "store a", reason));
+    assert_false(health_reason(health, "store b", reason));
     health_free(health);
 }
 
@@ -158,6 +212,8 @@ int main(void)
         timed(a_condition_is_as_old_as_its_first_reason),
         timed(a_reason_is_copied),
         timed(a_component_that_has_not_begun_is_not_ready),
+        timed(a_server_that_is_not_needed_is_named_and_does_not_block),
+        timed(of_a_server_nothing_is_said_before_it_was_looked_at),
         cmocka_unit_test(any_thread_may_set_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

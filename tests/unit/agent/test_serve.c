@@ -24,6 +24,7 @@ static int set_up(void **state)
     agent->docs = docstore_memory_new();
     agent->health = health_new();
     agent->limiters = limiters_new(config, agent->docs);
+    agent->totals = metrics_totals_new();
     agent->timings = timings_new();
     *state = agent;
     return 0;
@@ -33,6 +34,7 @@ static int tear_down(void **state)
 {
     struct agent *agent = *state;
     limiters_free(agent->limiters);
+    metrics_totals_free(agent->totals);
     timings_free(agent->timings);
     docstore_free(agent->docs);
     health_free(agent->health);
