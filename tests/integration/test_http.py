@@ -10,9 +10,12 @@ import time
 from http.client import HTTPConnection
 
 import pytest
+from bson.json_util import RELAXED_JSON_OPTIONS, dumps
 
+from scene import DIMS
 from support import wait_until
 from support.http_listeners import EventStream, Listeners, address_of, exchange, request_text
+from support.wishes import Wishes
 from waiting import wait_until_ready
 
 pytestmark = pytest.mark.timeout(120)
@@ -104,6 +107,80 @@ def test_an_alias_is_waited_for_until_it_is_newer_or_the_time_is_over(server):
     for wrong in ("epoch=x", "epoch=-1", "epoch=1&wait=61s", "epoch=1&wait=1", "wait=1s"):
         assert ask(server.url, f"{path}?{wrong}")[0] == 400, wrong
     assert ask(server.url, "/v1/families/nobody/alias?epoch=1")[0] == 404
+
+
+def test_who_waits_and_who_listens_is_told_of_a_real_flip(scene):
+    scene.family(verify={"lag_for": "0s", "sample": 5}, allow_test_embedder=True)
+    scene.database.docs.insert_many([{"_id": n, "text": f"text {n}"} for n in range(20)])
+    config = scene.config("memory")
+    config["embedders"]["other"] = {"driver": "hash", "dims": 2 * DIMS}
+    url = scene.serving(config)
+    agent = scene.agent(config).start()
+    wait_until_ready(url)
+    path = "/v1/families/docs/alias"
+    with EventStream(url) as stream:
+        # the first version is not there yet: who knows of none waits for it
+        status, first = ask(url, f"{path}?epoch=0&wait=60s")
+        assert (status, first["epoch"], first["embed"]["version"]) == (200, 1, "v1")
+        wishes = Wishes(scene.state, scene.name, "docs")
+        wishes.done("create", "v2", embedder="other")
+        agent.wait_for_version("docs", lambda v: v["state"] == "ready", 60, "v2")
+        answers = []
+        request = request_text(f"{path}?epoch=1&wait=60s")
+        with Listeners(url, 50, request) as listeners:
+            asking = threading.Thread(
+                target=lambda: answers.append(ask(url, f"{path}?epoch=1&wait=60s"))
+            )
+            asking.start()
+            listeners.read(0.5)
+            assert listeners.count_with(b"HTTP") == 0
+            wishes.done("cutover", "v2")
+            listeners.read_until(50, b'"version" : "v2"', 5)
+            asking.join(5)
+        status, second = answers[0]
+        assert (status, second["epoch"]) == (200, 2)
+        assert second == json_of(scene.alias())
+        assert second["previous"]["target"] == first["target"]
+        seen = stream.until(lambda event: event["event"] == "version" and is_v2_served(event))
+    changes = [event for event in seen if event["event"] in ("alias", "version")]
+    states = [e["data"]["state"] for e in changes if e["data"].get("label") == "v2"]
+    assert states[-2:] == ["ready", "active"], states
+    targets = [e["data"]["target"] for e in changes if e["event"] == "alias"]
+    assert targets == [first["target"], second["target"]]
+    previous = next(e["data"] for e in changes if e["data"].get("state") == "previous")
+    assert (previous["label"], previous["previous_state"]) == ("v1", "active")
+
+
+def is_v2_served(event: dict) -> bool:
+    return (event["data"]["label"], event["data"]["state"]) == ("v2", "active")
+
+
+def json_of(document: dict) -> dict:
+    return json.loads(dumps(document, json_options=RELAXED_JSON_OPTIONS))
+
+
+def test_all_who_wait_are_answered_when_the_process_ends(server):
+    flip(server, 1)
+    polls = request_text("/v1/families/docs/alias?epoch=1&wait=60s", "Connection: close")
+    with (
+        Listeners(server.url, 200, polls) as waiting,
+        Listeners(server.url, 200, request_text("/v1/events")) as listening,
+    ):
+        listening.read_until(200, b"event: status", 10)
+        waiting.read(1)
+        assert waiting.count_with(b"HTTP") == 0
+        began = time.monotonic()
+        assert server.running.stop(5) == 0
+        took = time.monotonic() - began
+        waiting.read(0.5)
+        listening.read(0.5)
+    assert len(waiting.closed) == len(listening.closed) == 200
+    assert waiting.count_with(b"HTTP/1.1 200 OK") == 200, waiting.examples()
+    # the end of the last chunk: a reader knows that nothing was cut off
+    assert all(data.endswith(b"\r\n0\r\n\r\n") for data in listening.received.values())
+    assert not server.running.events_named("serve.stuck")
+    print(f"ended with 400 of them in {took:.2f} s")
+    assert took < 1.5
 
 
 def test_those_that_left_give_their_places_back(server):
