@@ -97,10 +97,12 @@ static void start_parts(struct parts *parts)
     }
 }
 
-/* Lanes first, so that they commit; then captures, which flush and write their checkpoint. False: a
- * request is still being answered, with all that the process has. */
+/* Who waits for an answer first, so that they go elsewhere; then lanes, so that they commit; then
+ * captures, which flush and write their checkpoint. False: a request is still being answered, with all
+ * that the process has. */
 static bool stop_parts(struct parts *parts)
 {
+    bool answered = serve_stop(parts->serve);
     for (size_t i = 0; parts->stewards && i < parts->agent->family_count; i++)
         steward_join(parts->stewards[i]);
     for (size_t i = 0; i < parts->database_count; i++) {
@@ -115,7 +117,7 @@ static bool stop_parts(struct parts *parts)
     free(parts->captures);
     free(parts->guards);
     free(parts->databases);
-    return serve_stop(parts->serve);
+    return answered;
 }
 
 static bool all_in_step(const struct parts *parts)

@@ -36,6 +36,7 @@
 #define CONNECTION_MEMORY (16 * KIB)
 #define HANDLERS 8
 #define QUEUE_MAX 64
+#define QUEUE_WAIT_MS 2000
 /* Of all bodies that are coming in or are being handled. */
 #define BODIES_SIZE_MAX (32 * MIB)
 /* A body that is still coming so far beyond its limit is not read to its end. */
@@ -74,6 +75,8 @@ void call_refuse(struct call *call, int status, const char *detail)
 {
     serve_reply_init(&call->reply);
     serve_problem(&call->reply, status, detail);
+    if (status == 503)
+        serve_add_header(&call->reply, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     call_finish(call);
 }
 
@@ -101,9 +104,11 @@ static void run_call(void *job)
         call_finish(call);
 }
 
-static void refuse_call(void *job)
+static void refuse_call(void *job, bool stopping)
 {
-    call_refuse(job, 503, "the process is stopping");
+    call_refuse(job, 503,
+                stopping ? "the process is stopping"
+                         : "other requests wait for a server that does not answer; try again");
 }
 
 static struct connection *connection_of(struct MHD_Connection *connection)
@@ -483,6 +488,7 @@ static void start_threads(struct calls *calls)
     struct handlers_options handlers = {.name = "serve",
                                         .threads = HANDLERS,
                                         .queue_max = QUEUE_MAX,
+                                        .wait_max_ms = QUEUE_WAIT_MS,
                                         .run = run_call,
                                         .refuse = refuse_call};
     calls->handlers = handlers_start(&handlers);

@@ -7,11 +7,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+struct waiting {
+    void *job;
+    int64_t since_ms;
+};
+
 struct handlers {
     struct handlers_options options;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    void **queue; /* a ring of queue_max */
+    struct waiting *queue; /* a ring of queue_max */
     size_t first, waiting;
     size_t started; /* threads */
     size_t alive;
@@ -19,17 +24,17 @@ struct handlers {
     pthread_t *threads;
 };
 
-/* NULL: it is time to end. Called with the lock held. */
-static void *take(struct handlers *handlers)
+/* job NULL: it is time to end. Called with the lock held. */
+static struct waiting take(struct handlers *handlers)
 {
     while (handlers->waiting == 0 && !handlers->stopping)
         pthread_cond_wait(&handlers->changed, &handlers->lock);
     if (handlers->waiting == 0)
-        return NULL;
-    void *job = handlers->queue[handlers->first];
+        return (struct waiting){0};
+    struct waiting taken = handlers->queue[handlers->first];
     handlers->first = (handlers->first + 1) % handlers->options.queue_max;
     handlers->waiting--;
-    return job;
+    return taken;
 }
 
 static void *work(void *argument)
@@ -37,10 +42,13 @@ static void *work(void *argument)
     struct handlers *handlers = argument;
     log_set_thread(handlers->options.name);
     pthread_mutex_lock(&handlers->lock);
-    void *job;
-    while ((job = take(handlers))) {
+    for (struct waiting taken; (taken = take(handlers)).job;) {
         pthread_mutex_unlock(&handlers->lock);
-        handlers->options.run(job);
+        /* those that run wait for some server: who is here so long would wait for it, too */
+        if (clock_mono_ms() - taken.since_ms > handlers->options.wait_max_ms)
+            handlers->options.refuse(taken.job, false);
+        else
+            handlers->options.run(taken.job);
         pthread_mutex_lock(&handlers->lock);
     }
     handlers->alive--;
@@ -82,22 +90,22 @@ void handlers_put(struct handlers *handlers, void *job)
     bool refused = handlers->stopping;
     if (!refused) {
         size_t at = (handlers->first + handlers->waiting) % handlers->options.queue_max;
-        handlers->queue[at] = job;
+        handlers->queue[at] = (struct waiting){.job = job, .since_ms = clock_mono_ms()};
         handlers->waiting++;
         pthread_cond_signal(&handlers->changed);
     }
     pthread_mutex_unlock(&handlers->lock);
     if (refused)
-        handlers->options.refuse(job);
+        handlers->options.refuse(job, true);
 }
 
 /* All threads may be busy, so this one does it. */
 static void refuse_waiting(struct handlers *handlers)
 {
     while (handlers->waiting > 0) {
-        void *job = take(handlers);
+        struct waiting taken = take(handlers);
         pthread_mutex_unlock(&handlers->lock);
-        handlers->options.refuse(job);
+        handlers->options.refuse(taken.job, true);
         pthread_mutex_lock(&handlers->lock);
     }
 }

@@ -17,8 +17,10 @@ struct handlers_options {
     const char *name; /* of the threads, in log lines */
     size_t threads;
     size_t queue_max;
+    int64_t wait_max_ms; /* in the queue */
     void (*run)(void *job);
-    void (*refuse)(void *job); /* instead of run, for what still waits at the end */
+    /* Instead of run, for what waited too long, or still waits at the end. */
+    void (*refuse)(void *job, bool stopping);
 };
 
 struct handlers *handlers_start(const struct handlers_options *options);

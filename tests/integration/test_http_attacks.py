@@ -12,9 +12,9 @@ from http.client import HTTPConnection
 
 import pytest
 
+from http_scene import memory_limit_mb, resident_mb, serve
 from scene import SEED
 from support.http_listeners import Listeners, address_of, exchange, request_text
-from waiting import wait_until_ready
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -24,21 +24,15 @@ CLOSE = "Connection: close"
 
 
 class Target:
-    def __init__(self, scene, **serve):
-        scene.family()
-        config = scene.config("memory", roles=[])
-        self.url = scene.serving(config)
-        config["serve"] |= serve
-        self.agent = scene.agent(config).start()
-        wait_until_ready(self.url)
+    def __init__(self, scene, **settings):
+        serve(scene, **settings)
+        self.url, self.agent = scene.url, scene.running
         for _ in range(20):
             self.ask("GET", "/v1/status")
         self.before = self.resident_mb()
 
     def resident_mb(self) -> float:
-        with open(f"/proc/{self.agent.pid}/status", encoding="ascii") as status:
-            line = next(line for line in status if line.startswith("VmRSS"))
-        return int(line.split()[1]) / 1024
+        return resident_mb(self.agent)
 
     def ask(self, method: str, path: str, body=None, **headers) -> tuple[int, str, dict]:
         connection = HTTPConnection(*address_of(self.url), timeout=10)
@@ -57,7 +51,7 @@ class Target:
         assert self.ask("GET", "/readyz")[0] == 200
         growth = self.resident_mb() - self.before
         print(f"grown by {growth:.1f} MB")
-        assert growth < GROWTH_MB
+        assert growth < memory_limit_mb(GROWTH_MB)
 
 
 @pytest.fixture
@@ -129,7 +123,7 @@ def test_many_large_bodies_at_the_same_time_do_not_fill_the_memory(target):
                 client.sendall(b"x" * 1_000_000)
         most = target.resident_mb() - target.before
         print(f"{most:.0f} MB while they are open")
-        assert most < 60
+        assert most < memory_limit_mb(60)
         assert target.ask("GET", "/v1/status")[0] == 200
     # what was taken is given back; the allocator keeps some of it
     target.before += 40

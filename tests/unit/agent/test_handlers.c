@@ -25,8 +25,9 @@ static void run(void *argument)
     atomic_fetch_add(job->done, 1);
 }
 
-static void refuse(void *argument)
+static void refuse(void *argument, bool stopping)
 {
+    (void)stopping;
     struct job *job = argument;
     atomic_fetch_add(job->refused, 1);
 }
@@ -40,10 +41,14 @@ static void wait_for(_Atomic int *number, int wanted)
     }
 }
 
-static struct handlers *start(void)
+static struct handlers *start(int64_t wait_max_ms)
 {
-    struct handlers_options options = {
-        .name = "test", .threads = THREADS, .queue_max = QUEUE, .run = run, .refuse = refuse};
+    struct handlers_options options = {.name = "test",
+                                       .threads = THREADS,
+                                       .queue_max = QUEUE,
+                                       .wait_max_ms = wait_max_ms,
+                                       .run = run,
+                                       .refuse = refuse};
     return handlers_start(&options);
 }
 
@@ -53,7 +58,7 @@ static void what_waits_is_bounded_and_refused_at_the_end(void **state)
     _Atomic int begun = 0, done = 0, refused = 0;
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
     struct job job = {.gate = &gate, .begun = &begun, .done = &done, .refused = &refused};
-    struct handlers *handlers = start();
+    struct handlers *handlers = start(DEADLINE_MS);
     pthread_mutex_lock(&gate);
     for (int i = 0; i < THREADS; i++)
         handlers_put(handlers, &job);
@@ -80,7 +85,7 @@ static void all_jobs_are_done(void **state)
     _Atomic int begun = 0, done = 0, refused = 0;
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
     struct job job = {.gate = &gate, .begun = &begun, .done = &done, .refused = &refused};
-    struct handlers *handlers = start();
+    struct handlers *handlers = start(DEADLINE_MS);
     int put = 0;
     for (int64_t until = clock_mono_ms() + DEADLINE_MS; put < 1000 && clock_mono_ms() < until;) {
         if (handlers_have_room(handlers)) {
@@ -94,10 +99,31 @@ static void all_jobs_are_done(void **state)
     handlers_free(handlers);
 }
 
+static void what_waits_too_long_is_refused(void **state)
+{
+    (void)state;
+    _Atomic int begun = 0, done = 0, refused = 0;
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    struct job job = {.gate = &gate, .begun = &begun, .done = &done, .refused = &refused};
+    struct handlers *handlers = start(20);
+    pthread_mutex_lock(&gate);
+    for (int i = 0; i < THREADS; i++)
+        handlers_put(handlers, &job);
+    wait_for(&begun, THREADS);
+    handlers_put(handlers, &job);
+    clock_sleep_ms(50); /* longer than it may wait */
+    pthread_mutex_unlock(&gate);
+    wait_for(&refused, 1);
+    assert_int_equal(atomic_load(&begun), THREADS);
+    assert_true(handlers_stop(handlers, DEADLINE_MS));
+    handlers_free(handlers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waits_is_bounded_and_refused_at_the_end),
+        cmocka_unit_test(what_waits_too_long_is_refused),
         cmocka_unit_test(all_jobs_are_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
