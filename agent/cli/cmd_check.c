@@ -8,6 +8,8 @@
 
 #include "agent/cli/cmd.h"
 #include "agent/lane/lane.h"
+#include "agent/serve/tls.h"
+#include "agent/serve/token.h"
 #include "base/http.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -81,6 +83,24 @@ static void check_store(struct checks *checks, const struct config_store *store)
         check_note(checks, false, what, "%s", err.text);
 }
 
+/* What `run` reads before it listens. */
+static void check_serve(struct checks *checks, const struct config_serve *serve)
+{
+    struct err err;
+    struct token *token = NULL;
+    struct tls *tls = NULL;
+    bool ok = !serve->token_file || token_open(serve->token_file, &token, &err);
+    ok = ok &&
+         (!serve->tls.cert_file || tls_open(serve->tls.cert_file, serve->tls.key_file, &tls, &err));
+    check_note(checks, ok, "serve", "%s",
+               !ok            ? err.text
+               : token && tls ? "token, certificate and key are there"
+               : token        ? "the token is there"
+                              : "certificate and key are there");
+    token_free(token);
+    tls_free(tls);
+}
+
 static int finish(struct checks *checks, bool json, int code)
 {
     if (json)
@@ -109,6 +129,8 @@ static int try_all(struct checks *checks, const struct config *config, bool json
         check_store(checks, &config->stores[i]);
     for (size_t i = 0; i < config->embedder_count; i++)
         check_embedder(checks, config, &config->embedders[i]);
+    if (config->serve.token_file || config->serve.tls.cert_file)
+        check_serve(checks, &config->serve);
     return finish(checks, json, checks->failed ? CLI_FAILED : CLI_DONE);
 }
 

@@ -178,6 +178,8 @@ def test_files_that_are_not_what_they_should_be_are_named_at_the_start(scene, au
         assert agent.wait(20) == 1
         error = agent.events_named("serve.failed")[-1]["error"]
         assert all(word in error for word in words), error
+        said = agent.command("check", "--connect", "-o", "json").json()
+        assert [(one["ok"], one["detail"]) for one in said if one["check"] == "serve"] == [(False, error)]
 
 
 def test_a_token_is_read_again_when_it_changes(scene, tmp_path):
