@@ -241,7 +241,7 @@ void api_fail(struct serve_reply *reply, const struct err *err)
 {
     int status = err->domain == ERR_CONFIG || err->domain == ERR_STATE ? 500 : 502;
     if (err->action == ERR_REJECT)
-        status = err->domain == ERR_CONFIG ? 400 : 409;
+        status = err->domain == ERR_CONFIG ? 422 : 409;
     else if (err->action == ERR_RETRY || err->action == ERR_CANCEL)
         status = 503;
     serve_problem(reply, status, err->text);

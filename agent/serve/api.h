@@ -55,7 +55,7 @@ bool api_has_version(const struct api_place *place, const char *label, struct se
     MUST_USE;
 bool api_find_version(const struct serve_request *request, const struct serve_parts *parts,
                       struct serve_reply *reply) MUST_USE;
-/* 400 for what the configuration does not have, 409 for what cannot be as things stand, 503 while a server
+/* 422 for what the configuration does not have, 409 for what cannot be as things stand, 503 while a server
  * does not answer, 502 for what it says
  * that only a person can change, else 500. */
 void api_fail(struct serve_reply *reply, const struct err *err);
@@ -71,6 +71,8 @@ serve_answer api_pause_family, api_resume_family, api_pause, api_resume;
 serve_answer api_quarantine, api_retry, api_skip;
 /* api_upkeep.c */
 serve_answer api_gc, api_sweep, api_remove;
+/* api_openapi.c */
+serve_answer api_openapi;
 /* api_query.c */
 serve_answer api_query;
 /* api_jobs.c */

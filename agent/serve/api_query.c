@@ -16,7 +16,7 @@ static void run(const struct query_request *query, struct serve_reply *reply)
     if (query_run(query, &answer, &err))
         serve_json(reply, 200, answer);
     else if (err.action == ERR_REJECT && (err.domain == ERR_DATA || err.domain == ERR_EMBED))
-        serve_problem(reply, 400, err.text); /* it is the text that cannot be searched for */
+        serve_problem(reply, 422, err.text); /* it is the text that cannot be searched for */
     else
         api_fail(reply, &err);
 }

@@ -46,6 +46,8 @@ static const char *title_of(int status)
         return "Content Too Large";
     case 415:
         return "Unsupported Media Type";
+    case 422:
+        return "Unprocessable Content";
     case 429:
         return "Too Many Requests";
     case 502:
@@ -198,7 +200,7 @@ static const struct route routes[] = {
     {"GET", FAMILY, answer_family},
     {"GET", VERSION, answer_version},
     {"GET", "/", NULL},
-    {"GET", "/v1/openapi.json", NULL},
+    {"GET", "/v1/openapi.json", api_openapi},
     {"GET", "/v1/events", answer_events},
     {"POST", "/v1/gc", api_gc},
     {"POST", FAMILY ":rollback", api_rollback},
@@ -226,6 +228,15 @@ static const struct route routes[] = {
     {"POST", VERSION ":resume", api_resume},
     {"POST", VERSION ":audit", api_audit},
 };
+
+bool serve_route_at(size_t index, const char **method, const char **pattern)
+{
+    if (index >= ARRAY_LEN(routes))
+        return false;
+    *method = routes[index].method;
+    *pattern = routes[index].pattern;
+    return true;
+}
 
 static bool matches(const char *pattern, const char *path, struct serve_parts *parts)
 {

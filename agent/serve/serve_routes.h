@@ -68,6 +68,8 @@ const char *serve_argument(const struct serve_request *request, const char *name
 bool serve_is_authorized(const struct serve_request *request);
 /* Nothing that serve_route() does for it waits for a server: it needs no thread of its own. */
 bool serve_is_quick(const struct serve_request *request);
+/* The calls there are, by their place in the table; {} stands for a name. False: there are no more. */
+bool serve_route_at(size_t index, const char **method, const char **pattern) MUST_USE;
 /* Fills *reply; the caller releases its body with buf_fini(). */
 void serve_route(const struct serve_request *request, struct serve_reply *reply);
 /* An empty answer. */

