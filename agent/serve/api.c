@@ -159,9 +159,10 @@ bool api_take_nothing(const struct serve_request *request, struct serve_reply *r
 static bool is_among(const char *names, const char *name)
 {
     size_t length = strlen(name);
-    for (const char *at = names; (at = strstr(at, name)); at++) {
+    const char *at = length > 0 ? names : NULL;
+    for (; at && (at = strstr(at, name)); at++) {
         bool begins = at == names || at[-1] == ' ';
-        if (length > 0 && begins && (at[length] == ' ' || at[length] == '\0'))
+        if (begins && (at[length] == ' ' || at[length] == '\0'))
             return true;
     }
     return false;
@@ -181,12 +182,25 @@ bool api_take_arguments(const struct serve_request *request, const char *names,
     return true;
 }
 
+bool api_take_text(const struct serve_request *request, const char *name, const char **out,
+                   struct serve_reply *reply)
+{
+    *out = serve_argument(request, name);
+    int64_t characters = *out ? characters_of(*out) : 1;
+    return (characters >= 1 && characters <= API_TEXT_MAX) ||
+           refuse(reply, "%s: must have 1 to %d characters", name, API_TEXT_MAX);
+}
+
 bool api_take_wait(const struct serve_request *request, int64_t *wait_ms, struct serve_reply *reply)
 {
     const char *text = serve_argument(request, "wait");
     if (!api_take_arguments(request, "wait", reply))
         return false;
-    if (!text || (config_value_duration(text, wait_ms) && *wait_ms >= 0 && *wait_ms <= WAIT_MAX_MS))
+    if (!text)
+        return true;
+    bool has_unit = *text && strchr("sm", text[strlen(text) - 1]);
+    if (has_unit && config_value_duration(text, wait_ms) && *wait_ms >= 0 &&
+        *wait_ms <= WAIT_MAX_MS)
         return true;
     return refuse(reply, "wait: must be a duration from 0s to 60s, like 500ms or 30s");
 }

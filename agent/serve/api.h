@@ -21,7 +21,6 @@ struct api_member {
     int64_t min, max; /* of an integer; of a text, characters: at least one. 0: the usual limit */
 };
 #define API_TEXT_MAX 1000
-#define API_NAME_MAX 255
 
 /* Fills in what `members` names; `*body` owns it. False after answering: 415 another type, 400 no JSON (with
  * the place), an unknown, a missing or a wrong member (with its name). */
@@ -33,6 +32,9 @@ bool api_take_nothing(const struct serve_request *request, struct serve_reply *r
 bool api_take_arguments(const struct serve_request *request, const char *names,
                         struct serve_reply *reply) MUST_USE;
 
+/* One of them, NULL where it is not given. False after answering 400: it is empty or too long. */
+bool api_take_text(const struct serve_request *request, const char *name, const char **out,
+                   struct serve_reply *reply) MUST_USE;
 /* How long an answer may be waited for: ?wait=, else as it is. False after answering 400, for other arguments
  * too. */
 bool api_take_wait(const struct serve_request *request, int64_t *wait_ms, struct serve_reply *reply)

@@ -9,6 +9,7 @@
 #include "agent/serve/jobs.h"
 
 #define PATIENCE_MS 10000
+#define SAMPLE_MAX 1000000000
 
 static struct command command_of(struct job *job)
 {
@@ -128,7 +129,7 @@ void api_plan(const struct serve_request *request, const struct serve_parts *par
     const struct api_member members[] = {
         {"embedder", API_TEXT, true, &embedder, 0, 0},
         {"store", API_TEXT, false, &store, 0, 0},
-        {"sample", API_INT, false, &sample, 1, INT64_MAX},
+        {"sample", API_INT, false, &sample, 1, SAMPLE_MAX},
         {"no_reuse", API_BOOL, false, &no_reuse, 0, 0},
     };
     if (!api_take_body(request, members, ARRAY_LEN(members), &body, reply) ||

@@ -64,13 +64,6 @@ static bool take_limit(const struct serve_request *request, int64_t *limit,
     return false;
 }
 
-/* An empty one stands for none. */
-static const char *named(const struct serve_request *request, const char *name)
-{
-    const char *text = serve_argument(request, name);
-    return text && *text ? text : NULL;
-}
-
 static void answer_list(struct quarantine_command *quarantine, struct listing *listing,
                         struct serve_reply *reply)
 {
@@ -98,13 +91,13 @@ void api_quarantine(const struct serve_request *request, const struct serve_part
         take_limit(request, &listing.left, reply)) {
         struct quarantine_command quarantine = {.command = &place.command,
                                                 .family = place.family,
-                                                .label = named(request, "label"),
-                                                .key = named(request, "key"),
                                                 .page = take_page,
                                                 .context = &listing,
                                                 .page_rows = (size_t)listing.left};
         listing.documents = json_array();
-        if (take_place(begin, &quarantine.after, reply))
+        if (api_take_text(request, "label", &quarantine.label, reply) &&
+            api_take_text(request, "key", &quarantine.key, reply) &&
+            take_place(begin, &quarantine.after, reply))
             answer_list(&quarantine, &listing, reply);
         quarantine_command_fini(&quarantine);
     }

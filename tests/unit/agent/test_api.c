@@ -221,10 +221,14 @@ static void unknown_arguments_are_named(void **state)
     assert_int_equal(reply.status, 400);
     assert_non_null(strstr(buf_str(&reply.body), "wiat: unknown argument"));
     buf_fini(&reply.body);
-    request.arguments[0] = (struct serve_argument){"wait", "61s"};
-    serve_route(&request, &reply);
-    assert_int_equal(reply.status, 400);
-    buf_fini(&reply.body);
+    static const struct serve_argument wrong[] = {{"wait", "61s"}, {"wait", "5"}, {"wait", ""},
+                                                  {"", "null"},    {"wai", "1s"}, {"ait", "1s"}};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        request.arguments[0] = wrong[i];
+        serve_route(&request, &reply);
+        assert_int_equal(reply.status, 400);
+        buf_fini(&reply.body);
+    }
 }
 
 /* "/v1/families/{family}:plan" for "/v1/families/{}:plan" */
