@@ -11,7 +11,8 @@
 #include "agent/config/config_values.h"
 
 #define RETRY_AFTER_S 5u
-#define WAIT_MAX_MS 60000
+/* Each that waits holds one of few handlers. */
+#define WAIT_MAX_MS 10000
 
 static bool refuse(struct serve_reply *reply, const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -202,7 +203,7 @@ bool api_take_wait(const struct serve_request *request, int64_t *wait_ms, struct
     if (has_unit && config_value_duration(text, wait_ms) && *wait_ms >= 0 &&
         *wait_ms <= WAIT_MAX_MS)
         return true;
-    return refuse(reply, "wait: must be a duration from 0s to 60s, like 500ms or 30s");
+    return refuse(reply, "wait: must be a duration from 0s to 10s, like 500ms or 5s");
 }
 
 /* --- answers -------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 #include "agent/serve/api.h"
 #include "agent/serve/jobs.h"
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 3000
 #define SAMPLE_MAX 1000000000
 
 static struct command command_of(struct job *job)

@@ -16,6 +16,7 @@ def before_call(context, case, kwargs):
         # one in eight asks for what there is not
         if name in NAMES and sum(map(ord, str(value))) % 8:
             case.path_parameters[name] = NAMES[name]
-    waits = {parameter.name for parameter in case.operation.query}
-    if "wait" in waits:
+    if any(parameter.name == "wait" for parameter in case.operation.query):
         case.query = {**(case.query or {}), "wait": "0s"}
+    if case.operation.path.endswith("/alias"):
+        case.query.setdefault("epoch", 0)  # wait needs it, which the description cannot say

@@ -36,6 +36,15 @@ def outcome(api: Api, answer) -> dict:
     return wait_until(answered, 40, f"{place} to be answered", 0.05)
 
 
+def result(api: Api, answer) -> dict:
+    """Of a plan or an audit, at once or later."""
+    if answer.status == 200:
+        return answer.body
+    assert answer.status == 202, answer
+    place = answer.headers["Location"]
+    return wait_until(lambda: api.get(f"{place}?wait=5s").body["result"], 60, f"{place} to end")
+
+
 @pytest.fixture
 def agent(scene):
     scene.family(verify={"lag_for": "0s"})
@@ -63,19 +72,17 @@ def test_a_version_is_created_verified_cut_over_to_rolled_back_from_and_dropped(
     verified = outcome(api, api.post(f"{DOCS}/versions/v2:verify"))
     assert (verified["state"], verified["label"]) == ("done", "v2")
 
-    flipped = api.post(f"{DOCS}/versions/v2:cutover?wait=30s", {"reason": "a better prefix"})
-    assert (flipped.status, flipped.body["state"]) == (202, "done"), flipped
+    flipped = api.post(f"{DOCS}/versions/v2:cutover", {"reason": "a better prefix"})
+    assert outcome(api, flipped)["state"] == "done"
     assert scene.alias()["embed"]["version"] == "v2"
     refused = api.delete(f"{DOCS}/versions/v1")
     assert refused.status == 409
     assert "kept to go back to" in refused.detail
     assert refused.body["wish"]["state"] == "refused"
-    back = api.post(f"{DOCS}:rollback?wait=30s")
-    assert (back.status, back.body["state"]) == (202, "done"), back
+    assert outcome(api, api.post(f"{DOCS}:rollback"))["state"] == "done"
     assert scene.alias()["embed"]["version"] == "v1"
 
-    gone = api.delete(f"{DOCS}/versions/v2?wait=30s")
-    assert (gone.status, gone.body["state"]) == (202, "done"), gone
+    assert outcome(api, api.delete(f"{DOCS}/versions/v2"))["state"] == "done"
     assert state_of(api, "v2") in (None, "dropped")
 
 
@@ -83,7 +90,9 @@ def test_a_failed_gate_is_told_with_its_figures(scene, api):
     collection = scene.alias()["target"]
     gone = scene.reader.ids(collection)[:3]
     scene.reader.delete(collection, gone)
-    refused = api.post(f"{DOCS}/versions/v1:verify?wait=40s")
+    refused = api.post(f"{DOCS}/versions/v1:verify?wait=0s")
+    assert outcome(api, refused)["state"] == "refused"
+    refused = api.post(f"{DOCS}/versions/v1:verify?wait=10s")
     assert refused.status == 409
     assert "chunks" in refused.detail
     failed = [gate for gate in refused.body["gates"] if not gate["ok"]]
@@ -130,19 +139,19 @@ def test_the_rest_of_the_commands(scene, api, agent):
         assert api.post(f"{DOCS}/versions/v1:{verb}").body[done] == ["v1"]
         assert api.get(f"{DOCS}/versions/v1").body["paused"] == (verb == "pause")
 
-    plan = api.post(f"{DOCS}:plan?wait=60s", {"embedder": "other"})
-    assert (plan.status, plan.body["documents"], plan.body["embedder"]) == (200, 60, "other")
+    plan = result(api, api.post(f"{DOCS}:plan?wait=0s", {"embedder": "other"}))
+    assert (plan["documents"], plan["embedder"]) == (60, "other")
     told = json.loads(agent.command("plan", "docs", "--embed", "other", "-o", "json").stdout)
-    assert set(told) == set(plan.body)
-    audit = api.post(f"{DOCS}:audit?wait=60s")
-    assert (audit.status, audit.body["ok"], audit.body["documents"]) == (200, True, 60), audit
+    assert set(told) == set(plan)
+    audit = result(api, api.post(f"{DOCS}:audit"))
+    assert (audit["ok"], audit["documents"]) == (True, 60), audit
     later = api.post(f"{DOCS}/versions/v1:audit?wait=0s", {"rate": 1})
     assert later.status == 202, later
     busy = api.post(f"{DOCS}/versions/v1:audit?wait=0s", {"rate": 2})
     assert busy.status == 409 and busy.headers["Location"] == later.headers["Location"]
     same = api.post(f"{DOCS}/versions/v1:audit?wait=0s", {"rate": 1})
     assert same.status == 202 and same.body["job"] == later.body["job"]
-    ended = api.delete(later.headers["Location"] + "?wait=20s")
+    ended = api.delete(later.headers["Location"] + "?wait=10s")
     assert (ended.status, ended.body["state"]) == (200, "cancelled"), ended
 
     sweep = api.post(f"{DOCS}:sweep")
