@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/serve/history.h"
 #include "agent/serve/jobs.h"
 #include "agent/serve/query_pool.h"
 #include "base/clock.h"
@@ -115,6 +116,7 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
     agent->jobs = jobs_new(agent);
     agent->queries = query_pool_new(config, agent->docs, agent->limiters);
     agent->totals = metrics_totals_new();
+    agent->history = history_new();
     return true;
 }
 
@@ -131,6 +133,7 @@ void agent_close(struct agent *agent)
     vectors_free(agent->vectors);
     timings_free(agent->timings);
     metrics_totals_free(agent->totals);
+    history_free(agent->history);
     docstore_free(agent->docs);
     mongo_pool_close(agent->stream_pool);
     mongo_pool_close(agent->pool);

@@ -16,6 +16,7 @@
 #include "cdc/worklog.h"
 #include "state/docstore.h"
 
+struct history;
 struct jobs;
 struct query_pool;
 
@@ -36,8 +37,9 @@ struct agent {
     struct vectors *vectors; /* bought lately, by any lane */
     struct jobs *jobs;       /* that calls over HTTP have begun */
     struct query_pool *queries;
-    bool once;             /* to end when everything is in step */
-    int64_t quiet_save_ms; /* how often the token of a quiet stream is saved */
+    struct history *history; /* of the last hour, for the role serve */
+    bool once;               /* to end when everything is in step */
+    int64_t quiet_save_ms;   /* how often the token of a quiet stream is saved */
     _Atomic bool stopping;
 };
 

@@ -12,6 +12,7 @@
 #include "agent/capture/capture.h"
 #include "agent/capture/guard.h"
 #include "agent/config/config_reload.h"
+#include "agent/serve/history.h"
 #include "agent/serve/probe.h"
 #include "agent/serve/serve.h"
 #include "agent/steward/steward.h"
@@ -32,6 +33,7 @@ struct parts {
     struct steward **stewards; /* one per family */
     struct serve *serve;
     struct probes *probes;
+    struct history_sampler *sampler;
 };
 
 static size_t database_index(struct parts *parts, const char *database)
@@ -113,6 +115,7 @@ static bool stop_parts(struct parts *parts)
         free(parts->databases[i]);
     }
     probes_stop(parts->probes);
+    history_sampler_stop(parts->sampler);
     free(parts->stewards);
     free(parts->captures);
     free(parts->guards);
@@ -246,6 +249,8 @@ static int run_parts(struct parts *parts, sigset_t *signals)
     if (!opened)
         return 1;
     start_parts(parts);
+    if (parts->serve)
+        parts->sampler = history_sampler_start(parts->agent);
     log_info("agent.started", LOG_STR("name", config->name),
              LOG_STR("holder", parts->agent->holder), LOG_STR("version", VECTAIL_VERSION),
              LOG_INT("families", (int64_t)config->family_count));
