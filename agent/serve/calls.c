@@ -127,7 +127,6 @@ static void add_headers(struct MHD_Response *response, const struct serve_reply 
 {
     if (reply->content_type)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (reply->allow[0])
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
@@ -136,6 +135,8 @@ static void add_headers(struct MHD_Response *response, const struct serve_reply 
                                 "Bearer realm=\"vectail\"");
     for (size_t i = 0; i < reply->header_count; i++)
         MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
+    if (!MHD_get_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL))
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 }
 
 static enum MHD_Result send_events(struct call *call)
@@ -293,6 +294,7 @@ static enum MHD_Result begin_call(struct call *call, const char *path, const cha
         .authorization = header(call, MHD_HTTP_HEADER_AUTHORIZATION),
         .accept = header(call, MHD_HTTP_HEADER_ACCEPT),
         .content_type = header(call, MHD_HTTP_HEADER_CONTENT_TYPE),
+        .if_none_match = header(call, MHD_HTTP_HEADER_IF_NONE_MATCH),
         .token = call->token,
     };
     check_call(call);

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "agent/serve/api.h"
+#include "agent/serve/dashboard.h"
 #include "agent/serve/health.h"
 #include "agent/serve/serve_alias.h"
 #include "agent/serve/serve_metrics_answer.h"
@@ -199,7 +200,11 @@ static const struct route routes[] = {
     {"GET", "/v1/families", answer_status},
     {"GET", FAMILY, answer_family},
     {"GET", VERSION, answer_version},
-    {"GET", "/", NULL},
+    {"GET", "/", dashboard_answer},
+    {"GET", "/dashboard/{}", dashboard_answer},
+    {"GET", "/v1/config", dashboard_config},
+    {"GET", FAMILY "/history", dashboard_history},
+    {"GET", VERSION "/verification", dashboard_verification},
     {"GET", "/v1/openapi.json", api_openapi},
     {"GET", "/v1/events", answer_events},
     {"POST", "/v1/gc", api_gc},

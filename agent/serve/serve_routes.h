@@ -28,6 +28,7 @@ struct serve_request {
     const char *token;         /* that /v1 needs; NULL: none */
     const char *content_type;  /* the header; NULL: none */
     const char *accept;        /* likewise */
+    const char *if_none_match; /* the header; NULL: none */
     const char *body;          /* ends with a zero behind body_size bytes; NULL: none */
     size_t body_size;
     bool too_large;                                       /* the body is */

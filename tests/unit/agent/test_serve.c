@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent/serve/health.h"
+#include "agent/serve/history.h"
 #include "agent/serve/serve_routes.h"
 #include "base/http.h"
 #include "base/json.h"
@@ -26,6 +27,7 @@ static int set_up(void **state)
     agent->limiters = limiters_new(config, agent->docs);
     agent->totals = metrics_totals_new();
     agent->timings = timings_new();
+    agent->history = history_new();
     *state = agent;
     return 0;
 }
@@ -36,6 +38,7 @@ static int tear_down(void **state)
     limiters_free(agent->limiters);
     metrics_totals_free(agent->totals);
     timings_free(agent->timings);
+    history_free(agent->history);
     docstore_free(agent->docs);
     health_free(agent->health);
     config_free(config);
@@ -88,7 +91,14 @@ static void every_path_answers_as_documented(void **state)
         {"GET", "/v1/families/docs/", 404},
         {"GET", "/v1/families/a/b", 404},
         {"GET", "/nowhere", 404},
-        {"GET", "/", 501},
+        {"GET", "/", 200},
+        {"GET", "/dashboard/app.js", 200},
+        {"GET", "/dashboard/nothing.js", 404},
+        {"POST", "/", 405},
+        {"GET", "/v1/config", 200},
+        {"GET", "/v1/families/docs/history", 200},
+        {"GET", "/v1/families/nobody/history", 404},
+        {"GET", "/v1/families/docs/versions/v9/verification", 404},
         {"GET", "/v1/events", 200},
         {"GET", "/v1/families/docs/alias", 404},
         {"POST", "/v1/families/docs/query", 400},

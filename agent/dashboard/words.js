@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the states of the agent are called on this page, and how they look.
+
+export const VERSION_STATES = {
+  planned: ["planned", "busy"],
+  creating: ["being created", "busy"],
+  backfilling: ["filling", "busy"],
+  catching_up: ["catching up", "busy"],
+  verifying: ["being verified", "busy"],
+  ready: ["ready to serve", "good"],
+  active: ["serving readers", "serving"],
+  previous: ["kept for rollback", "plain"],
+  retired: ["retired", "plain"],
+  dropped: ["dropped", "plain"],
+  failed: ["failed", "bad"],
+};
+
+export const FAMILY_STATES = {
+  starting: ["starting", "busy"],
+  snapshot: ["reading the snapshot", "busy"],
+  streaming: ["streaming", "good"],
+  gap: ["in a gap", "bad"],
+  source_dropped: ["its source was dropped", "bad"],
+  stopped: ["stopped", "bad"],
+};
+
+export const GATES = {
+  embedder: "same embedder as built it",
+  collection: "the collection that was made",
+  snapshot: "all of the generation is applied",
+  lag: "it keeps up",
+  documents: "same documents as the source",
+  chunks: "same records as the ledger",
+  vectors: "vectors are there and sound",
+  cosine: "vectors are what the embedder makes",
+  recall: "each vector finds itself",
+  quarantined: "few enough are set aside",
+  size: "not much smaller than what is served",
+};
+
+export const LIVE = ["planned", "creating", "backfilling", "catching_up", "verifying", "ready", "active", "previous"];
+export const FILLING = ["planned", "creating", "backfilling", "catching_up"];
+
+export const stateOf = (table, state) => table[state] ?? [String(state), "plain"];
+export const spaced = (word) => String(word ?? "").replaceAll("_", " ");
