@@ -20,7 +20,8 @@ PACKAGES_BUILD=(
     module:libmicrohttpd:libmicrohttpd-dev
     module:gnutls:libgnutls28-dev
 )
-PACKAGES_TEST=(module:cmocka:libcmocka-dev program:faketime:faketime program:spin:spin)
+PACKAGES_TEST=(module:cmocka:libcmocka-dev program:faketime:faketime program:spin:spin
+    program:chromium:chromium)
 # scripts/servers would install the rest by itself; here it is one call of apt-get instead of many.
 PACKAGES_SERVERS=(program:python3:python3 python:ensurepip:python3-venv program:setpriv:util-linux)
 PACKAGES_KAFKA=(program:java:default-jre-headless program:mvn:maven)

@@ -58,10 +58,12 @@ MINILM_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa5
 # started. Whichever version the system's release has.
 PROMETHEUS_PACKAGE = "prometheus"
 
-# What tests the HTTP API against its description.
+# What tests the HTTP API against its description, and what drives a Chromium in tests: beside the tests' own
+# environment, because they are larger than all of that.
 OPENAPI_REQUIREMENTS = REPOSITORY / "tests" / "openapi-requirements.txt"
+BROWSER_REQUIREMENTS = REPOSITORY / "tests" / "browser-requirements.txt"
 
-COMPONENTS = ("python", "mongod", "chroma", "kafka", "prometheus", "openapi")
+COMPONENTS = ("python", "mongod", "chroma", "kafka", "prometheus", "openapi", "browser")
 ON_DEMAND = ("ollama", "minilm")  # only when they are named, or a server needs them
 
 # Threads of one process wait for each other here, without a word; other processes at the file lock.
@@ -94,8 +96,10 @@ def component(name: str) -> Path:
         pins = KAFKA_PACKAGE + KAFKA_ALL_SHA256 + LOG_PACKAGE
         return _component(name, pins, KAFKA_PACKAGE, _build_kafka)
     if name == "openapi":
-        pins = OPENAPI_REQUIREMENTS.read_text(encoding="utf-8")
-        return _component(name, pins, "tests/openapi-requirements.txt", _build_openapi)
+        return _python_packages(name, OPENAPI_REQUIREMENTS)
+    if name == "browser":
+        packages.need_programs("chromium")
+        return _python_packages(name, BROWSER_REQUIREMENTS)
     if name == "ollama":
         title = f"{OLLAMA_MODULE}; it is compiled, which takes five to fifteen minutes, once"
         return _component(name, OLLAMA_MODULE + OLLAMA_FLAGS, title, _build_ollama)
@@ -188,14 +192,16 @@ def _build_python(target: Path) -> None:
     )
 
 
-def _build_openapi(target: Path) -> None:
-    pip = [python(), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps"]
-    arguments = ["--only-binary", ":all:", "--target", str(target), "-r", str(OPENAPI_REQUIREMENTS)]
-    _run(
-        [*pip, *arguments],
-        "pip could not install the packages of tests/openapi-requirements.txt",
-        PIP_ADVICE,
-    )
+def _python_packages(name: str, requirements: Path) -> Path:
+    """A folder for PYTHONPATH."""
+    title = f"tests/{requirements.name}"
+
+    def build(target: Path) -> None:
+        pip = [python(), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps"]
+        arguments = ["--only-binary", ":all:", "--target", str(target), "-r", str(requirements)]
+        _run([*pip, *arguments], f"pip could not install the packages of {title}", PIP_ADVICE)
+
+    return _component(name, requirements.read_text(encoding="utf-8"), title, build)
 
 
 def _build_mongod(target: Path) -> None:

@@ -17,6 +17,7 @@ PROGRAMS = {
     "java": "default-jre-headless",
     "g++": "g++",
     "openssl": "openssl",
+    "chromium": "chromium",
     "setpriv": "util-linux",
 }
 
