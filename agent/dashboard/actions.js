@@ -183,7 +183,7 @@ export class Actions {
           to.external && h("li", null, `${to.label} was adopted, and was not kept in step meanwhile.`)),
       ],
       confirm: `Roll back to ${to.label}`,
-      submit: () => this.wish("POST", `${familyPath(family)}:rollback`, {}, `Roll ${family} back to ${to.label}`),
+      submit: () => this.wish("POST", `${familyPath(family)}:rollback`, undefined, `Roll ${family} back to ${to.label}`),
     });
   }
 

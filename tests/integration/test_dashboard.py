@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboard in a real browser: a person watches, builds, verifies, cuts over, goes back, heals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scene import timed
+from support import agent as agents
+from support import wait_until
+from support.browser import Browser, expect, open_browser
+from support.embedder import Fault
+
+pytestmark = pytest.mark.timeout(200)
+
+DOCUMENTS = 1500
+TOKEN = "a token of the test"  # noqa: S105
+# What a document, or a provider, may call itself: it must only ever be shown as text.
+HOSTILE_ID = '"><img src=x onerror="document.title=\'owned\'">'
+HOSTILE_REASON = "<script>document.title = 'owned'</script> is no text"
+WIDE = {"width": 1440, "height": 900}
+NARROW = {"width": 400, "height": 800}
+
+
+def pictures() -> Path:
+    return Path(agents.default_binary()).parents[1] / "screenshots"
+
+
+def start(scene):
+    scene.family(
+        verify={"lag_for": "1s", "max_quarantined": 5, "sample": 20},
+        quarantine={"retry_every": "1h"},
+        rollback_window="48h",
+    )
+    config = scene.config("memory")
+    config["embedders"]["double"] |= {"price_per_million_tokens": 0.02}
+    config["embedders"]["small"] = scene.embedder_config(model="small")
+    url = scene.serving(config)
+    token_file = scene.directory / "token"
+    token_file.write_text(TOKEN)
+    config["serve"]["token_file"] = str(token_file)
+    docs = scene.database.docs
+    docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(DOCUMENTS)])
+    docs.insert_one({"_id": HOSTILE_ID, "text": "poison"})
+    body = '{"error": {"message": "%s"}}' % HOSTILE_REASON
+    fault = Fault(status=400, body=body)
+    scene.embedder.misbehave(fault, when=lambda texts: any("poison" in text for text in texts))
+    agent = scene.agent(config).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    return agent, url
+
+
+class Person:
+    """What somebody does with the page, by the names that stand on it."""
+
+    def __init__(self, browser: Browser, url: str):
+        self.browser = browser
+        self.page = browser.page
+        self.url = url
+
+    @property
+    def dialog(self):
+        return self.page.get_by_role("dialog")
+
+    def lane(self, label: str):
+        return self.page.locator("article.lane", has=self.page.locator(f"h3:text-is('{label}')"))
+
+    def sees(self, label: str, state: str) -> None:
+        expect(self.lane(label).locator(".pill").first).to_have_text(state)
+
+    def presses(self, name: str, within=None) -> None:
+        place = within or self.page
+        place.get_by_role("button", name=name).first.click()
+
+    def goes_to(self, name: str) -> None:
+        """By the keyboard only."""
+        for _ in range(80):
+            self.page.keyboard.press("Tab")
+            at = "document.activeElement"
+            title = self.page.evaluate(f"{at}.getAttribute('aria-label') ?? {at}.textContent")
+            if title.strip().startswith(name):
+                return
+        raise AssertionError(f"the Tab key never came to {name!r}")
+
+    def is_told(self, text: str) -> None:
+        expect(self.page.locator(".toast", has_text=text).last).to_be_visible()
+
+    def checks(self, what: str) -> None:
+        """That nobody is kept out, by colour, name or structure, in both themes."""
+        for theme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=theme)
+            assert not (found := self.browser.violations()), f"{what}, {theme}: {found}"
+
+
+def gives_the_token(person: Person) -> None:
+    person.page.goto(person.url)
+    person.dialog.get_by_label("Token").fill("a wrong one")
+    person.presses("Go on", person.dialog)
+    expect(person.dialog).to_contain_text("does not take that token")
+    person.dialog.get_by_label("Token").fill(TOKEN)
+    person.presses("Go on", person.dialog)
+    expect(person.dialog).to_have_count(0)
+    assert person.page.evaluate("JSON.stringify(localStorage)") == "{}"
+
+
+def builds_a_version(person: Person, scene) -> None:
+    """With the keyboard, from the top of the page."""
+    scene.embedder.text_delay_s = 0.002
+    page = person.page
+    page.locator("body").focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to")).to_be_focused()
+    person.goes_to("New version…")
+    page.keyboard.press("Enter")
+    expect(person.dialog.get_by_label("Label")).to_be_focused()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("v2")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    expect(person.dialog.get_by_label("Embedder")).to_have_value("small")
+    person.goes_to("Work out what it costs")
+    page.keyboard.press("Enter")
+    expect(person.dialog).to_contain_text("are to be embedded")
+    person.browser.shoot("plan", whole=False)
+    person.checks("the new version")
+    person.goes_to("Create")
+    page.keyboard.press("Enter")
+    expect(person.dialog).to_have_count(0)
+    expect(person.lane("v2").get_by_role("progressbar")).to_be_visible()
+    expect(person.lane("v2")).to_contain_text(f"of {DOCUMENTS + 1:,} documents")
+    person.browser.shoot("filling")
+    scene.embedder.text_delay_s = 0
+    person.sees("v2", "ready to serve")
+
+
+def verifies(person: Person) -> None:
+    lane = person.lane("v2")
+    person.presses("Verify", lane)
+    person.is_told("Verify v2 of docs: done")
+    lane.locator("summary", has_text="Verification").click()
+    expect(lane.get_by_role("table")).to_contain_text("same documents as the source")
+    expect(lane.locator("summary", has_text="all 11 gates passed")).to_be_visible()
+    person.browser.shoot("gates")
+    person.checks("the page with its gates")
+
+
+def cuts_over(person: Person, scene) -> None:
+    person.lane("v2").get_by_role("button", name="Cut over…").focus()
+    person.page.keyboard.press("Enter")
+    dialog = person.dialog
+    for text in ("Cut over docs to v2?", "v1", "small", "all 11 gates passed", "until", "2 d"):
+        expect(dialog).to_contain_text(text)
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    person.browser.shoot("cutover", whole=False)
+    person.checks("the cutover")
+    person.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert scene.alias()["target"].startswith("docs__v1")
+    person.page.keyboard.press("Enter")  # the focus is back where it was
+    person.goes_to("Cut over to v2")
+    person.page.keyboard.press("Enter")
+    person.sees("v2", "serving readers")
+    person.sees("v1", "kept for rollback")
+    assert scene.alias()["target"].startswith("docs__v2")
+    person.browser.shoot("after-cutover")
+
+
+def rolls_back(person: Person, scene) -> None:
+    person.presses("Roll back…", person.lane("v1"))
+    expect(person.dialog).to_contain_text("Roll docs back to v1?")
+    person.browser.shoot("rollback", whole=False)
+    person.presses("Roll back to v1", person.dialog)
+    person.sees("v1", "serving readers")
+    person.sees("v2", "ready to serve")
+    assert scene.alias()["target"].startswith("docs__v1")
+    history = person.page.locator("details", has_text="History")
+    history.locator("summary").click()
+    expect(history.get_by_role("row", name="rollback")).to_be_visible()
+    history.locator("summary").click()
+
+
+def heals(person: Person, scene) -> None:
+    page = person.page
+    attention = page.get_by_role("region", name="Needs attention")
+    expect(attention).to_contain_text("1 document is set aside")
+    quarantine = page.locator("details", has=page.locator("summary", has_text="Quarantine"))
+    quarantine.locator("summary").click()
+    row = quarantine.get_by_role("row", name=HOSTILE_ID).first
+    expect(row).to_contain_text(HOSTILE_REASON)
+    assert page.locator("main img, main script").count() == 0
+    person.browser.shoot("quarantine")
+    person.checks("the quarantine")
+    scene.embedder.behave()
+    person.presses("Retry all", quarantine)
+    expect(page.get_by_role("heading", name="All is well")).to_be_visible()
+    expect(quarantine).to_have_count(0)
+    assert "owned" not in page.title()
+
+
+def pauses(person: Person) -> None:
+    person.presses("Pause", person.lane("v2"))
+    expect(person.lane("v2")).to_contain_text("paused")
+    person.presses("Resume", person.lane("v2"))
+    expect(person.lane("v2").get_by_role("button", name="Pause")).to_be_visible()
+
+
+def looks_on_a_telephone(person: Person) -> None:
+    page = person.page
+    page.set_viewport_size(NARROW)
+    for summary in page.locator("summary").all():
+        if summary.locator("xpath=..").get_attribute("open") is None:
+            summary.click()
+    assert person.browser.sideways() == 0
+    person.browser.shoot("400px")
+    person.checks("400 px")
+    person.presses("Cut over…", person.lane("v2"))
+    expect(person.dialog).to_be_visible()
+    assert person.browser.sideways() == 0
+    person.browser.shoot("400px-cutover", whole=False)
+    page.keyboard.press("Escape")
+    page.set_viewport_size(WIDE)
+
+
+def drops(person: Person) -> None:
+    person.presses("Drop…", person.lane("v2"))
+    expect(person.dialog).to_contain_text(f"{DOCUMENTS + 1:,} documents")
+    person.presses("Drop v2", person.dialog)
+    expect(person.lane("v2")).to_have_count(0)
+
+
+def sees_what_is_away(person: Person, scene, agent) -> None:
+    scene.embedder.stop()
+    scene.database.docs.insert_one({"_id": "late", "text": "when the embedder was away"})
+    attention = person.page.get_by_role("region", name="Needs attention")
+    expect(attention).to_contain_text(f"127.0.0.1:{scene.embedder.port}")
+    person.browser.shoot("embedder-away")
+    agent.kill()
+    connection = person.page.locator("#connection")
+    expect(connection).to_contain_text("connection lost, last seen")
+    person.browser.shoot("agent-away")
+    person.checks("the lost connection")
+    agent.start()
+    expect(connection).to_contain_text("live")
+    person.sees("v1", "serving readers")
+
+
+def test_a_person_does_all_of_it_in_the_browser(scene):
+    with timed("the first version is served"):
+        agent, url = start(scene)
+    with open_browser(pictures(), viewport=WIDE, reduced_motion="reduce") as browser:
+        person = Person(browser, url)
+        gives_the_token(person)
+        person.sees("v1", "serving readers")
+        for name, step in (
+            ("a version is built", lambda: builds_a_version(person, scene)),
+            ("it is verified", lambda: verifies(person)),
+            ("readers are led to it", lambda: cuts_over(person, scene)),
+            ("and back", lambda: rolls_back(person, scene)),
+            ("a document is healed", lambda: heals(person, scene)),
+            ("a version is paused", lambda: pauses(person)),
+            ("all of it is read at 400 px", lambda: looks_on_a_telephone(person)),
+            ("a version is dropped", lambda: drops(person)),
+            ("servers go away", lambda: sees_what_is_away(person, scene, agent)),
+        ):
+            with timed(name):
+                step()
+        assert browser.foreign == []
+        assert browser.complaints == []
+    wait_until(lambda: scene.compare(agent).documents == DOCUMENTS + 1, 30, "all to be there")
