@@ -287,8 +287,15 @@ export class Actions {
     pressed.disabled = true;
     place.replaceChildren(h("p", { class: "soft" }, "Reading the source…"));
     try {
-      const plan = await call("POST", `${familyPath(family)}:plan`, { embedder });
-      place.replaceChildren(costView(plan));
+      let answer = await call("POST", `${familyPath(family)}:plan?wait=2s`, { embedder });
+      // a job that goes on: it is looked at again for as long as somebody may want to see it
+      while (answer.job && answer.state === "running" && place.isConnected) {
+        const { doing, done, total } = answer.progress;
+        place.replaceChildren(h("p", { class: "soft" }, `${doing ?? "working"}: ${count(done)}${total ? ` of ${count(total)}` : ""}`));
+        answer = await get(`/v1/jobs/${encodeURIComponent(answer.job)}?wait=1s`);
+      }
+      if (answer.job && answer.state !== "done") throw new Error(answer.reason ?? `It was ${answer.state}.`);
+      place.replaceChildren(costView(answer.job ? answer.result : answer));
     } catch (error) {
       place.replaceChildren(h("p", { class: "note bad" }, error.message));
     } finally {

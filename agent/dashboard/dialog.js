@@ -3,7 +3,8 @@
 
 import { h, show } from "/dashboard/dom.js";
 
-const TOAST_MS = 12000;
+const TOAST_MS = 8000;
+const TOASTS_MAX = 4;
 
 // Opens a dialog with a form. `submit(values, tell)` does what is asked; what it throws is shown and the
 // dialog stays. Resolves when it is closed. `tell(...nodes)` shows something above the buttons.
@@ -57,7 +58,9 @@ export function toast(text, tone = "") {
   const close = h("button", { type: "button", "aria-label": "Dismiss" }, "×");
   const element = h("div", { class: `toast ${tone}` }, h("span", null, text), close);
   close.addEventListener("click", () => element.remove());
-  document.getElementById("toasts").append(element);
+  const place = document.getElementById("toasts");
+  place.append(element);
+  while (place.childElementCount > TOASTS_MAX) place.firstChild.remove();
   announce(text);
   if (tone !== "bad") setTimeout(() => element.remove(), TOAST_MS);
 }

@@ -36,7 +36,7 @@ function sourceStage(family, shown) {
       progress("snapshot", snapshot.total > 0 ? snapshot.done / snapshot.total : 0,
         rest(snapshot.done, snapshot.total, snapshot.documents_per_second, snapshot.eta_s, "documents")),
     snapshot.state === "waiting" && h("p", { class: "soft" }, "the snapshot has not begun"),
-    lagPlot(shown, shown.figures?.source ?? EMPTY, "Capture behind", "source-lag"));
+    lagPlot(shown, shown.figures?.source ?? EMPTY, "Behind", "source-lag"));
 }
 
 function lagPlot(shown, series, title, key) {
@@ -55,8 +55,8 @@ function logStage(family, shown) {
       ["generation", count(family.generation)],
       ["place saved", source.token_age_ms === null ? null : `${duration(source.token_age_ms)} ago`],
       ["oplog holds", source.oplog_window_s === null ? null : seconds(source.oplog_window_s)],
-      ["still there", source.headroom_s === null ? null : seconds(source.headroom_s), low ? "bad" : null],
-      ["epoch of the alias", count(family.alias.epoch)],
+      ["oplog headroom", source.headroom_s === null ? null : seconds(source.headroom_s), low ? "bad" : null],
+      ["alias epoch", count(family.alias.epoch)],
     ]));
 }
 
@@ -155,7 +155,7 @@ function pastVersions(family, versions) {
   const canGo = (version) => ["retired", "failed"].includes(version.state);
   return table({
     caption: `Versions of ${family.family} that are not fed any more`,
-    heads: ["Version", "State", "Collection", "Why", { name: "Actions", kind: "actions" }],
+    heads: ["Version", "State", "Collection", { name: "Why", kind: "long" }, { name: "Actions", kind: "actions" }],
     rows: versions.map((version) => ({
       key: `${version.label}#${version.build}`,
       cells: [

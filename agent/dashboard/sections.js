@@ -6,6 +6,8 @@ import * as format from "/dashboard/format.js";
 import { button, section, table, time } from "/dashboard/parts.js";
 import { GATES, spaced } from "/dashboard/words.js";
 
+const EVENTS_SHOWN = 50;
+
 // --- verification ---
 
 export function verdict(report) {
@@ -16,7 +18,7 @@ export function verdict(report) {
 export function gateTable(report, of) {
   return table({
     caption: `Gates of ${of}, looked at ${format.moment(report.at)}, in ${format.duration(report.took_ms)}`,
-    heads: ["Gate", "Result", { name: "Value", kind: "number" }, { name: "Limit", kind: "number" }, "What was seen"],
+    heads: ["Gate", "Result", { name: "Value", kind: "number" }, { name: "Limit", kind: "number" }, { name: "What was seen", kind: "long" }],
     rows: report.gates.map((gate) => ({
       key: gate.name,
       cells: [
@@ -62,7 +64,7 @@ function quarantineContent(family, list) {
   return [
     table({
       caption: `Documents of ${family.family} that could not be embedded` + (list.more ? `; the first ${list.documents.length}` : ""),
-      heads: ["Document", "Version", "State", "Reason", { name: "Actions", kind: "actions" }],
+      heads: ["Document", "Version", "State", { name: "Reason", kind: "long" }, { name: "Actions", kind: "actions" }],
       rows: list.documents.map((entry) => quarantineRow(family, entry)),
     }),
     h("p", { class: "buttons" }, button("Retry all", "retry", { family: family.family }, { name: family.family })),
@@ -82,7 +84,7 @@ export function quarantineSection(family, shown) {
 // --- events ---
 
 export function eventsSection(family, shown) {
-  const events = [...(shown.events ?? [])].reverse();
+  const events = [...(shown.events ?? [])].reverse().slice(0, EVENTS_SHOWN);
   if (events.length === 0) return null;
   const [last] = events;
   return section({
@@ -90,7 +92,7 @@ export function eventsSection(family, shown) {
     says: [`last: ${spaced(last.what)} ${last.label ?? ""} `, time(last.at)],
     content: table({
       caption: `What happened to the versions of ${family.family}, the latest first`,
-      heads: ["What", "Version", "When", "By", "Why"],
+      heads: ["What", "Version", "When", "By", { name: "Why", kind: "long" }],
       rows: events.map((event, index) => ({
         key: `${event.at} ${event.what} ${event.label} ${index}`,
         cells: [

@@ -60,6 +60,7 @@ class Browser:
             self.complaints.append(message.text)
 
     def shoot(self, name: str, *, whole: bool = True) -> None:
+        self.page.evaluate("scrollTo(0, 0)")  # what sticks to the window stays at its top
         self.page.screenshot(path=self.pictures / f"{name}.png", full_page=whole)
 
     def violations(self) -> str:
