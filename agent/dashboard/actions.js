@@ -218,7 +218,6 @@ export class Actions {
       body: [
         h("p", null, `The collection `, h("code", null, version.collection), ` of store ${version.store} is deleted, with ` +
           `${plural(version.documents, "document")} and ${plural(version.chunks, "chunk")}. To have it again it must be built again.`),
-        version.state === "previous" && h("p", { class: "note bad" }, "It is what you can roll back to: that is over then."),
       ],
       confirm: `Drop ${label}`,
       kind: "danger",

@@ -68,7 +68,7 @@ function draw() {
   } else if (known.connection === "blind") {
     items.unshift({ tone: "bad", where: "state", what: `the status cannot be read, what stands below is from before: ${known.why}` });
   }
-  show(main, attentionView(items, status), (status?.families ?? []).map((family) => familyView(family, shownOf(family.family))));
+  show(main, attentionView(items, status, known.health), (status?.families ?? []).map((family) => familyView(family, shownOf(family.family))));
   if (!status) return;
   document.title = `${items.length ? `(${items.length}) ` : ""}${status.name} · vectail`;
   show(document.getElementById("title"), "vectail ", h("span", { class: "soft" }, status.name));
@@ -92,8 +92,6 @@ function announceChanges(before, now) {
 }
 
 function setConnection(state, why = "") {
-  // what answers while the events flow is no news
-  if (state === "polling" && known.connection === "live") return;
   const bad = (one) => one === "lost" || one === "blind";
   if (bad(state) !== bad(known.connection)) announce(bad(state) ? "Connection lost." : "Connected.");
   Object.assign(known, { connection: state, why });

@@ -36,11 +36,21 @@ function familyItems(family) {
 // `health` is of the process that answers, and newer than the status.
 export function attentionItems(status, health) {
   const reasons = health?.reasons ?? status?.reasons ?? [];
-  const items = reasons.map((reason) => ({ tone: "bad", where: reason.component, what: reason.reason, since: reason.since }));
+  const items = reasons.map(({ component, reason, since, blocks }) =>
+    ({ tone: blocks === false ? "warn" : "bad", where: component, what: reason, since }));
   return items.concat((status?.families ?? []).flatMap(familyItems));
 }
 
-export function attentionView(items, status) {
+// The health is newer than what the status says of them.
+function serversView(status, health) {
+  const away = new Set((health?.reasons ?? []).map((reason) => reason.component));
+  const answers = ({ server, up }) => (health ? !away.has(server) : up);
+  return status?.servers?.length > 0 && h("ul", { class: "servers", "aria-label": "Servers" }, status.servers.map((server) =>
+    h("li", { class: answers(server) ? "up" : "away", "data-key": server.server, title: server.address },
+      `${server.server} `, h("span", null, server.up === null ? "not asked yet" : answers(server) ? "answers" : "is away"))));
+}
+
+export function attentionView(items, status, health) {
   const families = status?.families ?? [];
   const live = families.reduce((sum, family) => sum + family.versions.filter((version) => LIVE.includes(version.state)).length, 0);
   const title = h("h2", { id: "attention-title" }, items.length ? "Needs attention" : "All is well");
@@ -49,5 +59,6 @@ export function attentionView(items, status) {
     items.length === 0
       ? h("p", { class: "soft" }, `${of}. Nothing is set aside, nothing is in the way.`)
       : h("ul", null, items.map((item, index) => h("li", { class: item.tone, "data-key": `${item.where} ${index}` },
-        h("strong", null, item.where), h("span", null, item.what), item.since && h("span", null, "since ", time(item.since))))));
+        h("strong", null, item.where), h("span", null, item.what), item.since && h("span", null, "since ", time(item.since))))),
+    serversView(status, health));
 }

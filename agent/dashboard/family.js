@@ -127,7 +127,7 @@ function versionButtons(family, version) {
     state === "previous" && one("Roll back…", "rollback", "primary"),
     !["planned", "creating"].includes(state) && one("Verify", "verify"),
     version.paused ? one("Resume", "resume") : one("Pause", "pause"),
-    state !== "active" && one("Drop…", "drop"),
+    !["active", "previous"].includes(state) && one("Drop…", "drop"),
   ];
 }
 

@@ -10,6 +10,7 @@ const HEALTH_MS = 2500;
 const ANSWER_MS = 8000;
 // The server says something at least every 15 seconds.
 const SILENCE_MS = 35000;
+const FIRST_MS = 6000; // and what it knows at once
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -58,17 +59,21 @@ export class Live {
       for (let round = 0; round < POLLS; round++) {
         const answered = await this.poll();
         await pause(POLL_MS);
-        if (answered && round > 0 && this.streams) break;
+        if (answered && round > 0 && this.worked) break;
       }
     }
   }
 
   async watchHealth() {
+    let unreached = false;
     for (;;) {
       try {
         const response = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS / 2) });
         this.onHealth(await response.json());
+        if (unreached) await this.poll(); // a stream that was only held up does not say so
+        unreached = false;
       } catch (error) {
+        unreached = true;
         this.onState("lost", error.message);
       }
       await pause(HEALTH_MS);
@@ -78,33 +83,39 @@ export class Live {
   // Until the stream ends, which it does by an error.
   async stream() {
     const silence = new AbortController();
-    let timer;
+    let timer = setTimeout(() => silence.abort(), FIRST_MS);
     const sign = () => {
       clearTimeout(timer);
       timer = setTimeout(() => silence.abort(), SILENCE_MS);
     };
-    sign();
+    this.worked = false;
     try {
       const used = token();
       const headers = { Accept: "text/event-stream", ...authorization() };
       const response = await fetch("/v1/events", { headers, signal: silence.signal, cache: "no-store" });
       if (response.status === 401) await renewToken(used);
-      this.streams = response.ok;
       if (!response.ok) return;
-      for await (const event of eventsOf(response.body, sign)) {
-        if (event.event !== "status") continue;
-        this.onState("live");
-        this.onStatus(JSON.parse(event.data));
-      }
+      this.streams = true;
+      for await (const { event, data } of eventsOf(response.body, sign)) this.take(event, JSON.parse(data));
     } finally {
+      this.streams = false;
       clearTimeout(timer);
     }
+  }
+
+  take(event, data) {
+    if (event === "health") this.onHealth(data);
+    if (event === "problem") this.onState("blind", data.detail);
+    if (event !== "status") return;
+    this.worked = true;
+    this.onState("live");
+    this.onStatus(data);
   }
 
   async poll() {
     try {
       const status = await get("/v1/status", { signal: AbortSignal.timeout(ANSWER_MS) });
-      this.onState("polling");
+      this.onState(this.streams ? "live" : "polling");
       this.onStatus(status);
       return true;
     } catch (error) {
