@@ -96,7 +96,7 @@ function versionPlots(version, shown) {
   const series = shown.figures?.versions.find((one) => one.build_id === version.build_id) ?? EMPTY;
   return h("div", { class: "plots", "data-key": "plots" },
     lagPlot(shown, series, "Behind", "lag"),
-    plot({ ...shown.axis, key: "freshness", title: "Commit to visible", at: series.at, text: duration, floor: 100,
+    plot({ ...shown.axis, key: "freshness", title: "Freshness", at: series.at, text: duration, floor: 100,
       lines: [{ name: "median", values: series.freshness_p50_ms }, { name: "99 %", values: series.freshness_p99_ms }] }),
     plot({ ...shown.axis, key: "rate", title: "Items", at: series.at, text: rate, floor: 1,
       lines: [{ name: "items", values: series.items_per_second }] }));

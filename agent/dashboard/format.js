@@ -5,6 +5,8 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const fine = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 
+const GAP = "\u00a0"; // a figure is not torn from its unit
+
 export const UNKNOWN = "–";
 export const isKnown = (value) => value !== null && value !== undefined && Number.isFinite(value);
 
@@ -13,16 +15,16 @@ export const figure = (value) =>
   !isKnown(value) ? UNKNOWN : Number.isInteger(value) ? whole.format(value) : fine.format(value);
 export const rate = (value) =>
   isKnown(value) ? `${value < 10 ? short.format(value) : whole.format(value)}/s` : UNKNOWN;
-export const percent = (part) => `${whole.format(Math.floor(part * 100))} %`;
+export const percent = (part) => `${whole.format(Math.floor(part * 100))}${GAP}%`;
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
 // 41 ms, 2.1 s, 3 min 5 s, 2 h 4 min, 3 d 2 h
 export function duration(ms) {
   if (!isKnown(ms)) return UNKNOWN;
-  if (ms < 1000) return `${whole.format(ms)} ms`;
+  if (ms < 1000) return `${whole.format(ms)}${GAP}ms`;
   const seconds = ms / 1000;
-  if (seconds < 10) return `${short.format(seconds)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 10) return `${short.format(seconds)}${GAP}s`;
+  if (seconds < 60) return `${Math.round(seconds)}${GAP}s`;
   return twoUnits(Math.round(seconds));
 }
 
@@ -34,9 +36,9 @@ function twoUnits(seconds) {
   for (const [name, size] of units.slice(first, first + 2)) {
     const number = Math.floor(rest / size);
     rest -= number * size;
-    if (number > 0) parts.push(`${number} ${name}`);
+    if (number > 0) parts.push(`${number}${GAP}${name}`);
   }
-  return parts.join(" ");
+  return parts.join(GAP);
 }
 
 export const seconds = (value) => (isKnown(value) ? duration(value * 1000) : UNKNOWN);

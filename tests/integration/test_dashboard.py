@@ -130,6 +130,7 @@ def gives_the_token(person: Person) -> None:
     person.presses("Go on", person.dialog)
     expect(person.dialog).to_have_count(0)
     assert person.page.evaluate("JSON.stringify(localStorage)") == "{}"
+    expect(person.page.locator("#connection")).to_have_text("live")  # by events, not asked for
 
 
 def builds_a_version(person: Person, scene) -> None:
@@ -211,8 +212,8 @@ def rolls_back(person: Person, scene) -> None:
 def sees_plots(person: Person) -> None:
     """By their words, which a screen reader says."""
     lane = person.lane("v1")
-    for title, unit in (("Behind", "m?s"), ("Commit to visible", "m?s"), ("Items", ".s")):
-        words = re.compile(rf"^{title}, the last 5 min.*last [\d.,]+ ?{unit}, highest [\d.,]+ ?{unit}")
+    for title, unit in (("Behind", "m?s"), ("Freshness", "m?s"), ("Items", ".s")):
+        words = re.compile(rf"^{title}, the last 5.min.*last [\d.,]+.?{unit}, highest [\d.,]+.?{unit}")
         expect(lane.get_by_role("img", name=words)).to_be_visible()
     figures = person.page.evaluate(
         """async () => (await (await fetch("/v1/families/docs/history", {headers: {
