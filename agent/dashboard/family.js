@@ -53,9 +53,9 @@ function logStage(family, shown) {
     h("div", { class: "stage-head" }, h("h3", null, "Log"), kind && h("span", { class: "soft" }, kind)),
     figures([
       ["generation", count(family.generation)],
-      ["place saved", source.token_age_ms === null ? null : `${duration(source.token_age_ms)} ago`],
+      ["place saved", source.token_age_ms === null ? null : `${duration(source.token_age_ms)}\u00a0ago`],
       ["oplog holds", source.oplog_window_s === null ? null : seconds(source.oplog_window_s)],
-      ["oplog headroom", source.headroom_s === null ? null : seconds(source.headroom_s), low ? "bad" : null],
+      ["headroom", source.headroom_s === null ? null : seconds(source.headroom_s), low ? "bad" : null],
       ["alias epoch", count(family.alias.epoch)],
     ]));
 }

@@ -52,7 +52,7 @@ export class Live {
   async watchStatus() {
     for (;;) {
       try {
-        await this.stream();
+        while (await this.stream()); // again at once with a new token
       } catch (error) {
         // a proxy that holds streams back, or a server without them: what is asked for still comes
       }
@@ -80,7 +80,7 @@ export class Live {
     }
   }
 
-  // Until the stream ends, which it does by an error.
+  // Until the stream ends, mostly by an error. True: the token was refused, and there is another one by now.
   async stream() {
     const silence = new AbortController();
     let timer = setTimeout(() => silence.abort(), FIRST_MS);
@@ -93,10 +93,15 @@ export class Live {
       const used = token();
       const headers = { Accept: "text/event-stream", ...authorization() };
       const response = await fetch("/v1/events", { headers, signal: silence.signal, cache: "no-store" });
-      if (response.status === 401) await renewToken(used);
-      if (!response.ok) return;
+      if (response.status === 401) {
+        clearTimeout(timer);
+        await renewToken(used);
+        return true;
+      }
+      if (!response.ok) return false;
       this.streams = true;
       for await (const { event, data } of eventsOf(response.body, sign)) this.take(event, JSON.parse(data));
+      return false;
     } finally {
       this.streams = false;
       clearTimeout(timer);
