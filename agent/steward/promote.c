@@ -19,6 +19,18 @@
 /* What was begun so lately was looked at right before. */
 #define FRESH_MS 10000
 
+/* What a request has besides the text, where that decides vectors. */
+static void add_request(cJSON *object, const cJSON *embed)
+{
+    const char *extra = NULL;
+    if (cJSON_IsTrue(json_get(embed, "send_dimensions")))
+        json_add_bool(object, "send_dimensions", true);
+    cJSON *members =
+        json_get_string(embed, "extra", &extra) ? json_parse(extra, strlen(extra), NULL) : NULL;
+    if (members)
+        json_add(object, "extra", members);
+}
+
 /* What readers need to embed a query as the version's documents were embedded. */
 static char *alias_embed(const struct version *version, const cJSON *embed)
 {
@@ -27,6 +39,7 @@ static char *alias_embed(const struct version *version, const cJSON *embed)
     json_add_string(object, "driver", json_get_string(embed, "driver", &text) ? text : "");
     json_add_string(object, "fn", json_get_string(embed, "model", &text) ? text : "");
     json_add_int(object, "dims", version->dims);
+    add_request(object, embed);
     json_add_string(object, "distance", json_get_string(embed, "distance", &text) ? text : "");
     json_add(object, "normalize", cJSON_Duplicate(json_get(embed, "normalize"), true));
     json_add_string(object, "query_prefix",

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from capture_scene import CaptureScene
-from scene import Scene, Servers
-from support import recovery, servers
+from scene import DIMS, Scene, Servers
+from support import Embedder, recovery, servers
 from worker_scene import WorkerScene
 
 
@@ -74,6 +74,13 @@ def workers3(request, tmp_path, mongo3, chroma, kafka):
     """The same with a replica set of three members."""
     with WorkerScene(_name_of(request), tmp_path, Servers(mongo3, chroma, kafka)) as scene:
         yield scene
+
+
+@pytest.fixture
+def second():
+    """Another embedder, of twice the dimensions."""
+    with Embedder(2 * DIMS, models=["second"]) as embedder:
+        yield embedder
 
 
 def _name_of(request) -> str:

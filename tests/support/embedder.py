@@ -67,8 +67,9 @@ class RequestSeen:
 class Embedder:
     """Serves on a free port of 127.0.0.1 from its construction to `stop`."""
 
-    def __init__(self, dims: int = 64, port: int = 0):
+    def __init__(self, dims: int = 64, port: int = 0, models: Sequence[str] = ()):
         self.dims = dims
+        self.models = models  # that Ollama's interface lists
         self.base_delay_s = 0.0  # of every answer, may be set at any time
         self.text_delay_s = 0.0  # and for each of its texts
         self.cut_chars: int | None = None  # what is behind so many of a text decides nothing
@@ -214,6 +215,14 @@ class Embedder:
 
 
 class _Handler(DoubleHandler):
+    def do_GET(self) -> None:
+        """Ollama's list of models."""
+        if self.path != "/api/tags":
+            self.send(404, b'{"error": {"message": "no such call"}}')
+            return
+        models = [{"name": name, "digest": "0" * 64} for name in self.server.double.models]
+        self.send(200, json.dumps({"models": models}).encode())
+
     def do_POST(self) -> None:
         arrived = time.monotonic()
         body = self.read_body()

