@@ -289,13 +289,20 @@ bool text_is_word(uint32_t code_point)
     }
 }
 
-static bool begins_with(const char *text, size_t size, const char *prefix)
+/* Size of the longest of the secrets that the text begins with; 0: none. */
+static size_t secret_size(const char *text, size_t size, const char *const *secrets)
 {
-    size_t length = prefix ? strlen(prefix) : 0;
-    return length > 0 && size >= length && memcmp(text, prefix, length) == 0;
+    size_t longest = 0;
+    for (size_t i = 0; secrets && secrets[i]; i++) {
+        size_t length = strlen(secrets[i]);
+        if (length > longest && size >= length && memcmp(text, secrets[i], length) == 0)
+            longest = length;
+    }
+    return longest;
 }
 
-void text_tidy(const char *text, size_t size, const char *secret, char *out, size_t out_size)
+void text_tidy(const char *text, size_t size, const char *const *secrets, char *out,
+               size_t out_size)
 {
     static const char cut[] = "...";
     size_t used = 0;
@@ -304,8 +311,9 @@ void text_tidy(const char *text, size_t size, const char *secret, char *out, siz
         uint32_t c = 0;
         size_t length = text_decode(from, size - at, &c);
         size_t copied = length;
-        if (begins_with(from, size - at, secret)) {
-            length = strlen(secret);
+        size_t masked = secret_size(from, size - at, secrets);
+        if (masked > 0) {
+            length = masked;
             from = "***";
             copied = 3;
         } else if (c < 0x20 || c == 0x7f || c == 0xfffd) {

@@ -28,9 +28,10 @@ size_t text_grapheme(const char *text, size_t size);
 /* Number of code points. */
 size_t text_length(const char *text, size_t size);
 
-/* A stranger's words for a message of ours: one line of valid UTF-8, `secret` (NULL: none) as "***",
- * cut to fit into `out_size` with "..." at the end. */
-void text_tidy(const char *text, size_t size, const char *secret, char *out, size_t out_size);
+/* A stranger's words for a message of ours: one line of valid UTF-8, each of `secrets` (ends with NULL;
+ * NULL: none) as "***", cut to fit into `out_size` with "..." at the end. */
+void text_tidy(const char *text, size_t size, const char *const *secrets, char *out,
+               size_t out_size);
 
 bool text_is_space(uint32_t code_point); /* White_Space */
 bool text_is_word(uint32_t code_point);  /* letters, marks, numbers, connector punctuation */

@@ -42,7 +42,7 @@ static bool read_tags(const struct remote *remote, const struct http_call *call,
     const struct embed_reply reply = {.status = call->status,
                                       .body = buf_str(&call->reply),
                                       .size = call->reply.size,
-                                      .secret = remote->secret};
+                                      .secrets = secrets_list(&remote->secrets)};
     if (call->status == 200)
         return embed_reply_digest(&reply, remote->model, out, err);
     embed_reply_error(&reply, err);

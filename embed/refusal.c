@@ -61,7 +61,7 @@ static void tidy_page(const struct embed_reply *reply, char *out, size_t size)
         text = title + 7;
         length = (size_t)(end - text);
     }
-    text_tidy(text, length, reply->secret, out, size);
+    text_tidy(text, length, reply->secrets, out, size);
 }
 
 static void read_complaint(const struct embed_reply *reply, struct complaint *out)
@@ -79,7 +79,7 @@ static void read_complaint(const struct embed_reply *reply, struct complaint *ou
     snprintf(all, sizeof all, "%.40s %.40s %.40s", type, code, param);
     lower_copy(out->code, sizeof out->code, all);
     if (words)
-        text_tidy(words, strlen(words), reply->secret, out->words, sizeof out->words);
+        text_tidy(words, strlen(words), reply->secrets, out->words, sizeof out->words);
     else
         tidy_page(reply, out->words, sizeof out->words);
     lower_copy(out->lower, sizeof out->lower, out->words);

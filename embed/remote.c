@@ -85,6 +85,7 @@ static void prepare_urls(struct remote *remote, const char *url)
     while (length > 0 && remote->base_url[length - 1] == '/')
         remote->base_url[--length] = '\0';
     remote->url = joined(remote->base_url, remote->dialect->path);
+    secrets_add_url(&remote->secrets, url);
 }
 
 static void prepare_headers(struct remote *remote, const char *api_key, bool verifies)
@@ -94,7 +95,7 @@ static void prepare_headers(struct remote *remote, const char *api_key, bool ver
     if (verifies)
         remote->headers[count++] = "User-Agent: vectail/" VECTAIL_VERSION " (verify)";
     if (api_key && *api_key) {
-        remote->secret = copy(api_key);
+        secrets_add(&remote->secrets, api_key);
         remote->authorization = joined("Authorization: Bearer ", api_key);
         remote->headers[count++] = remote->authorization;
     }
@@ -138,7 +139,7 @@ void remote_close(struct embedder *embedder)
     free(remote->base_url);
     free(remote->url);
     free(remote->model);
-    free(remote->secret);
+    secrets_fini(&remote->secrets);
     free(remote->authorization);
     free(remote->members);
     free(remote);
@@ -188,7 +189,7 @@ static struct embed_reply reply_of(const struct remote *remote, const struct htt
         .count = count,
         .dims = remote->base.dims,
         .dims_asked = remote->send_dimensions,
-        .secret = remote->secret,
+        .secrets = secrets_list(&remote->secrets),
     };
 }
 

@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/secrets.h"
 #include "embed/embedder.h"
 #include "embed/reply.h"
 
@@ -28,7 +29,7 @@ struct remote {
     char *base_url; /* without a slash at its end */
     char *url;      /* of the embedding route */
     char *model;
-    char *secret;        /* NULL: none */
+    struct secrets secrets;
     char *authorization; /* header; NULL: none */
     const char *headers[4];
     char *members; /* ",\"model\":...}": the request's body behind its texts */

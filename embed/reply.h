@@ -13,8 +13,8 @@ struct embed_reply {
     size_t size;
     size_t count; /* texts asked for */
     size_t dims;
-    bool dims_asked;    /* by the request */
-    const char *secret; /* never repeated in an error's text; NULL: none */
+    bool dims_asked;            /* by the request */
+    const char *const *secrets; /* never repeated in an error's text; NULL: none */
 };
 
 /* Vectors of {"data": [{"index", "embedding"}]}; an embedding is base64 of little-endian floats or

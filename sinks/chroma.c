@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/secrets.h"
 #include "sinks/chroma_build.h"
 #include "sinks/chroma_parse.h"
 #include "sinks/drivers.h"
@@ -34,7 +35,7 @@ struct chroma {
     struct sink base;
     char *root;     /* "<url>/api/v2" */
     char *database; /* "<root>/tenants/<tenant>/databases/<database>" */
-    char *secret;   /* NULL: none */
+    struct secrets secrets;
     char **headers; /* NULL-terminated */
     size_t header_count;
     struct chroma_form form;
@@ -59,14 +60,15 @@ static void chroma_prepare_headers(struct chroma *self, const struct sink_option
 {
     chroma_add_header(self, "Content-Type: ", "application/json");
     if (options->token && *options->token) {
-        self->secret = strdup(options->token);
-        if (!self->secret)
-            abort();
+        secrets_add(&self->secrets, options->token);
         chroma_add_header(self, "x-chroma-token: ", options->token);
         chroma_add_header(self, "Authorization: Bearer ", options->token);
     }
-    for (size_t i = 0; options->headers && options->headers[i]; i++)
+    for (size_t i = 0; options->headers && options->headers[i]; i++) {
+        secrets_add_header(&self->secrets, options->headers[i]);
         chroma_add_header(self, "", options->headers[i]);
+    }
+    secrets_add_url(&self->secrets, options->url);
 }
 
 static const char *text_or(const char *text, const char *otherwise)
@@ -101,7 +103,7 @@ static void chroma_close(struct sink *sink)
     free(self->headers);
     free(self->root);
     free(self->database);
-    free(self->secret);
+    secrets_fini(&self->secrets);
     free(self);
 }
 
@@ -166,7 +168,7 @@ static struct chroma_reply reply_of(const struct chroma *self, const struct exch
     return (struct chroma_reply){.status = exchange->call.status,
                                  .body = buf_str(&exchange->call.reply),
                                  .size = exchange->call.reply.size,
-                                 .secret = self->secret};
+                                 .secrets = secrets_list(&self->secrets)};
 }
 
 static bool exchange_run(struct chroma *self, struct exchange *exchange, const char *method,

@@ -16,9 +16,9 @@ static void read_words(const struct chroma_reply *reply, char out[static WORDS_M
     const char *words = NULL;
     if (json_get_string(body, "message", &words) || json_get_string(body, "error", &words) ||
         json_get_string(body, "detail", &words))
-        text_tidy(words, strlen(words), reply->secret, out, WORDS_MAX);
+        text_tidy(words, strlen(words), reply->secrets, out, WORDS_MAX);
     else
-        text_tidy(reply->body, reply->size, reply->secret, out, WORDS_MAX);
+        text_tidy(reply->body, reply->size, reply->secrets, out, WORDS_MAX);
 }
 
 /* "Collection expecting embedding with dimension of 3, got 2", "Inconsistent dimensions in ..." */

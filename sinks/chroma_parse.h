@@ -15,7 +15,7 @@ struct chroma_reply {
     int status;
     const char *body;
     size_t size;
-    const char *secret; /* never repeated in an error's text; NULL: none */
+    const char *const *secrets; /* never repeated in an error's text; NULL: none */
 };
 
 struct chroma_preflight {

@@ -71,7 +71,7 @@ static void check_error(struct chroma_reply *reply, uint8_t choice, struct err *
 {
     static const int statuses[] = {400, 401, 404, 409, 413, 422, 429, 500, 503};
     reply->status = statuses[choice % (sizeof statuses / sizeof *statuses)];
-    reply->secret = "e\"";
+    reply->secrets = (const char *const[]){"e\"", NULL};
     FUZZ_MUST(!chroma_parse_error(reply, err));
     FUZZ_MUST(err->code == reply->status && !strstr(err->text, "e\""));
     FUZZ_MUST(strlen(err->text) < sizeof err->text - 1);
@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
     struct chroma_reply reply = {
-        .status = 200, .body = (const char *)data + 1, .size = size - 1, .secret = NULL};
+        .status = 200, .body = (const char *)data + 1, .size = size - 1, .secrets = NULL};
     struct err err = {0};
     switch (data[0] % 5) {
     case 0:

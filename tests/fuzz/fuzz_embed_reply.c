@@ -27,7 +27,7 @@ static void check_error(struct embed_reply *reply, uint8_t choice)
     static const int statuses[] = {302, 400, 401, 402, 404, 408, 413, 422, 429, 500, 503};
     struct err err = {0};
     reply->status = statuses[choice % (sizeof statuses / sizeof *statuses)];
-    reply->secret = "e\"";
+    reply->secrets = (const char *const[]){"e\"", NULL};
     FUZZ_MUST(!embed_reply_error(reply, &err));
     FUZZ_MUST(!embed_reply_is_crash(reply) || reply->status == 500);
     FUZZ_MUST(!strstr(err.text, "e\"") && strlen(err.text) < sizeof err.text - 1);

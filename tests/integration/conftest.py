@@ -9,7 +9,7 @@ import pytest
 
 from capture_scene import CaptureScene
 from scene import DIMS, Scene, Servers
-from support import Embedder, recovery, servers
+from support import Embedder, recovery, secrets, servers
 from worker_scene import WorkerScene
 
 
@@ -74,6 +74,15 @@ def workers3(request, tmp_path, mongo3, chroma, kafka):
     """The same with a replica set of three members."""
     with WorkerScene(_name_of(request), tmp_path, Servers(mongo3, chroma, kafka)) as scene:
         yield scene
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_said():
+    """By no agent and by no command of any test, in whatever form."""
+    secrets.begin()
+    yield
+    leaks = secrets.watch.leaks()
+    assert not leaks, "\n".join(leaks[:10])
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ class Deployment:
         config["embedders"] |= {
             # small requests: how the last of a batch is filled makes less of a difference
             case.family: scene.embedder_config(
-                **{"api_key": case.family, "max_batch": 8} | case.embedder
+                **{"api_key": f"key-of-{case.family}", "max_batch": 8} | case.embedder
             )
             for case in CASES
         }
@@ -124,7 +124,7 @@ class Deployment:
         seen = [
             request
             for request in self.scene.embedder.requests
-            if request.headers.get("authorization") == f"Bearer {family}"
+            if request.headers.get("authorization") == f"Bearer key-of-{family}"
             and request.texts != (PROBE,)
         ]
         texts = [text for request in seen for text in request.texts]

@@ -36,7 +36,6 @@ def test_once_ends_and_commands_work_with_a_uri_from_a_file(secured, documents, 
     for command in (["status"], ["config"], ["config", "-o", "json"], ["alias", "docs"]):
         done = agent.command(*command)
         assert done.code == 0, done.stderr
-        secured.said += [done.stdout, done.stderr]
     assert f"***@{secured.mongo.hosts()}" in agent.command("config").stdout
     assert secured.failures(agent) == []
 

@@ -25,7 +25,7 @@ def pair(scene):
         agents = []
         for name in ("one", "two"):
             config = scene.config(worklog, instance=name, **more)
-            config["embedders"] = {"double": scene.embedder_config(api_key=name)}
+            config["embedders"] = {"double": scene.embedder_config(api_key=f"key-of-{name}")}
             agents.append(scene.agent(config, name).start())
         return agents
 
@@ -44,7 +44,7 @@ def has_led(agent) -> bool:
 
 def bought_by(scene, name: str) -> int:
     requests = scene.embedder.requests
-    return sum(len(r.texts) for r in requests if r.headers["authorization"] == f"Bearer {name}")
+    return sum(len(r.texts) for r in requests if r.headers["authorization"] == f"Bearer key-of-{name}")
 
 
 def leader_and_other(agents):

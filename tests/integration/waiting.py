@@ -7,7 +7,7 @@ import json
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from support import wait_until
+from support import secrets, wait_until
 
 
 def readiness(url: str) -> tuple[int, str]:
@@ -19,6 +19,7 @@ def readiness(url: str) -> tuple[int, str]:
         status, body = error.code, error.read()
     except URLError:
         return 0, ""
+    secrets.said("GET /readyz", body.decode("utf-8", "replace"))
     return status, " ".join(reason["reason"] for reason in json.loads(body)["reasons"])
 
 

@@ -99,12 +99,12 @@ class WorkerScene(Scene):
     def worker(self, name: str, **more) -> Agent:
         """Not started yet. It buys under its name."""
         config = self.config("work", instance=more.pop("instance", ""), **more)
-        config["embedders"]["double"]["api_key"] = name
+        config["embedders"]["double"]["api_key"] = f"key-of-{name}"
         return self.agent(config, name)
 
     def bought_by(self, agent: Agent) -> int:
         """Texts that were sold to the worker of this name."""
-        wanted = f"Bearer {agent.directory.name}"
+        wanted = f"Bearer key-of-{agent.directory.name}"
         seen = self.embedder.requests
         return sum(len(r.texts) for r in seen if r.headers.get("authorization") == wanted)
 

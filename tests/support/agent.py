@@ -16,6 +16,8 @@ import yaml
 from localservers.common import TookTooLong, wait_until
 from localservers.process import start_child
 
+from . import secrets
+
 COMMAND_DEADLINE_S = 60
 LOG_TAIL_LINES = 20
 
@@ -54,6 +56,8 @@ class Agent:
         self.env = dict(env or {})
         self.events: list[dict] = []
         self.began_at = 0  # the mark() of the last start
+        self.secrets: set[str] = set()  # of every configuration that it was given
+        secrets.watch.agents.append(self)
         self._changed = threading.Condition()
         self._child: subprocess.Popen | None = None
         self._reader: threading.Thread | None = None
@@ -79,7 +83,13 @@ class Agent:
         assert self._child is not None, "the agent was not started"
         return self._child.pid
 
+    @property
+    def out_file(self) -> Path:
+        """What it has said on standard output: nothing, as a rule."""
+        return self.directory / "agent.out"
+
     def write_config(self) -> None:
+        self.secrets.update(secrets.of_config(self.config, {**os.environ, **self.env}))
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         self.config_file.write_text(text, encoding="utf-8")
 
@@ -88,13 +98,14 @@ class Agent:
         assert not self.is_running(), "the agent runs already"
         self.write_config()
         self.began_at = self.mark()
-        self._child = start_child(
-            [self.binary, "run", "-c", str(self.config_file), *arguments],
-            die_with_parent=True,
-            env=self.env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        with open(self.out_file, "ab") as out:
+            self._child = start_child(
+                [self.binary, "run", "-c", str(self.config_file), *arguments],
+                die_with_parent=True,
+                env=self.env,
+                stdout=out,
+                stderr=subprocess.PIPE,
+            )
         self._reader = threading.Thread(target=self._read_log, args=(self._child,), daemon=True)
         self._reader.start()
         return self
@@ -187,6 +198,7 @@ class Agent:
             env={**os.environ, **self.env},
             check=False,
         )
+        secrets.said(f"vectail {' '.join(arguments)}", done.stdout, done.stderr)
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def status(self) -> dict:

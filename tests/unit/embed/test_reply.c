@@ -345,15 +345,16 @@ static void the_providers_words_are_kept_short_and_without_the_key(void **state)
     char body[2000];
     snprintf(body, sizeof body,
              "{\"error\":{\"message\":\"key sk-secret is\\nnot known: %01000d\"}}", 7);
+    const char *const secrets[] = {"another", "sk-secret", NULL};
     struct embed_reply reply = reply_of(401, body, 1, 3);
-    reply.secret = "sk-secret";
+    reply.secrets = secrets;
     struct err err = {0};
     assert_false(embed_reply_error(&reply, &err));
     assert_null(strstr(err.text, "sk-secret"));
     assert_non_null(strstr(err.text, "key *** is not known"));
     assert_true(strlen(err.text) < 260);
     reply = reply_of(502, "<html>sk-secret</html>", 1, 3);
-    reply.secret = "sk-secret";
+    reply.secrets = secrets;
     assert_false(embed_reply_error(&reply, &err));
     assert_non_null(strstr(err.text, "<html>***</html>"));
     reply = reply_of(502,

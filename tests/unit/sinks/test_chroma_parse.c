@@ -259,7 +259,7 @@ static void the_stores_words_are_kept_short_and_without_the_token(void **state)
     char body[2000];
     snprintf(body, sizeof body, "{\"message\":\"token ck-secret\\n\\u0001: %01000d\"}", 7);
     struct chroma_reply reply = reply_of(401, body);
-    reply.secret = "ck-secret";
+    reply.secrets = (const char *const[]){"another", "ck-secret", NULL};
     struct err err = {0};
     assert_false(chroma_parse_error(&reply, &err));
     assert_null(strstr(err.text, "ck-secret"));
