@@ -409,6 +409,8 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
         return false;
     if (leads && !steward->overtaken && !wishes_carry_out(steward, err))
         return false;
+    if (leads && !steward->overtaken)
+        embeddings_step(steward);
     *moved = busy || steward->overtaken || steward->registry.rev != rev;
     if (!advanced)
         *err = refused;

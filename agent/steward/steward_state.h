@@ -36,6 +36,13 @@ struct steward_note {
     int64_t asked_epoch;
 };
 
+/* The view for people, of which the leader of each family takes care. */
+struct embeddings_watch {
+    int64_t looked_ms;                           /* monotonic; 0: not yet */
+    int64_t rev;                                 /* of the registry that was looked at */
+    char said[sizeof((struct err *)NULL)->text]; /* why it cannot be kept, as it was logged last */
+};
+
 struct steward {
     struct agent *agent;
     const struct family *family;
@@ -58,6 +65,7 @@ struct steward {
     struct upkeep *upkeeps;          /* likewise */
     struct verify_job *verifying[2]; /* whole, cheap; NULL: nothing is being verified */
     int64_t create_after_ms; /* monotonic: an embedder that did not answer is left alone so long */
+    struct embeddings_watch embeddings;
     struct arena *arena;
 };
 
@@ -108,6 +116,10 @@ bool sweep_step(struct steward *steward, struct version *version, const struct f
 enum sweep_state sweep_look(const struct steward *steward, const char *build_id,
                             struct ledger_behind *counts);
 void sweeps_free(struct steward *steward);
+
+/* --- embeddings.c --- */
+
+void embeddings_step(struct steward *steward);
 
 /* --- upkeep.c --- */
 

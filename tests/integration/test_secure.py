@@ -40,6 +40,32 @@ def test_once_ends_and_commands_work_with_a_uri_from_a_file(secured, documents, 
     assert secured.failures(agent) == []
 
 
+def test_the_view_of_the_ledgers_takes_no_privilege_but_is_replaced_only_with_one(
+    secured, documents
+):
+    state = secured.scene.state
+    agent = secured.agent(secured.config("memory")).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    made = agent.wait_for_event("embeddings.view.kept", 30)
+    assert made["did"] == "made" and state["embeddings"].count_documents({"version": "v1"}) == 45
+    agent.stop()
+    stage = {"$match": {"$comment": "vectail embeddings 0"}}
+    old = {"viewOn": "families", "pipeline": [stage]}  # as an older release may have made it
+    state.command("collMod", "embeddings", **old)
+    mark = agent.mark()
+    agent.start()
+    said = agent.wait_for_event("embeddings.view.failed", 30, since=mark)["error"]
+    assert f"user '{secured.user}' may not use collMod on" in said
+    agent.stop()
+    listing = {"resource": {"db": state.name, "collection": ""}, "actions": ["listCollections"]}
+    secured.grant(secured.privileges(more=(listing,)))
+    mark = agent.mark()
+    agent.start()
+    done = agent.wait_for_event("embeddings.view.kept", 30, since=mark)
+    assert done["did"] == "replaced" and state["embeddings"].count_documents({}) == 45
+    agent.stop()
+
+
 # What lacks is named
 
 MISSING = [
