@@ -92,8 +92,37 @@ static void line_join(struct provider *provider, struct waiter *waiter)
     while (*at && (*at)->rank <= waiter->rank)
         at = &(*at)->next;
     waiter->next = *at;
+    waiter->since_us = clock_mono_us();
+    waiter->since_granted = provider->granted;
     *at = waiter;
     provider->counts.waiting++;
+}
+
+/* It would never be let in, as it seems. */
+static bool is_passed_over(const struct provider *provider, const struct waiter *waiter,
+                           int64_t now_us)
+{
+    int64_t from_us =
+        waiter->since_us > provider->indulged_us ? waiter->since_us : provider->indulged_us;
+    uint64_t from = waiter->since_granted > provider->indulged_granted ? waiter->since_granted
+                                                                       : provider->indulged_granted;
+    return waiter->rank > provider->first->rank &&
+           now_us - from_us >= PROVIDER_PATIENCE_MS * INT64_C(1000) &&
+           provider->granted - from >= PROVIDER_PATIENCE;
+}
+
+/* Whose turn it is. While the provider rests nobody is passed over: all wait. */
+static const struct waiter *line_next(const struct provider *provider, int64_t now_us)
+{
+    const struct waiter *next = provider->first;
+    if (provider->rest.state != REST_NONE)
+        return next;
+    for (const struct waiter *waiter = next; waiter; waiter = waiter->next) {
+        bool longer = next == provider->first || waiter->since_us < next->since_us;
+        if (longer && is_passed_over(provider, waiter, now_us))
+            next = waiter;
+    }
+    return next;
 }
 
 static void line_leave(struct provider *provider, struct waiter *waiter)
@@ -172,10 +201,9 @@ static void add_request(struct provider_grant *grant, const struct provider_requ
 }
 
 /* As many as may go together; the first may. */
-static void take(struct provider *provider, const struct provider_ask *ask, int64_t now_us,
-                 struct provider_grant *grant)
+static void take(struct provider *provider, const struct provider_ask *ask, size_t most,
+                 int64_t now_us, struct provider_grant *grant)
 {
-    size_t most = room(provider);
     *grant = (struct provider_grant){.began_us = now_us,
                                      .era = provider->rest.era,
                                      .day = provider->spending.day,
@@ -197,6 +225,7 @@ static void take(struct provider *provider, const struct provider_ask *ask, int6
     if (grant->is_probe)
         provider->rest.state = REST_PROBING;
     provider->in_flight += grant->requests;
+    provider->granted += grant->requests;
     busy_begin(&provider->busy, now_us);
     provider->counts.characters += (uint64_t)grant->characters;
 }
@@ -206,12 +235,17 @@ static bool try_enter(struct provider *provider, const struct waiter *me,
                       struct look *look)
 {
     *look = (struct look){.now_us = clock_mono_us(), .wait_us = LOOK_MS * 1000};
-    if (provider->first != me)
+    if (line_next(provider, look->now_us) != me)
         return false;
     look->wait_us = wait_for_time(provider, &ask->requests[0], look->now_us);
     if (look->wait_us > 0 || !share_allows(provider, ask->requests[0].characters, look))
         return false;
-    take(provider, ask, look->now_us, grant);
+    bool indulged = provider->first != me;
+    take(provider, ask, indulged ? 1 : room(provider), look->now_us, grant);
+    if (indulged) {
+        provider->indulged_us = look->now_us;
+        provider->indulged_granted = provider->granted;
+    }
     return true;
 }
 

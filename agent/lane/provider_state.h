@@ -97,6 +97,8 @@ void busy_end(struct busy *busy, size_t full, int64_t now_us);
 struct waiter {
     struct waiter *next;
     enum provider_rank rank;
+    int64_t since_us;
+    uint64_t since_granted; /* how many requests had been granted by then */
 };
 
 struct provider {
@@ -104,6 +106,9 @@ struct provider {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct waiter *first; /* by rank, then in the order of coming */
+    uint64_t granted;     /* requests, ever */
+    int64_t indulged_us;  /* when one went before its turn last */
+    uint64_t indulged_granted;
     size_t in_flight;
     struct pace requests;
     struct pace tokens;

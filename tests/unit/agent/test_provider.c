@@ -336,6 +336,108 @@ static void active_goes_before_previous_before_shadow(void **state)
     provider_free(crowd.provider);
 }
 
+/* --- an active lane that never pauses ------------------------------------------------------------ */
+
+static _Atomic int64_t stepping_us;
+
+static int64_t stepping_clock(void)
+{
+    return atomic_load(&stepping_us);
+}
+
+static void look_often(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t ms)
+{
+    (void)ms;
+    struct timespec until = clock_deadline(1);
+    pthread_cond_timedwait(condition, lock, &until);
+}
+
+#define SHADOW_REQUESTS 3
+
+struct siege {
+    struct provider *provider;
+    int64_t request_ms;
+    _Atomic size_t actives; /* requests of the active lane, so far */
+    _Atomic bool over;
+    size_t at[SHADOW_REQUESTS]; /* of those, when the shadow's went */
+};
+
+/* Another one of its requests waits before this one ends: the provider is too slow for it. */
+static void *send_without_pause(void *context)
+{
+    struct siege *siege = context;
+    struct provider_ask ask = ask_for(2, 10);
+    struct provider_grant grant;
+    struct err err;
+    while (provider_enter(siege->provider, &ask, &grant, &err)) {
+        struct provider_counts counts = {0};
+        while (counts.waiting < 2 && !atomic_load(&siege->over)) {
+            provider_count(siege->provider, &counts);
+            sched_yield();
+        }
+        atomic_fetch_add(&stepping_us, siege->request_ms * 1000);
+        atomic_fetch_add(&siege->actives, 1);
+        provider_leave(siege->provider, &grant, NULL);
+    }
+    return NULL;
+}
+
+static void *send_as_shadow(void *context)
+{
+    struct siege *siege = context;
+    struct provider_ask ask = ask_for(2, 10);
+    ask.rank = RANK_SHADOW;
+    for (size_t i = 0; i < SHADOW_REQUESTS; i++) {
+        struct provider_grant grant;
+        struct err err;
+        assert_true(provider_enter(siege->provider, &ask, &grant, &err));
+        siege->at[i] = atomic_load(&siege->actives);
+        provider_leave(siege->provider, &grant, NULL);
+    }
+    atomic_store(&siege->over, true);
+    atomic_store(&stop_flag, true);
+    return NULL;
+}
+
+static void besiege(struct siege *siege)
+{
+    pthread_t threads[3];
+    clock_use(&(struct clock_ops){.mono_us = stepping_clock, .wait = look_often});
+    atomic_store(&stepping_us, SECOND_US);
+    assert_int_equal(pthread_create(&threads[0], NULL, send_without_pause, siege), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, send_without_pause, siege), 0);
+    await_waiting(siege->provider, 1);
+    assert_int_equal(pthread_create(&threads[2], NULL, send_as_shadow, siege), 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+    clock_use(NULL);
+}
+
+static void a_shadow_goes_once_in(int64_t request_ms, size_t actives)
+{
+    struct config_embedder config = no_limits;
+    config.limits.max_in_flight = 1;
+    struct siege siege = {.provider = provider_new(&config, NULL, NULL), .request_ms = request_ms};
+    besiege(&siege);
+    for (size_t i = 0; i < SHADOW_REQUESTS; i++) {
+        size_t between = siege.at[i] - (i > 0 ? siege.at[i - 1] : 0);
+        assert_in_range(between, actives, actives + 1);
+    }
+    provider_free(siege.provider);
+}
+
+static void an_active_lane_that_never_pauses_keeps_a_shadow_out_for_a_while_only(void **state)
+{
+    (void)state;
+    a_shadow_goes_once_in(100, PROVIDER_PATIENCE_MS / 100);
+}
+
+static void a_shadow_takes_little_of_a_slow_provider(void **state)
+{
+    (void)state;
+    a_shadow_goes_once_in(5000, PROVIDER_PATIENCE);
+}
+
 static void *enter_until_stopped(void *context)
 {
     struct crowd *crowd = context;
@@ -382,6 +484,8 @@ int main(void)
         FAKE(waiting_is_counted),
         REAL(eight_threads_together_never_send_more_at_a_time_than_configured),
         REAL(active_goes_before_previous_before_shadow),
+        REAL(an_active_lane_that_never_pauses_keeps_a_shadow_out_for_a_while_only),
+        REAL(a_shadow_takes_little_of_a_slow_provider),
         REAL(the_stop_flag_ends_the_waits_of_all_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
