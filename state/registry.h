@@ -38,10 +38,12 @@ struct version {
     char *embed; /* the embed config as JSON: what the lane runs from */
     char *config_fp;
     int64_t dims;
-    char *from;         /* "start", "snapshot", "offset:...", "timestamp:..." */
-    bool external;      /* adopted: not made by us, never written, never collected */
-    bool no_reuse;      /* all its vectors are bought, none is copied from another version */
-    bool declined;      /* was rolled back from: not cut over to by itself */
+    char *from;    /* "start", "snapshot", "offset:...", "timestamp:..." */
+    bool external; /* adopted: not made by us, never written, never collected */
+    bool no_reuse; /* all its vectors are bought, none is copied from another version */
+    bool declined; /* was rolled back from: not cut over to by itself */
+    bool
+        filling; /* active, and not whole: it took the place of one that was emptied (delete-upfront) */
     bool proven;        /* its vectors were compared with fresh ones: others may copy them */
     bool seeded;        /* its group's start offsets are committed: its lanes may run */
     int64_t seeded_gen; /* of which generation; 0: never */
@@ -77,7 +79,7 @@ struct registry_step {
     char *target;   /* promoting: where it led; NULL: there was none */
     bool forced;    /* promoting: a person takes it as it is */
     bool by_rename; /* promoting: names are exchanged first, whatever the file says by now */
-    char *why;      /* promoting: "cutover", "rollback", "activated", "adopt" */
+    char *why;      /* promoting: "cutover", "rollback", "activated", "adopt", "replaced" */
     char *wish;     /* id of the wish that asked for it; NULL: none */
 };
 
@@ -116,7 +118,7 @@ struct registry_event { /* newest last; at most 100 are kept */
 /* Of a person, each with an id; the event that carries the id is the answer. */
 #define WISH_CREATE "create"   /* args: embedder, store, from, no_reuse */
 #define WISH_VERIFY "verify"   /* the gates are to be run now */
-#define WISH_CUTOVER "cutover" /* args: force */
+#define WISH_CUTOVER "cutover" /* args: force, empty_live, epoch */
 #define WISH_ROLLBACK "rollback"
 #define WISH_DROP "drop"
 #define WISH_ADOPT "adopt"           /* args: target, embedder, store */

@@ -34,6 +34,7 @@ static bool put_version(bson_t *array, const char *key, const struct version *ve
     BSON_APPEND_BOOL(&doc, "external", version->external);
     BSON_APPEND_BOOL(&doc, "no_reuse", version->no_reuse);
     BSON_APPEND_BOOL(&doc, "declined", version->declined);
+    BSON_APPEND_BOOL(&doc, "filling", version->filling);
     BSON_APPEND_BOOL(&doc, "proven", version->proven);
     BSON_APPEND_BOOL(&doc, "seeded", version->seeded);
     doc_put_int(&doc, "seeded_gen", version->seeded_gen);
@@ -197,6 +198,7 @@ static void read_version(struct doc_reader *reader, struct version *out)
     out->external = doc_bool(reader, "external");
     out->no_reuse = doc_bool(reader, "no_reuse");
     out->declined = doc_bool(reader, "declined");
+    out->filling = doc_bool(reader, "filling");
     out->proven = doc_bool(reader, "proven");
     out->seeded = doc_bool(reader, "seeded");
     out->seeded_gen = doc_int(reader, "seeded_gen", out->seeded ? 1 : 0);

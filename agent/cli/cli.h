@@ -56,6 +56,7 @@ enum cli_flag_id {
     FLAG_RATE,
     FLAG_RESUME,
     FLAG_SEED,
+    FLAG_EMPTY_LIVE,
     FLAG_TOTAL,
 };
 

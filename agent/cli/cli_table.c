@@ -53,6 +53,8 @@ const struct cli_flag cli_flags[] = {
     {FLAG_RATE, "rate", 0, "N", NULL, "documents a second at most"},
     {FLAG_RESUME, "resume", 0, NULL, NULL, "goes on where the last one was interrupted"},
     {FLAG_SEED, "seed", 0, "SEED", NULL, "of an earlier report: looks at the same sample again"},
+    {FLAG_EMPTY_LIVE, "yes-empty-the-live-collection", 0, NULL, NULL,
+     "strategy delete-upfront: serves it empty, and deletes what is served; needs --reason"},
     {.name = NULL},
 };
 
@@ -87,10 +89,13 @@ const struct cli_command cli_commands[] = {
      "then exit code 3. Needs no agent, and changes nothing. A sample is embedded afresh, so it\n"
      "costs as much as verify.sample texts."},
     {"cutover", "FAMILY LABEL", 2, 2,
-     CLI_FLAG(FLAG_FORCE) | CLI_FLAG(FLAG_REASON) | CLI_FLAG(FLAG_WAIT), cmd_cutover,
-     "serves another version",
+     CLI_FLAG(FLAG_FORCE) | CLI_FLAG(FLAG_REASON) | CLI_FLAG(FLAG_EMPTY_LIVE) | CLI_FLAG(FLAG_WAIT),
+     cmd_cutover, "serves another version",
      "Refused, with exit code 3, unless the version is ready and still passes its gates. What is\n"
-     "served now stays in step for rollback_window, to go back to." WAITS},
+     "served now stays in step for rollback_window, to go back to. In a family with strategy\n"
+     "delete-upfront a version waits to be built until --yes-empty-the-live-collection says that\n"
+     "it may take the place of what is served: readers are led to an empty index that fills, what\n"
+     "was served is deleted, and there is no way back." WAITS},
     {"rollback", "FAMILY", 1, 1, CLI_FLAG(FLAG_REASON) | CLI_FLAG(FLAG_WAIT), cmd_rollback,
      "serves the previous version again",
      "What is served now becomes ready again, and stays in step." WAITS},

@@ -64,6 +64,11 @@ static int run_create(struct errand *errand)
         fprintf(stderr, "vectail: --from: %s\n", err.text);
         return CLI_USAGE;
     }
+    if (errand->wish.family->strategy == STRATEGY_DELETE_UPFRONT) {
+        errand->follows = false; /* the first is all that builds itself */
+        errand->done = "is planned; where another is served, it waits for `vectail cutover` with "
+                       "--yes-empty-the-live-collection";
+    }
     if (!wish_command_check(&errand->wish, &err))
         return cmd_fail(&err);
     const char *caveat = version_from_caveat(from.kind);
@@ -93,8 +98,17 @@ int cmd_cutover(const struct cli_args *args)
                             .verb = "cut over to",
                             .done = "is what readers are led to now"};
     errand.wish.ask.force = cli_has(args, FLAG_FORCE);
+    errand.wish.ask.empty_live = cli_has(args, FLAG_EMPTY_LIVE);
     if (errand.wish.ask.force && !(reason && *reason))
         return usage("--force needs --reason TEXT: it is written down who did it, and why");
+    if (errand.wish.ask.empty_live && !(reason && *reason))
+        return usage(
+            "--yes-empty-the-live-collection needs --reason TEXT: it is written down who did it, "
+            "and why");
+    if (errand.wish.ask.empty_live)
+        errand.done =
+            "is what readers are led to now, and is being filled: what was served before is "
+            "deleted, there is no way back";
     return begin_and_run(&errand, args, errand_run);
 }
 

@@ -180,6 +180,14 @@ static bool look_first(struct wish_command *wish, struct err *err)
         refuse(wish, reason);
         return true;
     }
+    if (wish->ask.empty_live && wish->family->strategy != STRATEGY_DELETE_UPFRONT) {
+        snprintf(reason, sizeof reason,
+                 "families.%s.strategy is shadow: versions are built beside what is served, and "
+                 "nothing is emptied",
+                 wish->family->name);
+        refuse(wish, reason);
+        return true;
+    }
     if (is(wish, WISH_CREATE))
         return look_for_version(wish, err);
     return !is(wish, WISH_PARTITIONS) || look_for_partitions(wish, err);

@@ -26,6 +26,7 @@ enum config_distance { DISTANCE_COSINE, DISTANCE_L2, DISTANCE_IP };
 enum config_chunk { CHUNK_RECURSIVE, CHUNK_FIXED, CHUNK_NONE };
 enum config_id_scheme { ID_POSITION, ID_CONTENT };
 enum config_cutover { CUTOVER_MANUAL, CUTOVER_AUTO };
+enum config_strategy { STRATEGY_SHADOW, STRATEGY_DELETE_UPFRONT };
 enum config_cutover_by { CUTOVER_BY_ALIAS, CUTOVER_BY_RENAME };
 enum config_too_long { TOO_LONG_SPLIT, TOO_LONG_QUARANTINE };
 
@@ -140,6 +141,7 @@ struct config_family {
         char *embedder;
     } version;
     bool allow_test_embedder;
+    enum config_strategy strategy;
     enum config_cutover cutover;
     enum config_cutover_by cutover_by;
     char *served_name; /* NULL: of the adopted collection, else the family's name */

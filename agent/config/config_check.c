@@ -228,6 +228,17 @@ static void check_served_name(struct check *check)
     }
 }
 
+/* What empties the live collection is asked for by a person, each time. */
+static void check_strategy(struct check *check)
+{
+    const struct config_family *family = check->family;
+    struct config_node *node = good_node(check->node, "strategy");
+    if (node && family->strategy == STRATEGY_DELETE_UPFRONT && family->cutover == CUTOVER_AUTO)
+        config_node_mistake(check->report, node,
+                            "delete-upfront empties what is served, and does not go with "
+                            "cutover: auto: only a person says so");
+}
+
 static void check_families(struct config_report *report, struct config_node *root,
                            struct config *config)
 {
@@ -241,6 +252,7 @@ static void check_families(struct config_report *report, struct config_node *roo
         check_source(&check);
         check_alias(&check);
         check_served_name(&check);
+        check_strategy(&check);
     }
 }
 

@@ -164,9 +164,12 @@ static const char *wish_field(const struct registry *registry, const char *id, b
 static void replace(struct steward *steward, struct version *old, bool back, int64_t now_ms)
 {
     /* what was rolled back from stays in step, and is not taken again by itself */
-    bool shadow_again = back && !old->external;
+    bool shadow_again = (back && !old->external) || old->filling;
     old->declined = old->declined || back;
-    old->state = shadow_again ? VERSION_READY : VERSION_PREVIOUS;
+    old->state = old->filling ? VERSION_BACKFILLING /* it never was whole: nothing to go back to */
+                 : shadow_again ? VERSION_READY
+                                : VERSION_PREVIOUS;
+    old->filling = false;
     old->state_ms = now_ms;
     old->keep_until_ms = shadow_again ? 0 : now_ms + steward->family->config->rollback_window_ms;
 }
@@ -183,7 +186,8 @@ static bool finish(struct steward *steward, struct version *to, struct err *err)
                             .by = by ? by : steward->agent->holder,
                             .reason = wish_field(registry, step->wish, false),
                             .wish = step->wish};
-    if (old && old != to)
+    bool replaces = strcmp(step->why, PROMOTE_REPLACE) == 0;
+    if (old && old != to && !replaces)
         replace(steward, old, strcmp(step->why, PROMOTE_ROLLBACK) == 0, now_ms);
     log_info("version.state", LOG_STR("family", steward->family->name),
              LOG_STR("version", to->label), LOG_STR("from", version_state_name(to->state)),
@@ -192,6 +196,8 @@ static bool finish(struct steward *steward, struct version *to, struct err *err)
     to->state_ms = now_ms;
     to->keep_until_ms = 0;
     version_set_text(&to->reason, NULL);
+    if (old && old != to && replaces)
+        replace_note_done(steward, old, to);
     request_answer(registry, &answer);
     registry_clear_step(registry);
     if (!version_save(steward, err))
@@ -204,7 +210,9 @@ static bool finish(struct steward *steward, struct version *to, struct err *err)
 static const struct version *next_previous(struct steward *steward, const struct version *to)
 {
     struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
-    if (strcmp(steward->registry.step.why, PROMOTE_ROLLBACK) != 0 && active != to)
+    const char *why = steward->registry.step.why;
+    bool stays = strcmp(why, PROMOTE_ROLLBACK) != 0 && strcmp(why, PROMOTE_REPLACE) != 0;
+    if (stays && active != to && !(active && active->filling))
         return active;
     return rollback_target(&steward->registry, to);
 }
@@ -414,7 +422,8 @@ static bool adopt_flip(struct steward *steward, struct version *to, struct alias
     char reason[100];
     /* who changes the target alone leaves the embed config of another version: readers would embed
      * queries with the wrong model */
-    if (!means(alias, to) && !to->external && !write_alias(steward, to, old, alias, err))
+    const struct version *previous = old && !old->filling ? old : NULL;
+    if (!means(alias, to) && !to->external && !write_alias(steward, to, previous, alias, err))
         return false;
     snprintf(reason, sizeof reason, "the alias was changed by hand, in epoch %" PRId64, epoch);
     struct answer answer = {
@@ -450,7 +459,7 @@ bool alias_watch(struct steward *steward, struct err *err)
         ok = adopt_flip(steward, other, &alias, err);
     else if (!other)
         version_note_reason(steward, active, text);
-    else if (active->reason)
+    else if (active->reason && !active->filling)
         version_note_reason(steward, active, NULL);
     alias_fini(&alias);
     return ok;

@@ -137,6 +137,8 @@ static bool carry_out_cutover(struct steward *steward, const struct registry_wis
     struct promotion promotion = {
         .to = version, .why = PROMOTE_CUTOVER, .wish = wish->id, .forced = request->args.force};
     bool passed = false;
+    if (request->args.empty_live)
+        return replace_carry_out(steward, wish, err);
     if (version->state == VERSION_PREVIOUS) /* forced: it lags, or its provider is gone */
         promotion.why = PROMOTE_ROLLBACK;
     if (request->args.force || version->external)

@@ -135,7 +135,7 @@ static int64_t total_documents(struct steward *steward, const struct feed_view *
 {
     const struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
     const struct steward_note *note = active ? steward_note_of(steward, active->build_id) : NULL;
-    bool is_whole = active && active->swept_gen >= view->gen;
+    bool is_whole = active && !active->filling && active->swept_gen >= view->gen;
     return is_whole && note->counted_ms > 0 ? held_by(note) : view->total_rows;
 }
 
@@ -158,7 +158,7 @@ static void note_fill(struct steward *steward, const struct version *version,
                       const struct feed_view *view, struct version_stats *now)
 {
     now->rate = -1;
-    if (version->state != VERSION_BACKFILLING) {
+    if (version->state != VERSION_BACKFILLING && !version->filling) {
         now->progress = view->snapshot_done ? 1 : 0;
         return;
     }
@@ -253,7 +253,8 @@ static bool look_at_versions(struct steward *steward, bool leads, bool *busy, st
     for (size_t i = 0; i < steward->registry.version_count && !steward->overtaken; i++) {
         struct version *version = &steward->registry.versions[i];
         CLEANUP(feed_view_fini) struct feed_view view = {0};
-        in_step = in_step && version->state >= VERSION_BACKFILLING;
+        in_step =
+            in_step && (version->state >= VERSION_BACKFILLING || replace_waits(steward, version));
         if (!version_is_fed(version))
             continue;
         if (!steward_view(steward, version, &view, err))

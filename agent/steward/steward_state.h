@@ -32,6 +32,7 @@ struct steward_note {
     bool knows_fill;          /* what other processes have noted of it, too */
     int64_t unknown_since_ms; /* monotonic: since when its lag is not known; 0: it is */
     int64_t behind_since_ms;  /* monotonic: since when it is ready and behind; 0: it is not */
+    int64_t verify_after_ms;  /* monotonic: not verified again before (replace.c) */
     bool asked_auto;          /* to be cut over to by itself, in this epoch of the alias */
     int64_t asked_epoch;
 };
@@ -227,6 +228,7 @@ bool verification_is_running(const struct steward *steward);
 #define PROMOTE_CUTOVER "cutover"
 #define PROMOTE_ROLLBACK "rollback"
 #define PROMOTE_ADOPT "adopt"
+#define PROMOTE_REPLACE "replaced" /* empty, in the place of what was served (replace.c) */
 
 struct promotion {
     struct version *to;
@@ -243,6 +245,20 @@ struct version *rollback_target(struct registry *registry, const struct version 
 bool steward_load_alias(struct steward *steward, struct alias *out, struct err *err) MUST_USE;
 /* An alias that somebody else changed is taken over where it leads to a version of ours, or told. */
 bool alias_watch(struct steward *steward, struct err *err) MUST_USE;
+
+/* --- replace.c --- */
+
+/* It would take the place of what is served, which is emptied, and no person has said so yet. */
+bool replace_waits(const struct steward *steward, const struct version *version);
+/* What the reason of such a version is. */
+void replace_note_wait(struct steward *steward, struct version *version);
+/* A person's word that it may. */
+bool replace_carry_out(struct steward *steward, const struct registry_wish *wish, struct err *err)
+    MUST_USE;
+/* The states of both once readers are led to the new one; not written down yet. */
+void replace_note_done(struct steward *steward, struct version *old, struct version *to);
+/* One step of the filling of what is served. */
+bool replace_fill(struct steward *steward, struct version *version, struct err *err) MUST_USE;
 
 /* --- requests.c --- */
 

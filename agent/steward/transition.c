@@ -138,8 +138,9 @@ static bool can_be_served(const struct look *look)
                       version->label, look->registry->family);
     case VERSION_PLANNED:
     case VERSION_CREATING:
-        return refuse(look, "version %s is %s: it has no collection yet", version->label,
-                      version_state_name(version->state));
+        return refuse(look, "version %s is %s: it has no collection yet%s%s", version->label,
+                      version_state_name(version->state), version->reason ? "; " : "",
+                      version->reason ? version->reason : "");
     case VERSION_RETIRED:
     case VERSION_DROPPED:
     case VERSION_FAILED:
@@ -170,14 +171,35 @@ static bool is_of_this_epoch(const struct look *look)
                   (long long)look->alias->epoch, (long long)args->epoch, look->registry->family);
 }
 
+/* What is not built yet, in the place of what is served. */
+static bool can_take_the_place(const struct look *look)
+{
+    const struct version *version = look->version;
+    const struct version *active = in_state(look->registry, VERSION_ACTIVE);
+    if (version->external || version->state > VERSION_BACKFILLING)
+        return refuse(look,
+                      "version %s is %s: it has a collection beside what is served, and nothing "
+                      "has to be emptied for it",
+                      version->label, version_state_name(version->state));
+    if (!active)
+        return refuse(look, "nothing is served yet: version %s will be, as soon as it is verified",
+                      version->label);
+    return !active->external ||
+           refuse(look, "what is served was adopted: its collection '%s' is not ours to empty",
+                  active->collection);
+}
+
 static bool check_cutover(const struct look *look)
 {
+    bool empties = look->args->empty_live;
     if (!find_version(look))
         return false;
     if (step_is(look, STEP_DROPPING, look->version->label))
         return refuse(look, "version %s is being dropped", look->version->label);
-    if (look->args->force && !look->wish->reason)
+    if ((look->args->force || empties) && !look->wish->reason)
         return refuse(look, "to force it, a reason has to be given");
+    if (empties)
+        return is_of_this_epoch(look) && can_take_the_place(look) && alias_is_ours(look);
     return is_of_this_epoch(look) && can_be_served(look) &&
            (look->args->force || alias_is_ours(look));
 }

@@ -48,7 +48,7 @@ static bool is_waited_for(struct steward *steward, const char *build_id, bool ch
             strcmp(wish->label, version->label) == 0)
             return true;
     }
-    return !cheap && version->state == VERSION_VERIFYING;
+    return !cheap && (version->state == VERSION_VERIFYING || version->filling);
 }
 
 enum verification verification_step(struct steward *steward, const struct version *version,

@@ -296,6 +296,10 @@ static bool advance(struct steward *steward, struct version *version, struct err
     switch (version->state) {
     case VERSION_PLANNED:
     case VERSION_CREATING:
+        if (replace_waits(steward, version)) {
+            replace_note_wait(steward, version);
+            return true;
+        }
         return version_create(steward, version, err);
     case VERSION_BACKFILLING:
         return steward_view(steward, version, &view, err) &&
@@ -307,6 +311,8 @@ static bool advance(struct steward *steward, struct version *version, struct err
         return verify(steward, version, err);
     case VERSION_READY:
         return stay_ready(steward, version, err);
+    case VERSION_ACTIVE:
+        return !version->filling || replace_fill(steward, version, err);
     case VERSION_PREVIOUS:
         return versions_retire(steward, version, err);
     default:

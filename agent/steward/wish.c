@@ -27,6 +27,7 @@ bool wish_args_decode(const struct registry_wish *wish, struct wish_args *out, s
     (void)!json_get_int(out->json, "count", &out->count);
     (void)!json_get_bool(out->json, "no_reuse", &out->no_reuse);
     (void)!json_get_bool(out->json, "force", &out->force);
+    (void)!json_get_bool(out->json, "empty_live", &out->empty_live);
     out->has_epoch = json_get_int(out->json, "epoch", &out->epoch);
     return true;
 }
@@ -59,6 +60,8 @@ char *wish_args_encode(const char *kind, const struct wish_args *args)
     }
     if (is(kind, WISH_CUTOVER))
         json_add_bool(object, "force", args->force);
+    if (is(kind, WISH_CUTOVER) && args->empty_live)
+        json_add_bool(object, "empty_live", true);
     if ((is(kind, WISH_CUTOVER) || is(kind, WISH_ROLLBACK)) && args->has_epoch)
         json_add_int(object, "epoch", args->epoch);
     if (is(kind, WISH_PARTITIONS))

@@ -17,6 +17,7 @@ struct wish_args {
     int64_t count;        /* partitions */
     bool no_reuse;        /* create */
     bool force;           /* cutover */
+    bool empty_live;      /* cutover: in the place of what is served, which is emptied */
     bool has_epoch;       /* cutover, rollback: asked for when the alias was in `epoch` */
     int64_t epoch;
     cJSON *json; /* owns the strings after wish_args_decode(); else NULL */

@@ -58,6 +58,7 @@ static void expect_allowed(struct scene *scene, char *kind, char *args)
 
 #define CREATE S("{\"embedder\": \"nomic\"}")
 #define FORCE S("{\"force\": true}")
+#define EMPTY S("{\"empty_live\": true}")
 #define ADOPT S("{\"embedder\": \"nomic\", \"target\": \"old\"}")
 
 /* One column per wish: '+' allowed, '-' refused. */
@@ -209,6 +210,30 @@ static void force_needs_a_reason(void **state)
     expect_refused(&scene, S(WISH_CUTOVER), NULL, "not ready: 12 documents are quarantined");
 }
 
+static void only_what_is_not_built_takes_the_place_of_what_is_served(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene, VERSION_PLANNED);
+    expect_refused(&scene, S(WISH_CUTOVER), EMPTY, "a reason");
+    scene.wish.reason = S("there is no room for both");
+    expect_allowed(&scene, S(WISH_CUTOVER), EMPTY);
+    expect_refused(&scene, S(WISH_CUTOVER), S("{\"empty_live\": true, \"epoch\": 0}"),
+                   "flipped since");
+    scene.versions[1].reason = S("it waits for a person");
+    expect_refused(&scene, S(WISH_CUTOVER), NULL, "no collection yet; it waits for a person");
+    scene.versions[1].state = VERSION_READY;
+    expect_refused(&scene, S(WISH_CUTOVER), EMPTY, "nothing has to be emptied");
+    scene.versions[1].state = VERSION_CREATING;
+    expect_allowed(&scene, S(WISH_CUTOVER), EMPTY);
+    scene.alias.target = S("by-hand");
+    expect_refused(&scene, S(WISH_CUTOVER), EMPTY, "changed by another");
+    scene.versions[0].external = true;
+    expect_refused(&scene, S(WISH_CUTOVER), EMPTY, "not ours to empty");
+    scene.versions[0].state = VERSION_DROPPED;
+    expect_refused(&scene, S(WISH_CUTOVER), EMPTY, "nothing is served yet");
+}
+
 static void a_step_excludes_what_would_undo_it(void **state)
 {
     (void)state;
@@ -357,6 +382,7 @@ int main(void)
         cmocka_unit_test(what_was_adopted_is_never_dropped_and_not_verified_but_gone_back_to),
         cmocka_unit_test(an_alias_that_another_has_changed_stops_cutover_and_rollback),
         cmocka_unit_test(force_needs_a_reason),
+        cmocka_unit_test(only_what_is_not_built_takes_the_place_of_what_is_served),
         cmocka_unit_test(a_step_excludes_what_would_undo_it),
         cmocka_unit_test(a_wish_whose_step_has_begun_is_carried_on),
         cmocka_unit_test(adopting_needs_a_family_that_serves_nothing_yet),

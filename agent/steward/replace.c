@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* strategy: delete-upfront. A version is not built beside what is served but takes its place while it is
+ * empty, and what was served is deleted: readers meet an index that fills, and there is no way back. For
+ * comparison, and for stores that have no room for both. Only a person's cutover with a reason does that.
+ *
+ * No two models ever share a collection. The version stays `planned` until the wish stands; then its own
+ * collection is made, the flip is that of any cutover (promote.c, and rename.c where readers open a fixed
+ * name), and in the write that ends it the old version is retired and a wish to drop it is added, which is
+ * carried out when no process can be writing to it any more (drop.c). So each step is one of a cutover or of a
+ * drop, written down before it is taken. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/steward/steward_state.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+/* Until what is served is verified again after its gates failed, doubled with each failure. */
+#define FAILED_PAUSE_MS 2000
+
+static bool is_asked_for(const struct registry *registry, const char *label)
+{
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        struct wish_args args;
+        struct err err;
+        if (!wish->id || !wish->label || strcmp(wish->kind, WISH_CUTOVER) != 0 ||
+            strcmp(wish->label, label) != 0 || !wish_args_decode(wish, &args, &err))
+            continue;
+        bool asked = args.empty_live;
+        wish_args_fini(&args);
+        if (asked)
+            return true;
+    }
+    return false;
+}
+
+bool replace_waits(const struct steward *steward, const struct version *version)
+{
+    return steward->family->config->strategy == STRATEGY_DELETE_UPFRONT &&
+           version->state == VERSION_PLANNED &&
+           registry_in_state((struct registry *)(uintptr_t)&steward->registry, VERSION_ACTIVE) &&
+           !is_asked_for(&steward->registry, version->label);
+}
+
+void replace_note_wait(struct steward *steward, struct version *version)
+{
+    char reason[400];
+    snprintf(reason, sizeof reason,
+             "strategy: delete-upfront: it waits for `vectail cutover %.80s %.80s "
+             "--yes-empty-the-live-collection --reason TEXT`, which serves it while it is empty "
+             "and deletes "
+             "what is served now",
+             steward->family->name, version->label);
+    version_note_reason(steward, version, reason);
+}
+
+bool replace_carry_out(struct steward *steward, const struct registry_wish *wish, struct err *err)
+{
+    struct version *version = registry_version(&steward->registry, wish->label);
+    struct promotion promotion = {
+        .to = version, .why = PROMOTE_REPLACE, .wish = wish->id, .forced = true};
+    if (steward->family->config->strategy != STRATEGY_DELETE_UPFRONT)
+        return request_refuse(
+            steward, wish, "the agent that leads has strategy: shadow for this family in its file",
+            err);
+    if (version->state != VERSION_BACKFILLING)
+        return true; /* its collection is being made */
+    return promote_begin(steward, &promotion, err);
+}
+
+static const struct registry_wish *wish_of_step(const struct registry *registry)
+{
+    for (size_t i = 0; registry->step.wish && i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        if (wish->id && strcmp(wish->id, registry->step.wish) == 0)
+            return wish;
+    }
+    return NULL;
+}
+
+void replace_note_done(struct steward *steward, struct version *old, struct version *to)
+{
+    const struct registry_wish *asked = wish_of_step(&steward->registry);
+    int64_t now_ms = clock_wall_ms();
+    char id[17], kind[] = WISH_DROP;
+    random_hex(id, 8);
+    log_warn("version.emptied", LOG_STR("family", steward->family->name),
+             LOG_STR("version", old->label), LOG_STR("for", to->label),
+             LOG_STR("by", asked && asked->by ? asked->by : ""),
+             LOG_STR("reason", asked && asked->reason ? asked->reason : ""));
+    old->state = VERSION_RETIRED;
+    old->state_ms = now_ms;
+    old->filling = false;
+    version_set_text(&old->reason, "another version took its place (strategy: delete-upfront)");
+    to->filling = true;
+    version_set_text(&to->reason,
+                     "it took the place of what was served while it was empty, and is being "
+                     "filled: answers are not complete");
+    struct registry_wish drop = {.kind = kind,
+                                 .label = old->label,
+                                 .id = id,
+                                 .by = asked ? asked->by : steward->agent->holder,
+                                 .reason = asked ? asked->reason : NULL};
+    /* where there is no room for it, `vectail gc` removes what is retired */
+    (void)registry_add_wish(&steward->registry, &drop);
+}
+
+static bool end_fill(struct steward *steward, struct version *version,
+                     const struct verify_report *report, struct err *err)
+{
+    struct answer answer = {
+        .what = "filled", .label = version->label, .by = steward->agent->holder};
+    version->filling = false;
+    version->failures = 0;
+    version->verified_ms = report->at_ms;
+    version->verified_epoch = report->epoch;
+    version_set_text(&version->reason, NULL);
+    request_answer(&steward->registry, &answer);
+    log_info("version.filled", LOG_STR("family", steward->family->name),
+             LOG_STR("version", version->label));
+    return version_save(steward, err);
+}
+
+static bool note_failed(struct steward *steward, struct version *version,
+                        const struct verify_report *report, struct err *err)
+{
+    char reason[400];
+    int64_t shift = version->failures < 8 ? version->failures : 8;
+    verify_report_reason(report, reason, sizeof reason);
+    steward_note_of(steward, version->build_id)->verify_after_ms =
+        clock_mono_ms() + (FAILED_PAUSE_MS << shift);
+    version->failures++;
+    version_set_text(&version->reason, reason);
+    return version_save(steward, err);
+}
+
+bool replace_fill(struct steward *steward, struct version *version, struct err *err)
+{
+    CLEANUP(feed_view_fini) struct feed_view view = {0};
+    struct verify_report report;
+    enum in_step in_step;
+    char behind[300];
+    if (steward->registry.step.kind)
+        return true; /* another may be about to take its place */
+    if (!steward_view(steward, version, &view, err))
+        return false;
+    if (!feed_is_filled(steward, &view) ||
+        clock_mono_ms() < steward_note_of(steward, version->build_id)->verify_after_ms)
+        return true;
+    if (!version_is_in_step(steward, version, &in_step, behind, err))
+        return false;
+    if (in_step != IN_STEP_YES)
+        return true;
+    enum verification state = verification_step(steward, version, false, &report, err);
+    if (state == VERIFICATION_RUNNING || state == VERIFICATION_ERROR)
+        return state == VERIFICATION_RUNNING;
+    version_note_proof(version, &report);
+    return state == VERIFICATION_PASSED ? end_fill(steward, version, &report, err)
+                                        : note_failed(steward, version, &report, err);
+}
