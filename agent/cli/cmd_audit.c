@@ -95,7 +95,8 @@ static void print_report(const struct run *run, const struct audit_report *repor
     if (report->quarantined > 0)
         printf(", %" PRId64 " documents set aside", report->quarantined);
     if (audit_is_clean(report)) {
-        printf(": source, ledger and store agree\n");
+        printf(": source, ledger and store agree%s\n",
+               report->unsettled > 0 ? " as far as could be told" : "");
     } else {
         printf(": %" PRId64 " missing, %" PRId64 " stale, %" PRId64 " left over\n",
                audit_sum(report, AUDIT_MISSING), audit_sum(report, AUDIT_STALE),
@@ -104,8 +105,11 @@ static void print_report(const struct run *run, const struct audit_report *repor
         print_advice(run, report);
     }
     if (report->unsettled > 0)
-        printf("%" PRId64 " documents were changed again and again, and are left out\n",
-               report->unsettled);
+        printf("%" PRId64 " documents %s, and are left out\n", report->unsettled,
+               report->behind
+                   ? "may only be under way, as the version is behind: audit again when it is in "
+                     "step; they differ"
+                   : "were changed again and again");
 }
 
 static void looked_at(void *context, const struct version *version,
@@ -145,7 +149,8 @@ static int run_audit(struct run *run)
     } else if (cJSON_GetArraySize(run->audit.versions) == 0) {
         printf("family %s has no version to audit\n", run->audit.family->name);
     }
-    return audit_is_clean(&run->audit.sum) ? CLI_DONE : CLI_REFUSED;
+    return audit_is_clean(&run->audit.sum) && audit_is_settled(&run->audit.sum) ? CLI_DONE
+                                                                                : CLI_REFUSED;
 }
 
 static bool read_rate(const char *text, int64_t *rate)

@@ -28,7 +28,7 @@ static cJSON *example_json(const struct audit_example *example)
 
 static void add_figures(cJSON *entry, const struct audit_report *report)
 {
-    json_add_bool(entry, "ok", audit_is_clean(report));
+    json_add_bool(entry, "ok", audit_is_clean(report) && audit_is_settled(report));
     json_add_int(entry, "documents", report->documents);
     json_add_int(entry, "chunks", report->chunks);
     add_found(entry, report);

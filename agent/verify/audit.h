@@ -79,8 +79,10 @@ struct audit_report {
     int64_t quarantined; /* documents that are set aside: they count as present */
     int64_t found[AUDIT_SIDES][AUDIT_KINDS]; /* rows, and records */
     int64_t looked_again;                    /* documents and records that differed at first */
-    int64_t unsettled; /* of those: they changed again and again until it was given up */
-    bool behind;       /* the lane was not in step: what differs may be in flight */
+    int64_t
+        unsettled; /* of those: they changed again and again, or the lane did not come so far, until
+                          it was given up */
+    bool behind;   /* the lane was not in step, or nobody fed it: what differs may be in flight */
     bool resumed;
     bool scanned;     /* the store's own list was read */
     int64_t repaired; /* documents that were marked */
@@ -94,6 +96,12 @@ static inline bool audit_is_clean(const struct audit_report *report)
 {
     return audit_sum(report, AUDIT_MISSING) == 0 && audit_sum(report, AUDIT_STALE) == 0 &&
            audit_sum(report, AUDIT_LEFT_OVER) == 0;
+}
+
+/* What it could not tell is not what the lane was too late for. */
+static inline bool audit_is_settled(const struct audit_report *report)
+{
+    return report->unsettled == 0 || !report->behind;
 }
 
 /* Differences are no error. REJECT: there is nothing to audit (an external version; none in the store yet).

@@ -130,9 +130,15 @@ void audit_suspect_add(struct audit *audit, const char *name, bool is_record);
 /* Looks again at what is due. `all`: until none is left. Else until there is room for a page more. */
 bool audit_suspects_settle(struct audit *audit, bool all, struct err *err) MUST_USE;
 void audit_suspects_fini(struct audit_suspects *suspects);
-/* `audit->lane` has had time enough since the suspect's document became what it is. */
-bool audit_suspect_is_passed(const struct audit_suspect *suspect, const struct audit_lane *lane,
-                             int64_t now_ms, bool *behind);
+enum audit_passed {
+    AUDIT_PASSED_NOT_YET,
+    AUDIT_PASSED,
+    AUDIT_PASSED_UNKNOWN, /* the lane is so far behind that it is not waited for */
+};
+/* Whether `audit->lane` has had time enough since the suspect's document became what it is. *behind: nobody
+ * feeds the version, or not fast enough. */
+enum audit_passed audit_suspect_passed(const struct audit_suspect *suspect,
+                                       const struct audit_lane *lane, int64_t now_ms, bool *behind);
 
 /* --- audit_store.c --- */
 

@@ -24,7 +24,7 @@
 #define LEAST_LOOKS 3
 /* Beyond the lag that was noted: for what the note does not know of yet. */
 #define MARGIN_MS 3000
-/* A lag above this is not waited for: the version is not in step. */
+/* A lag above this is not waited for: what differs may be under way, and nobody can tell. */
 #define LAG_MAX_MS 30000
 /* A document that was another one at this many looks is left out: each time it would have to be waited for
  * anew. */
@@ -63,21 +63,23 @@ void audit_suspect_add(struct audit *audit, const char *name, bool is_record)
 }
 
 /* The note tells how old the oldest change is that is not applied; the document is older than that. */
-bool audit_suspect_is_passed(const struct audit_suspect *suspect, const struct audit_lane *lane,
-                             int64_t now_ms, bool *behind)
+enum audit_passed audit_suspect_passed(const struct audit_suspect *suspect,
+                                       const struct audit_lane *lane, int64_t now_ms, bool *behind)
 {
     *behind = false;
     if (suspect->looks < LEAST_LOOKS || now_ms - suspect->same_ms < SAME_MS)
-        return false;
+        return AUDIT_PASSED_NOT_YET;
     if (suspect->is_record)
-        return true; /* a row or an intent is written before the record, and goes after it */
+        return AUDIT_PASSED; /* a row or an intent is written before the record, and goes after it */
+    if (lane->is_fed && lane->lag_ms >= 0 &&
+        lane->at_ms - suspect->note_ms >= MARGIN_MS + lane->lag_ms)
+        return AUDIT_PASSED;
     bool unknown = lane->lag_ms < 0 && now_ms - suspect->first_ms >= UNKNOWN_MS;
-    if (!lane->is_fed || lane->lag_ms > LAG_MAX_MS || unknown ||
-        now_ms - suspect->first_ms >= PATIENCE_MS) {
-        *behind = true;
-        return true;
-    }
-    return lane->lag_ms >= 0 && lane->at_ms - suspect->note_ms >= MARGIN_MS + lane->lag_ms;
+    *behind = !lane->is_fed || lane->lag_ms > LAG_MAX_MS || unknown ||
+              now_ms - suspect->first_ms >= PATIENCE_MS;
+    if (!*behind)
+        return AUDIT_PASSED_NOT_YET;
+    return lane->is_fed ? AUDIT_PASSED_UNKNOWN : AUDIT_PASSED;
 }
 
 static void remove_suspect(struct audit_suspects *suspects, size_t index)
@@ -161,10 +163,10 @@ static enum outcome judge_document(struct audit *audit, struct audit_suspect *su
     note_state(audit, suspect, &item->doc, now_ms);
     if (audit_verdict_is_clean(&item->verdict))
         return OUTCOME_EQUAL;
-    if (audit_suspect_is_passed(suspect, &audit->lane, now_ms, &behind)) {
-        audit->report->behind = audit->report->behind || behind;
-        return OUTCOME_DIFFERS;
-    }
+    enum audit_passed passed = audit_suspect_passed(suspect, &audit->lane, now_ms, &behind);
+    audit->report->behind = audit->report->behind || behind;
+    if (passed != AUDIT_PASSED_NOT_YET)
+        return passed == AUDIT_PASSED ? OUTCOME_DIFFERS : OUTCOME_UNSETTLED;
     if (suspect->changes >= MOST_CHANGES || now_ms - suspect->first_ms >= PATIENCE_MS)
         return OUTCOME_UNSETTLED;
     look_later(suspect, now_ms);
@@ -271,8 +273,8 @@ static bool judge_records(struct audit *audit, const struct due *due, const stru
         if (suspect->looks++ == 0)
             suspect->same_ms = now_ms;
         bool is_extra = held[i] && !ids->accounted[i];
-        bool passed = audit_suspect_is_passed(suspect, &audit->lane, now_ms, &behind);
-        if (is_extra && !passed) {
+        if (is_extra &&
+            audit_suspect_passed(suspect, &audit->lane, now_ms, &behind) == AUDIT_PASSED_NOT_YET) {
             look_later(suspect, now_ms);
             continue;
         }

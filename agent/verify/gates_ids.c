@@ -41,6 +41,12 @@ static void describe(const struct audit_report *report, enum audit_place_of side
         snprintf(out + used, size - (size_t)used, ")");
 }
 
+/* What could not be compared is not proven to be there: no more of it than may be under way. */
+static bool leaves_out_few(const struct verify *verify, const struct audit_report *report)
+{
+    return report->unsettled <= verify->config->verify.max_lag_items && audit_is_settled(report);
+}
+
 static void judge(struct verify *verify, const struct audit_report *report,
                   enum audit_place_of side)
 {
@@ -50,7 +56,14 @@ static void judge(struct verify *verify, const struct audit_report *report,
     struct gate_figures figures = {differences == 0, (double)differences, 0};
     char text[768];
     describe(report, side, text, sizeof text);
-    if (figures.ok)
+    if (figures.ok && side == AUDIT_LEDGER && !leaves_out_few(verify, report)) {
+        figures.ok = false;
+        gate_put(verify, name, figures,
+                 "%" PRId64 " documents could not be compared: %s; look again when it is quieter",
+                 report->unsettled,
+                 report->behind ? "the version is behind, and they may only be under way"
+                                : "they changed at each look");
+    } else if (figures.ok)
         gate_put(verify, name, figures, "%" PRId64 " of the source, %s",
                  side == AUDIT_LEDGER ? report->documents : report->chunks,
                  side == AUDIT_LEDGER ? "and the ledger has the same"

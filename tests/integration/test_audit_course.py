@@ -13,7 +13,7 @@ import time
 import pytest
 
 from audit_scene import Audited, figures, words
-from support import wait_until
+from support import Fault, wait_until
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -68,6 +68,23 @@ def test_nothing_is_reported_of_what_is_only_under_way(scene, kafka):
     assert looked_again > 0 and scans > 0, "nothing was under way: the test has shown nothing"
     scene.wait_until_equal(audited.agent)
     assert audited.audit(code=0)["ok"]
+
+
+def test_what_a_lane_is_too_far_behind_for_is_no_difference(scene, kafka):
+    documents = [{"_id": n, "text": f"document {n}"} for n in range(100)]
+    audited = Audited(scene).fill(documents)
+    scene.embedder.misbehave(Fault(status=503))
+    scene.database.docs.update_many({"_id": {"$lt": 5}}, {"$set": {"text": "another text"}})
+    scene.database.docs.insert_one({"_id": "new", "text": "a new document"})
+    report = audited.audit(code=3)
+    assert figures(report) == {
+        side: {"missing": 0, "stale": 0, "left_over": 0} for side in ("ledger", "store")
+    }, report
+    assert (report["unsettled"], report["behind"], report["ok"]) == (6, True, False), report
+    scene.embedder.behave()
+    scene.wait_until_equal(audited.agent)
+    report = audited.audit(code=0)
+    assert (report["unsettled"], report["ok"]) == (0, True), report
 
 
 def test_one_that_is_interrupted_or_killed_goes_on_where_it_was(scene, kafka):
