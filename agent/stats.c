@@ -33,6 +33,11 @@ static const struct number gauges[] = {
     NUMBER(skipped),
 };
 
+static const struct number audits[] = {
+    NUMBER(audited_ms),      NUMBER(audit_documents), NUMBER(audit_missing),  NUMBER(audit_stale),
+    NUMBER(audit_left_over), NUMBER(audit_unsettled), NUMBER(audit_repaired),
+};
+
 static const struct number in_step = NUMBER(in_step_ms);
 static const struct number applied = NUMBER(applied_ms);
 
@@ -158,6 +163,7 @@ bool stats_load(struct docstore *docs, const char *name, const char *build_id, b
         return true;
     read_numbers(doc, sums, ARRAY_LEN(sums), out);
     read_numbers(doc, gauges, ARRAY_LEN(gauges), out);
+    read_numbers(doc, audits, ARRAY_LEN(audits), out);
     read_numbers(doc, &in_step, 1, out);
     read_numbers(doc, &applied, 1, out);
     if (bson_iter_init_find(&iter, doc, "progress"))
@@ -210,6 +216,19 @@ bool stats_set(struct docstore *docs, const char *name, const char *build_id,
         bson_append_null(&set, "doing", -1);
     bson_append_double(&set, "rate", -1, now->rate);
     bson_append_date_time(&set, "at", -1, clock_wall_ms());
+    bool ok = docstore_note(docs, &ref, &set, NULL, err);
+    bson_destroy(&set);
+    return ok;
+}
+
+bool stats_set_audit(struct docstore *docs, const char *name, const char *build_id,
+                     const struct version_stats *now, struct err *err)
+{
+    char id[256];
+    struct doc_ref ref = ref_of(name, build_id, id, sizeof id);
+    bson_t set = BSON_INITIALIZER;
+    for (size_t i = 0; i < ARRAY_LEN(audits); i++)
+        bson_append_int64(&set, audits[i].name, -1, number_in(now, &audits[i]));
     bool ok = docstore_note(docs, &ref, &set, NULL, err);
     bson_destroy(&set);
     return ok;

@@ -45,8 +45,16 @@ struct version_stats {
     int64_t sweep_documents;
     int64_t in_step_ms; /* wall time: when nothing of its log was last left to apply; 0: never */
     int64_t applied_ms; /* wall time of the commit of what some process applied last; 0: unknown */
-    char *doing;        /* what the leader is at with it: "comparing vectors, 20 of 200"; NULL */
-    char *reason;       /* why its lane stands in some process; NULL: it does not */
+    /* of the last audit that an agent made by itself */
+    int64_t audited_ms; /* by MongoDB's clock; 0: none was */
+    int64_t audit_documents;
+    int64_t audit_missing;
+    int64_t audit_stale;
+    int64_t audit_left_over;
+    int64_t audit_unsettled;
+    int64_t audit_repaired; /* documents and records */
+    char *doing;  /* what the leader is at with it: "comparing vectors, 20 of 200"; NULL */
+    char *reason; /* why its lane stands in some process; NULL: it does not */
 };
 
 /* found false: nothing is known yet. */
@@ -62,6 +70,9 @@ bool stats_say(struct docstore *docs, const char *name, const char *build_id, co
 /* Sets the other fields, but `reason`. */
 bool stats_set(struct docstore *docs, const char *name, const char *build_id,
                const struct version_stats *now, struct err *err) MUST_USE;
+/* Sets those of the audit. */
+bool stats_set_audit(struct docstore *docs, const char *name, const char *build_id,
+                     const struct version_stats *now, struct err *err) MUST_USE;
 /* All that is noted of a build, by whomever. */
 bool stats_remove(struct docstore *docs, const char *name, const char *build_id, struct err *err)
     MUST_USE;

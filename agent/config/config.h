@@ -163,6 +163,11 @@ struct config_family {
     } snapshot;
     int64_t quarantine_retry_every_ms;
     struct {
+        int64_t every_ms; /* -1: only when asked */
+        int64_t max_documents_per_second;
+        bool repair;
+    } audit;
+    struct {
         char *database;
         char *collection;
     } alias;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/serve/serve_metrics.h"
+#include "agent/serve/serve_metrics_audit.h"
 #include "agent/stats.h"
 #include "base/json.h"
 #include "cdc/item.h"
@@ -432,4 +433,5 @@ void metrics_write_deployment(const struct metrics_sources *sources, struct metr
     version_states(sources->status, page);
     version_gauges(sources->status, page);
     count_versions(sources->status, sources->totals, page);
+    metrics_write_audits(sources->status, page);
 }

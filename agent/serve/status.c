@@ -205,6 +205,28 @@ static cJSON *sweep_entry(const struct version *version, const struct version_st
     return entry;
 }
 
+/* Of the last one that an agent made by itself. */
+static cJSON *audit_entry(const struct version_stats *stats)
+{
+    cJSON *entry = json_object();
+    char at[32];
+    if (stats->audited_ms == 0) {
+        json_add_null(entry, "at");
+        return entry;
+    }
+    clock_format(stats->audited_ms, at);
+    json_add_string(entry, "at", at);
+    json_add_bool(entry, "ok",
+                  stats->audit_missing + stats->audit_stale + stats->audit_left_over == 0);
+    json_add_int(entry, "documents", stats->audit_documents);
+    json_add_int(entry, "missing", stats->audit_missing);
+    json_add_int(entry, "stale", stats->audit_stale);
+    json_add_int(entry, "left_over", stats->audit_left_over);
+    json_add_int(entry, "unsettled", stats->audit_unsettled);
+    json_add_int(entry, "repaired", stats->audit_repaired);
+    return entry;
+}
+
 static bool version_entry(struct view *view, const struct version *version, cJSON **out,
                           struct err *err)
 {
@@ -230,6 +252,7 @@ static bool version_entry(struct view *view, const struct version *version, cJSO
     json_add_int(entry, "swept_generation", version->swept_gen);
     json_add_string(entry, "doing", fresh ? stats.doing : NULL);
     json_add(entry, "sweep", sweep_entry(version, &stats, fresh));
+    json_add(entry, "audit", audit_entry(&stats));
     json_add_bool(entry, "paused", version->paused);
     status_add_times(entry, version);
     json_add_string(entry, "reason", stats.reason ? stats.reason : version->reason);

@@ -23,7 +23,7 @@ bool versions_retire(struct steward *steward, struct version *version, struct er
     if (step->kind && strcmp(step->label, version->label) == 0)
         return true; /* it is being gone back to */
     bool over = version->state == VERSION_PREVIOUS && version->keep_until_ms > 0 &&
-                clock_wall_ms() >= version->keep_until_ms;
+                steward_now_ms(steward) >= version->keep_until_ms;
     if (!over)
         return true;
     struct answer answer = {.what = "retired",
@@ -34,10 +34,10 @@ bool versions_retire(struct steward *steward, struct version *version, struct er
     return version_enter(steward, version, VERSION_RETIRED, err);
 }
 
-static void forget(struct version *version)
+static void forget(const struct steward *steward, struct version *version)
 {
     version->state = VERSION_DROPPED;
-    version->state_ms = clock_wall_ms();
+    version->state_ms = steward_now_ms(steward);
     version_set_text(&version->reason, NULL);
 }
 
@@ -47,13 +47,13 @@ bool drop_begin(struct steward *steward, const struct registry_wish *wish, struc
     struct registry_step *step = &steward->registry.step;
     if (version->state < VERSION_RETIRED)
         return version_enter(steward, version, VERSION_RETIRED, err);
-    if (clock_wall_ms() - version->state_ms < QUIET_MS)
+    if (steward_now_ms(steward) - version->state_ms < QUIET_MS)
         return true;
     version_set_text(&step->kind, STEP_DROPPING);
     version_set_text(&step->label, version->label);
     version_set_text(&step->owner, steward->agent->holder);
     version_set_text(&step->wish, wish->id);
-    step->since_ms = clock_wall_ms();
+    step->since_ms = steward_now_ms(steward);
     if (!version_save(steward, err))
         return false;
     crash_point("drop.written");
@@ -105,7 +105,7 @@ static bool end(struct steward *steward, struct version *version, const char *re
     log_info("version.dropped", LOG_STR("family", steward->family->name),
              LOG_STR("version", step->label), LOG_STR("refused", refused ? refused : ""));
     if (version && !refused)
-        forget(version);
+        forget(steward, version);
     else if (version)
         version_set_text(&version->reason, refused);
     request_answer(&steward->registry, &answer);
@@ -150,7 +150,7 @@ bool drop_step(struct steward *steward, struct err *err)
         return end(steward, version, "the alias leads to it", err);
     crash_point("drop.unnamed");
     if (!drop_collection(steward, version, &refused)) {
-        bool late = clock_wall_ms() - step->since_ms > GIVE_UP_MS || readers_wait(steward);
+        bool late = steward_now_ms(steward) - step->since_ms > GIVE_UP_MS || readers_wait(steward);
         if (refused.action == ERR_FATAL || late) /* a store that is away holds nothing else up */
             return end(steward, version, refused.text, err);
         *err = refused;

@@ -106,7 +106,7 @@ static void set_step(struct steward *steward, const struct promotion *promotion,
     version_set_text(&step->why, promotion->why);
     version_set_text(&step->wish, promotion->wish);
     version_set_text(&step->target, alias->target);
-    step->since_ms = clock_wall_ms();
+    step->since_ms = steward_now_ms(steward);
     step->epoch = alias->epoch;
     step->forced = promotion->forced;
     /* what is adopted keeps its name */
@@ -179,7 +179,7 @@ static bool finish(struct steward *steward, struct version *to, struct err *err)
     struct registry *registry = &steward->registry;
     struct registry_step *step = &registry->step;
     struct version *old = registry_in_state(registry, VERSION_ACTIVE);
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = steward_now_ms(steward);
     const char *by = wish_field(registry, step->wish, true);
     struct answer answer = {.what = step->why,
                             .label = step->label,
@@ -310,7 +310,7 @@ static bool is_in_store(struct steward *steward, const struct version *to, bool 
 static bool is_fresh(const struct steward *steward)
 {
     const struct registry_step *step = &steward->registry.step;
-    int64_t age_ms = clock_wall_ms() - step->since_ms;
+    int64_t age_ms = steward_now_ms(steward) - step->since_ms;
     return strcmp(step->owner, steward->agent->holder) == 0 && age_ms >= 0 && age_ms < FRESH_MS;
 }
 
@@ -431,9 +431,9 @@ static bool adopt_flip(struct steward *steward, struct version *to, struct alias
     log_warn("alias.adopted", LOG_STR("family", steward->family->name),
              LOG_STR("version", to->label), LOG_INT("epoch", epoch));
     if (old)
-        replace(steward, old, false, clock_wall_ms());
+        replace(steward, old, false, steward_now_ms(steward));
     to->state = VERSION_ACTIVE;
-    to->state_ms = clock_wall_ms();
+    to->state_ms = steward_now_ms(steward);
     to->keep_until_ms = 0;
     request_answer(&steward->registry, &answer);
     return version_save(steward, err);

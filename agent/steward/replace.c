@@ -82,7 +82,7 @@ static const struct registry_wish *wish_of_step(const struct registry *registry)
 void replace_note_done(struct steward *steward, struct version *old, struct version *to)
 {
     const struct registry_wish *asked = wish_of_step(&steward->registry);
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = steward_now_ms(steward);
     char id[17], kind[] = WISH_DROP;
     random_hex(id, 8);
     log_warn("version.emptied", LOG_STR("family", steward->family->name),

@@ -23,6 +23,8 @@
 /* Counting a ledger may take a twentieth of the time, at most. */
 #define COUNT_SHARE 20
 #define COUNT_EVERY_MS 1000
+/* MongoDB's clock is read again; between that it goes on as the monotonic one does. */
+#define CLOCK_MS 60000
 
 bool steward_save(struct steward *steward, struct err *err)
 {
@@ -366,13 +368,19 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
 }
 
 /* What the source holds "as of the start" goes by MongoDB's clock, as the tokens do. */
-static bool read_start(struct steward *steward, struct err *err)
+static bool read_clock(struct steward *steward, struct err *err)
 {
+    int64_t now_ms = clock_mono_ms();
+    if (steward->started_ms > 0 && now_ms - steward->clock_mono_ms < CLOCK_MS)
+        return true;
     struct doc_ref ref = {.collection = "families", .id = steward->family->name, .counter = "rev"};
     bson_t *doc = NULL;
-    if (!docstore_load(steward->agent->docs, &ref, &doc, &steward->started_ms, err))
+    if (!docstore_load(steward->agent->docs, &ref, &doc, &steward->clock_ms, err))
         return false;
     bson_destroy(doc);
+    steward->clock_mono_ms = now_ms;
+    if (steward->started_ms == 0)
+        steward->started_ms = steward->clock_ms;
     return true;
 }
 
@@ -386,7 +394,7 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     if (!registry_load(steward->agent->docs, config->name, steward->family->name,
                        &steward->registry, err))
         return false;
-    if (steward->started_ms == 0 && !read_start(steward, err))
+    if (!read_clock(steward, err))
         return false;
     int64_t rev = steward->registry.rev;
     bool leads = steward_leads(steward);
@@ -394,9 +402,10 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     bool advanced = !leads || versions_advance(steward, &refused);
     /* what cannot be brought forward does not keep what is there from being fed, nor a lane that cannot
      * be started the others from being looked at */
-    if (!leads)
-        verification_forget(
-            steward); /* what it says may be long past when this process leads again */
+    if (!leads) { /* what they say may be long past when this process leads again */
+        verification_forget(steward);
+        audits_forget(steward);
+    }
     if ((config->roles & ROLE_WORK) && !steward->overtaken && !reconcile_lanes(steward, err)) {
         refused = *err;
         advanced = false;
@@ -408,7 +417,8 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     bool busy = false;
     if ((leads || steward->agent->once) && !look_at_versions(steward, leads, &busy, err))
         return false;
-    if (leads && !steward->overtaken && !wishes_carry_out(steward, err))
+    if (leads && !steward->overtaken &&
+        (!wishes_carry_out(steward, err) || !audits_step(steward, err)))
         return false;
     if (leads && !steward->overtaken)
         embeddings_step(steward);
@@ -488,6 +498,7 @@ void steward_join(struct steward *steward)
     sweeps_free(steward);
     upkeeps_free(steward);
     verification_forget(steward);
+    audits_forget(steward);
     registry_fini(&steward->registry);
     arena_free(steward->arena);
     free(steward->lanes);

@@ -14,7 +14,9 @@
 #include "agent/steward/steward.h"
 #include "agent/steward/sweep.h"
 #include "agent/steward/wish.h"
+#include "agent/verify/audit_job.h"
 #include "agent/verify/verify_job.h"
+#include "base/clock.h"
 #include "state/ledger.h"
 #include "state/registry.h"
 
@@ -32,6 +34,7 @@ struct steward_note {
     bool knows_fill;          /* what other processes have noted of it, too */
     int64_t unknown_since_ms; /* monotonic: since when its lag is not known; 0: it is */
     int64_t behind_since_ms;  /* monotonic: since when it is ready and behind; 0: it is not */
+    int64_t audited_ms;       /* when it was audited last, or made; 0: not known yet */
     int64_t verify_after_ms;  /* monotonic: not verified again before (replace.c) */
     bool asked_auto;          /* to be cut over to by itself, in this epoch of the alias */
     int64_t asked_epoch;
@@ -55,7 +58,9 @@ struct steward {
     size_t lane_count;
     struct steward_note *notes;
     size_t note_count;
-    int64_t started_ms; /* by MongoDB's clock; 0: not known yet */
+    int64_t started_ms;    /* by MongoDB's clock; 0: not known yet */
+    int64_t clock_ms;      /* that clock, as it was read last */
+    int64_t clock_mono_ms; /* and when that was */
     _Atomic bool in_step;
     _Atomic bool refused;
     bool overtaken; /* the registry was changed by another since it was loaded: look again */
@@ -65,10 +70,18 @@ struct steward {
     struct sweep *sweeps;            /* one per version that was looked at */
     struct upkeep *upkeeps;          /* likewise */
     struct verify_job *verifying[2]; /* whole, cheap; NULL: nothing is being verified */
+    struct audit_job *auditing;      /* by itself; NULL: nothing */
+    int64_t audit_after_ms;          /* monotonic: none is begun before */
     int64_t create_after_ms; /* monotonic: an embedder that did not answer is left alone so long */
     struct embeddings_watch embeddings;
     struct arena *arena;
 };
+
+/* MongoDB's clock, by which all leaders reckon what lasts from one of them to the next. */
+static inline int64_t steward_now_ms(const struct steward *steward)
+{
+    return steward->clock_ms + clock_mono_ms() - steward->clock_mono_ms;
+}
 
 /* Writes the registry down. Overtaken: it is to be looked at again, and nothing is written. */
 bool steward_save(struct steward *steward, struct err *err) MUST_USE;
@@ -221,6 +234,13 @@ bool verification_says(struct steward *steward, const struct version *version, c
 /* Cuts short what is under way. */
 void verification_forget(struct steward *steward);
 bool verification_is_running(const struct steward *steward);
+
+/* --- audits.c --- */
+
+/* One step of what is audited without anybody asking (audit.every). */
+bool audits_step(struct steward *steward, struct err *err) MUST_USE;
+/* Cuts short what is under way, its place kept. */
+void audits_forget(struct steward *steward);
 
 /* --- promote.c --- */
 

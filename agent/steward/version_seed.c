@@ -146,7 +146,7 @@ static bool give_up(struct steward *steward, struct version *version, const stru
     log_warn("version.failed", LOG_STR("family", steward->family->name),
              LOG_STR("version", version->label), LOG_ERR(why));
     version->state = VERSION_FAILED;
-    version->state_ms = clock_wall_ms();
+    version->state_ms = steward_now_ms(steward);
     version_set_text(&version->reason, why->text);
     return version_save(steward, err);
 }

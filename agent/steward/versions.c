@@ -54,7 +54,7 @@ bool version_enter(struct steward *steward, struct version *version, enum versio
              LOG_STR("from", version_state_name(version->state)),
              LOG_STR("to", version_state_name(state)));
     version->state = state;
-    version->state_ms = clock_wall_ms();
+    version->state_ms = steward_now_ms(steward);
     version_set_text(&version->reason, NULL);
     return version_save(steward, err);
 }
@@ -126,7 +126,7 @@ bool version_fall_back(struct steward *steward, struct version *version, const c
                        struct err *err)
 {
     version->state = VERSION_CATCHING_UP;
-    version->state_ms = clock_wall_ms();
+    version->state_ms = steward_now_ms(steward);
     version->verified_epoch = -1;
     version_set_text(&version->reason, reason);
     return version_save(steward, err);
@@ -138,7 +138,7 @@ static bool note_steady(struct steward *steward, struct version *version, enum i
 {
     if (in_step == IN_STEP_UNKNOWN || (in_step == IN_STEP_YES) == (version->steady_ms > 0))
         return true;
-    version->steady_ms = in_step == IN_STEP_YES ? clock_wall_ms() : 0;
+    version->steady_ms = in_step == IN_STEP_YES ? steward_now_ms(steward) : 0;
     return version_save(steward, err);
 }
 
@@ -159,8 +159,8 @@ static bool catch_up(struct steward *steward, struct version *version, struct er
     if (!version_is_in_step(steward, version, &in_step, reason, err) ||
         !note_steady(steward, version, in_step, err))
         return false;
-    int64_t steady_ms = clock_wall_ms() - version->steady_ms;
-    int64_t here_ms = clock_wall_ms() - version->state_ms;
+    int64_t steady_ms = steward_now_ms(steward) - version->steady_ms;
+    int64_t here_ms = steward_now_ms(steward) - version->state_ms;
     int64_t pause_ms = verify_pause_ms(steward, version, is_first(steward));
     if (in_step != IN_STEP_YES || steady_ms < pause_ms ||
         (version->failures > 0 && here_ms < pause_ms))

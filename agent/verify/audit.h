@@ -39,7 +39,8 @@ struct audit_options {
     const struct registry *registry;  /* of the family */
     const struct version *version;    /* of the registry */
     int64_t max_documents_per_second; /* of each walk; -1: as many as there are */
-    bool repair; /* what differs is marked for repair; records that no document has are erased */
+    bool repair;   /* what differs is marked for repair; records that no document has are erased */
+    bool of_agent; /* by itself: the place is another one than that of a person's audit */
     bool keep_place; /* it is written down every now and then, and removed at the end */
     bool resume;     /* goes on at the place that was written down, if there is one */
     /* Every second or so. False: the audit ends with ERR_CANCEL, its place written down. NULL: nobody

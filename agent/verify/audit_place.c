@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far an audit has come: document `<name>/<build_id>` of the collection `audits`. It holds all that the
+/* How far an audit has come: document `<name>/<build_id>` of the collection `audits`, and beside it
+ * `<name>/<build_id>/agent` of one that an agent makes by itself. It holds all that the
  * rest of the audit needs, so that one that is killed goes on as if it had not been. */
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +12,17 @@
 #define COLLECTION "audits"
 #define ID_SIZE 512
 
-static struct doc_ref ref_to(const char *name, const char *build_id, char id[ID_SIZE])
+static struct doc_ref ref_to(const char *name, const char *build_id, bool of_agent,
+                             char id[ID_SIZE])
 {
-    snprintf(id, ID_SIZE, "%.300s/%.100s", name, build_id);
+    snprintf(id, ID_SIZE, "%.300s/%.100s%s", name, build_id, of_agent ? "/agent" : "");
     return (struct doc_ref){.collection = COLLECTION, .id = id, .counter = "rev"};
 }
 
 static struct doc_ref ref_of(const struct audit *audit, char id[ID_SIZE])
 {
-    return ref_to(audit->options->config->name, audit->options->version->build_id, id);
+    const struct audit_options *options = audit->options;
+    return ref_to(options->config->name, options->version->build_id, options->of_agent, id);
 }
 
 /* --- figures ---------------------------------------------------------------------------------- */
@@ -139,8 +142,11 @@ bool audit_place_save(struct audit *audit, struct err *err)
 bool audit_forget(struct docstore *docs, const char *name, const char *build_id, struct err *err)
 {
     char id[ID_SIZE];
-    struct doc_ref ref = ref_to(name, build_id, id);
-    return docstore_remove(docs, &ref, err);
+    struct doc_ref person = ref_to(name, build_id, false, id);
+    if (!docstore_remove(docs, &person, err))
+        return false;
+    struct doc_ref agent = ref_to(name, build_id, true, id);
+    return docstore_remove(docs, &agent, err);
 }
 
 bool audit_place_remove(struct audit *audit, struct err *err)
