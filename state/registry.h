@@ -58,9 +58,11 @@ struct version {
     int64_t verified_ms;    /* when it passed last; 0: never */
     int64_t verified_epoch; /* alias epoch it was verified under; -1: not verified */
     int64_t failures;       /* verifications that failed in a row */
-    int64_t keep_until_ms;  /* previous: the end of the rollback window; 0: none is set */
-    int64_t swept_gen;      /* the generation in which it is whole: its missed deletes are erased */
-    int64_t stopped_gen;    /* the generation whose sweep waits for a person; 0: none does */
+    int64_t
+        mends; /* times in a row that what its census found was mended; 0: since it passed last */
+    int64_t keep_until_ms; /* previous: the end of the rollback window; 0: none is set */
+    int64_t swept_gen;     /* the generation in which it is whole: its missed deletes are erased */
+    int64_t stopped_gen;   /* the generation whose sweep waits for a person; 0: none does */
 };
 
 /* A lane keeps it in step: ours, and made, and not retired yet. */

@@ -47,6 +47,7 @@ static bool put_version(bson_t *array, const char *key, const struct version *ve
     doc_put_date(&doc, "verified_at", version->verified_ms);
     doc_put_int(&doc, "verified_epoch", version->verified_epoch);
     doc_put_int(&doc, "failures", version->failures);
+    doc_put_int(&doc, "mends", version->mends);
     doc_put_date(&doc, "keep_until", version->keep_until_ms);
     doc_put_int(&doc, "swept_gen", version->swept_gen);
     doc_put_int(&doc, "stopped_gen", version->stopped_gen);
@@ -211,6 +212,7 @@ static void read_version(struct doc_reader *reader, struct version *out)
     out->verified_ms = doc_date(reader, "verified_at");
     out->verified_epoch = doc_int(reader, "verified_epoch", -1);
     out->failures = doc_int(reader, "failures", 0);
+    out->mends = doc_int(reader, "mends", 0);
     out->keep_until_ms = doc_date(reader, "keep_until");
     out->swept_gen = doc_int(reader, "swept_gen", 0);
     out->stopped_gen = doc_int(reader, "stopped_gen", 0);

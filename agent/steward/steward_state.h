@@ -34,9 +34,10 @@ struct steward_note {
     bool knows_fill;          /* what other processes have noted of it, too */
     int64_t unknown_since_ms; /* monotonic: since when its lag is not known; 0: it is */
     int64_t behind_since_ms;  /* monotonic: since when it is ready and behind; 0: it is not */
-    int64_t audited_ms;       /* when it was audited last, or made; 0: not known yet */
-    int64_t verify_after_ms;  /* monotonic: not verified again before (replace.c) */
-    bool asked_auto;          /* to be cut over to by itself, in this epoch of the alias */
+    int64_t mended_ms;  /* monotonic: when it was sent back to be mended; 0: not by this process */
+    int64_t audited_ms; /* when it was audited last, or made; 0: not known yet */
+    int64_t verify_after_ms; /* monotonic: not verified again before (replace.c) */
+    bool asked_auto;         /* to be cut over to by itself, in this epoch of the alias */
     int64_t asked_epoch;
 };
 
@@ -176,6 +177,8 @@ void version_note_proof(struct version *version, const struct verify_report *rep
 /* It is not ready any more: it is verified again after a while. */
 bool version_fall_back(struct steward *steward, struct version *version, const char *reason,
                        struct err *err) MUST_USE;
+/* Its next census may mark what it finds, as this has not been done too often already. */
+bool version_may_be_mended(const struct version *version);
 /* The next state, written down; it clears the reason. */
 bool version_enter(struct steward *steward, struct version *version, enum version_state state,
                    struct err *err) MUST_USE;

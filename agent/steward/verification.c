@@ -20,6 +20,7 @@ static void start(struct steward *steward, const struct version *version, bool c
         .build_id = version->build_id,
         .state_id = steward->agent->state_id,
         .provider = embedder ? limiters_provider(steward->agent->limiters, embedder->name) : NULL,
+        .mend = !cheap && version_may_be_mended(version),
         .cheap = cheap};
     steward->verifying[cheap] = verify_job_start(&options);
 }

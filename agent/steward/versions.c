@@ -17,6 +17,8 @@
 #define BEHIND_MS 15000
 /* For so long it is waited for that a version's lag is known. */
 #define UNKNOWN_MS 30000
+/* So often what a census finds is mended until it passes: what comes again and again has a cause. */
+#define MENDS_MOST 3
 
 void version_set_text(char **slot, const char *text)
 {
@@ -192,6 +194,55 @@ static void answer_verify(struct steward *steward, const struct version *version
         request_answer(&steward->registry, &answer);
 }
 
+bool version_may_be_mended(const struct version *version)
+{
+    return version->state == VERSION_VERIFYING && version->mends < MENDS_MOST;
+}
+
+/* Gates that fail because documents or records are missing, and pass when they are there again. */
+static bool can_be_mended(const struct verify_report *report)
+{
+    bool can = report->mended > 0;
+    for (size_t i = 0; i < report->gate_count; i++) {
+        const struct gate_result *gate = &report->gates[i];
+        bool by_census = gate->name == GATE_DOCUMENTS || gate->name == GATE_CHUNKS ||
+                         gate->name == GATE_VECTORS || gate->name == GATE_RECALL ||
+                         gate->name == GATE_SIZE;
+        can = can && (gate->ok || by_census);
+    }
+    return can;
+}
+
+/* What the census found is marked: it fills again until that is mended, and is verified again. */
+static bool mend(struct steward *steward, struct version *version,
+                 const struct verify_report *report, struct err *err)
+{
+    char why[400], reason[500];
+    verify_report_reason(report, why, sizeof why);
+    version->mends++;
+    snprintf(reason, sizeof reason, "it is being mended, for the %s time of %d: %s",
+             version->mends == 1   ? "first"
+             : version->mends == 2 ? "second"
+                                   : "last",
+             MENDS_MOST, why);
+    log_warn("version.mended", LOG_STR("family", steward->family->name),
+             LOG_STR("version", version->label), LOG_INT("differences", report->mended),
+             LOG_INT("time", version->mends), LOG_STR("reason", why));
+    steward_note_of(steward, version->build_id)->mended_ms = clock_mono_ms();
+    version->state = VERSION_BACKFILLING;
+    version->state_ms = steward_now_ms(steward);
+    version->verified_epoch = -1;
+    version_set_text(&version->reason, reason);
+    return version_save(steward, err);
+}
+
+/* By a count that was made since. */
+static bool is_mended(struct steward *steward, const struct version *version)
+{
+    const struct steward_note *note = steward_note_of(steward, version->build_id);
+    return version->mends == 0 || (note->counted_ms > note->mended_ms && note->counts.repairs == 0);
+}
+
 static bool verify(struct steward *steward, struct version *version, struct err *err)
 {
     struct verify_report report;
@@ -200,15 +251,19 @@ static bool verify(struct steward *steward, struct version *version, struct err 
     if (state == VERIFICATION_RUNNING || state == VERIFICATION_ERROR)
         return state == VERIFICATION_RUNNING;
     verify_report_reason(&report, reason, sizeof reason);
-    version->failures = report.ok ? 0 : version->failures + 1;
+    bool mends = !report.ok && can_be_mended(&report);
+    version->failures = report.ok ? 0 : mends ? version->failures : version->failures + 1;
     version_note_proof(version, &report);
     if (report.ok) {
+        version->mends = 0;
         version->verified_ms = report.at_ms;
         version->verified_epoch = report.epoch;
     }
     answer_verify(steward, version, &report, reason);
     if (report.ok)
         return version_enter(steward, version, VERSION_READY, err);
+    if (mends)
+        return mend(steward, version, &report, err);
     return version_fall_back(steward, version, reason, err);
 }
 
@@ -303,7 +358,7 @@ static bool advance(struct steward *steward, struct version *version, struct err
         return version_create(steward, version, err);
     case VERSION_BACKFILLING:
         return steward_view(steward, version, &view, err) &&
-               (!feed_is_filled(steward, &view) ||
+               (!feed_is_filled(steward, &view) || !is_mended(steward, version) ||
                 version_enter(steward, version, VERSION_CATCHING_UP, err));
     case VERSION_CATCHING_UP:
         return catch_up(steward, version, err);
@@ -347,7 +402,7 @@ static bool advance_all(struct steward *steward, struct err *err)
         struct version *version = &steward->registry.versions[i];
         struct err refused;
         if (advance(steward, version, &refused)) {
-            if (version->state == VERSION_BACKFILLING && version->reason)
+            if (version->state == VERSION_BACKFILLING && version->reason && version->mends == 0)
                 version_note_reason(steward, version, NULL);
             continue;
         }

@@ -2,7 +2,7 @@
 /* The gates that a version passes before it is served: each is one question about its collection, with a
  * figure, a threshold and, where it fails, what to do.
  *
- * verify_run() reads and never writes. Any thread; it blocks for as long as a census of source, ledger and
+ * verify_run() reads and never writes, unless it is to mend. Any thread; it blocks for as long as a census of source, ledger and
  * store takes (minutes for millions of documents), or seconds where it is cheap.
  */
 #pragma once
@@ -58,7 +58,8 @@ struct verify_report {
     bool cheap; /* without the census: not enough to become ready */
     struct gate_result gates[GATE_COUNT];
     size_t gate_count;
-    int64_t at_ms; /* wall time of its end */
+    int64_t mended; /* documents that were marked for repair, and records that were erased */
+    int64_t at_ms;  /* wall time of its end */
     int64_t took_ms;
     int64_t epoch; /* of the alias, read before the first gate: another one now means look again */
     char seed[VERIFY_SEED_SIZE]; /* of the sample: from the build_id and the time */
@@ -90,6 +91,7 @@ struct verify_options {
     const char *build_id;
     const char *state_id;      /* docstore_identity() */
     struct provider *provider; /* of the version's embedder in this process; NULL: one is made */
+    bool mend;        /* what the census finds is marked for repair, as by an audit with `repair` */
     bool cheap;       /* before a cutover: counts instead of id sets, a sample of 20 at most */
     const char *seed; /* of an earlier report: the same sample; NULL: a new one */
     struct verify_hold *hold; /* NULL: nobody cuts it short */

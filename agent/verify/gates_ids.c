@@ -87,6 +87,7 @@ bool gates_compare_ids(struct verify *verify, struct err *err)
                                     .registry = &verify->registry,
                                     .version = verify->version,
                                     .max_documents_per_second = -1,
+                                    .repair = verify->options->mend,
                                     .progress = on_progress,
                                     .opened = on_opened,
                                     .context = verify};
@@ -94,6 +95,7 @@ bool gates_compare_ids(struct verify *verify, struct err *err)
     if (ok) {
         judge(verify, report, AUDIT_LEDGER);
         judge(verify, report, AUDIT_STORE);
+        verify->report->mended = report->repaired + report->erased;
     }
     free(report);
     return ok;
