@@ -83,6 +83,12 @@ bool worklog_seed(struct worklog *log, const char *topic, const char *group, con
     return log->ops->seed(log, topic, group, offsets, count, err);
 }
 
+bool worklog_forget_group(struct worklog *log, const char *group, struct err *err)
+{
+    assert(group[0]);
+    return log->ops->forget_group(log, group, err);
+}
+
 bool worklog_offsets_at(struct worklog *log, const char *topic, int64_t wall_ms, int64_t *offsets,
                         int count, struct err *err)
 {

@@ -158,6 +158,9 @@ bool worklog_positions(struct worklog *log, const char *topic, const char *group
 bool worklog_seed(struct worklog *log, const char *topic, const char *group, const int64_t *offsets,
                   int count, struct err *err) MUST_USE;
 
+/* Removes what a group has committed, while it has no members; done where there is no such group. */
+bool worklog_forget_group(struct worklog *log, const char *group, struct err *err) MUST_USE;
+
 /* Of each partition the first offset whose record the log took at `wall_ms` or later; its end where none
  * is so young. What compaction has removed does not count. */
 bool worklog_offsets_at(struct worklog *log, const char *topic, int64_t wall_ms, int64_t *offsets,

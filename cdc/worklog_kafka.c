@@ -293,6 +293,7 @@ const struct worklog_ops worklog_kafka_ops = {
     .check = kafka_check,
     .positions = kafka_positions,
     .seed = kafka_seed,
+    .forget_group = kafka_forget_group,
     .offsets_at = kafka_offsets_at,
     .note = kafka_note,
     .noted = kafka_noted,

@@ -97,6 +97,7 @@ bool kafka_positions(struct worklog *base, const char *topic, const char *group,
                      struct worklog_position *positions, int count, struct err *err);
 bool kafka_seed(struct worklog *base, const char *topic, const char *group, const int64_t *offsets,
                 int count, struct err *err);
+bool kafka_forget_group(struct worklog *base, const char *group, struct err *err) MUST_USE;
 bool kafka_offsets_at(struct worklog *base, const char *topic, int64_t wall_ms, int64_t *offsets,
                       int count, struct err *err);
 

@@ -169,6 +169,30 @@ bool kafka_positions(struct worklog *base, const char *topic, const char *group,
     return true;
 }
 
+bool kafka_forget_group(struct worklog *base, const char *group, struct err *err)
+{
+    static const char what[] = "kafka delete group";
+    struct kafka_log *log = (struct kafka_log *)base;
+    CLEANUP(kafka_call_fini) struct kafka_call call;
+    if (!kafka_admin_begin(log, RD_KAFKA_ADMIN_OP_DELETEGROUPS, &call, err))
+        return false;
+    rd_kafka_DeleteGroup_t *asked = rd_kafka_DeleteGroup_new(group);
+    rd_kafka_DeleteGroups(log->admin, &asked, 1, call.options, call.queue);
+    rd_kafka_DeleteGroup_destroy(asked);
+    if (!kafka_admin_await(&call, what, err))
+        return false;
+    size_t count = 0;
+    const rd_kafka_group_result_t **groups =
+        rd_kafka_DeleteGroups_result_groups(rd_kafka_event_DeleteGroups_result(call.event), &count);
+    if (count != 1)
+        return kafka_err(err, RD_KAFKA_RESP_ERR__BAD_MSG, what);
+    const rd_kafka_error_t *failed = rd_kafka_group_result_error(groups[0]);
+    rd_kafka_resp_err_t code = failed ? rd_kafka_error_code(failed) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND)
+        return true;
+    return kafka_admin_err(log, err, code, what, rd_kafka_error_string(failed));
+}
+
 bool kafka_topic_outcome(struct kafka_call *call, const rd_kafka_topic_result_t **topics,
                          size_t count, rd_kafka_resp_err_t harmless, const char *what,
                          struct err *err)

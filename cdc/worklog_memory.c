@@ -253,6 +253,13 @@ static bool memory_offsets_at(struct worklog *base, const char *name, int64_t wa
     return found;
 }
 
+/* A group is gone with its process. */
+static bool memory_forget_group(struct worklog *base, const char *group, struct err *err)
+{
+    (void)base, (void)group, (void)err;
+    return true;
+}
+
 static bool memory_note(struct worklog *base, const char *topic, const char *group,
                         const char *words, struct err *err)
 {
@@ -330,6 +337,7 @@ const struct worklog_ops worklog_memory_ops = {
     .check = memory_check,
     .positions = memory_positions,
     .seed = memory_seed,
+    .forget_group = memory_forget_group,
     .offsets_at = memory_offsets_at,
     .note = memory_note,
     .noted = memory_noted,

@@ -24,6 +24,7 @@ struct worklog_ops {
                       struct worklog_position *positions, int count, struct err *err);
     bool (*seed)(struct worklog *log, const char *topic, const char *group, const int64_t *offsets,
                  int count, struct err *err);
+    bool (*forget_group)(struct worklog *log, const char *group, struct err *err);
     bool (*offsets_at)(struct worklog *log, const char *topic, int64_t wall_ms, int64_t *offsets,
                        int count, struct err *err);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/capture/capture.h"
 #include "agent/lane/lane.h"
 #include "agent/stats.h"
 #include "agent/verify/audit.h"
@@ -315,6 +316,20 @@ bool collect_erase(const struct collect_options *options, const struct collect_e
     return sink_drop(sink, entry->collection, err);
 }
 
+/* With the work log memory each build has a place in the stream of its own, and figures of that. */
+static bool forget_place(const struct collect_build *build, struct err *err)
+{
+    if (!build->source_database)
+        return true;
+    char *id = capture_id(build->config, build->source_database, build->build_id);
+    struct doc_ref place = {.collection = "captures", .id = id, .counter = "rev"};
+    struct doc_ref figures = {.collection = "stats", .id = id, .counter = "rev"};
+    bool ok =
+        docstore_remove(build->docs, &place, err) && docstore_remove(build->docs, &figures, err);
+    free(id);
+    return ok;
+}
+
 bool collect_forget(const struct collect_build *build, struct err *err)
 {
     const char *name = build->config->name;
@@ -327,5 +342,5 @@ bool collect_forget(const struct collect_build *build, struct err *err)
     return ledger_open(&options, &ledger, err) && ledger_drop(ledger, err) &&
            verify_report_remove(build->docs, name, build->build_id, err) &&
            audit_forget(build->docs, name, build->build_id, err) &&
-           stats_remove(build->docs, name, build->build_id, err);
+           stats_remove(build->docs, name, build->build_id, err) && forget_place(build, err);
 }

@@ -51,12 +51,13 @@ void collect_fini(struct collect_list *list);
 bool collect_erase(const struct collect_options *options, const struct collect_entry *entry,
                    struct err *err) MUST_USE;
 
-/* Ledger, figures, last report and audit of a build, which nobody writes to any more. */
+/* Ledger, figures, last report, audit and place in the stream (work log memory) of a build, which nobody writes to any more. */
 struct collect_build {
     const struct config *config;
     mongoc_client_pool_t *pool;
     struct docstore *docs;
     const char *build_id;
+    const char *source_database; /* NULL: not known */
 };
 bool collect_forget(const struct collect_build *build, struct err *err) MUST_USE;
 

@@ -116,13 +116,6 @@ static bool end(struct steward *steward, struct version *version, const char *re
     return true;
 }
 
-static bool drop_state(struct steward *steward, const struct version *version, struct err *err)
-{
-    const struct agent *agent = steward->agent;
-    struct collect_build build = {agent->config, agent->pool, agent->docs, version->build_id};
-    return collect_forget(&build, err);
-}
-
 /* Whom readers are led to is decided before what is cleared away. */
 static bool readers_wait(const struct steward *steward)
 {
@@ -132,6 +125,35 @@ static bool readers_wait(const struct steward *steward)
             return true;
     }
     return false;
+}
+
+/* Kafka keeps it for days after its last member has left. One that may not be removed, or not now and for
+ * long, holds nothing up: nobody ever joins it again. */
+static bool forget_group(struct steward *steward, const struct version *version, struct err *err)
+{
+    const struct agent *agent = steward->agent;
+    struct err refused;
+    if (agent->config->worklog.driver == WORKLOG_MEMORY)
+        return true;
+    char *group = lane_group(agent->config, steward->family->name, version);
+    bool gone = worklog_forget_group(agent->log, group, &refused);
+    bool late = steward_now_ms(steward) - steward->registry.step.since_ms > GIVE_UP_MS;
+    bool given_up = !gone && (refused.action != ERR_RETRY || late || readers_wait(steward));
+    if (given_up)
+        log_warn("group.kept", LOG_STR("family", steward->family->name), LOG_STR("group", group),
+                 LOG_ERR(&refused));
+    free(group);
+    if (!gone && !given_up)
+        *err = refused;
+    return gone || given_up;
+}
+
+static bool drop_state(struct steward *steward, const struct version *version, struct err *err)
+{
+    const struct agent *agent = steward->agent;
+    struct collect_build build = {agent->config, agent->pool, agent->docs, version->build_id,
+                                  steward->registry.source_database};
+    return collect_forget(&build, err) && forget_group(steward, version, err);
 }
 
 bool drop_step(struct steward *steward, struct err *err)

@@ -439,6 +439,32 @@ static bool adopt_flip(struct steward *steward, struct version *to, struct alias
     return version_save(steward, err);
 }
 
+/* The way back that it offers is none any more: its window is over, or somebody dropped it. */
+static bool offers_what_is_gone(const struct registry *registry, const struct alias *alias)
+{
+    bool gone = false;
+    for (size_t i = 0; alias->previous_target && i < registry->version_count; i++) {
+        const struct version *version = &registry->versions[i];
+        if (!same(version->collection, alias->previous_target))
+            continue;
+        if (version->state < VERSION_RETIRED)
+            return false;
+        gone = true;
+    }
+    return gone;
+}
+
+static bool withdraw_way_back(struct steward *steward, const struct version *active,
+                              struct alias *alias, struct err *err)
+{
+    const struct version *previous = rollback_target(&steward->registry, active);
+    if (!write_alias(steward, active, previous, alias, err))
+        return false;
+    log_info("alias.previous.withdrawn", LOG_STR("family", steward->family->name),
+             LOG_STR("previous", previous ? previous->label : ""), LOG_INT("epoch", alias->epoch));
+    return true;
+}
+
 bool alias_watch(struct steward *steward, struct err *err)
 {
     struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
@@ -461,6 +487,9 @@ bool alias_watch(struct steward *steward, struct err *err)
         version_note_reason(steward, active, text);
     else if (active->reason && !active->filling)
         version_note_reason(steward, active, NULL);
+    if (ok && other == active && offers_what_is_gone(&steward->registry, &alias) &&
+        means(&alias, active))
+        ok = withdraw_way_back(steward, active, &alias, err);
     alias_fini(&alias);
     return ok;
 }

@@ -172,27 +172,14 @@ static bool drop_collections(const struct removal_options *options, struct remov
 
 /* --- what is written down of it ------------------------------------------------------------------ */
 
-/* With the work log memory each build has a place in the stream of its own. */
-static bool forget_place(const struct removal_options *options, const struct registry *registry,
-                         const struct version *version, struct err *err)
-{
-    if (!registry->source_database)
-        return true;
-    char *id = capture_id(options->config, registry->source_database, version->build_id);
-    struct doc_ref ref = {.collection = "captures", .id = id, .counter = "rev"};
-    bool ok = docstore_remove(options->docs, &ref, err);
-    free(id);
-    return ok;
-}
-
 static bool forget_builds(const struct removal_options *options, struct removal *out,
                           struct err *err)
 {
     for (size_t i = 0; i < out->registry.version_count; i++) {
         const struct version *version = &out->registry.versions[i];
         struct collect_build build = {options->config, options->pool, options->docs,
-                                      version->build_id};
-        if (!collect_forget(&build, err) || !forget_place(options, &out->registry, version, err))
+                                      version->build_id, out->registry.source_database};
+        if (!collect_forget(&build, err))
             return false;
         out->ledgers += version->state != VERSION_DROPPED && !version->external;
     }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from scene import DIMS
 from support import wait_until
@@ -50,6 +51,13 @@ def leave_behind(scene, wishes, family: str) -> str:
     metadata = known | {"family": family, "build_id": "0" * 16}
     scene.reader.call("POST", scene.reader.base, {"name": name, "metadata": metadata})
     return name
+
+
+def groups(scene) -> list[str]:
+    """Of all that Kafka knows, this deployment's."""
+    admin = AdminClient({"bootstrap.servers": scene.servers.kafka.address})
+    listed = admin.list_consumer_groups().result(10)
+    return [group.group_id for group in listed.valid if group.group_id.startswith(scene.name)]
 
 
 def equal_all(scene, agent, *labels: str) -> None:
@@ -117,6 +125,8 @@ def test_the_previous_version_is_retired_after_its_window_and_then_dropped(scene
     create(agent, wishes)
     wishes.done("cutover", "v2")
     wait_until(lambda: wishes.version("v1")["state"] == "retired", 30, "v1 to be retired")
+    wait_until(lambda: scene.alias()["previous"] is None, 10, "it not to be offered any more")
+    assert scene.alias()["embed"]["version"] == "v2"
     assert "no previous version" in wishes.refused("rollback")
     assert scene.reader.collection(old), "retired is not dropped"
     gone, orphan = leave_behind(scene, wishes, "docs"), leave_behind(scene, wishes, "others")
@@ -133,6 +143,8 @@ def test_the_previous_version_is_retired_after_its_window_and_then_dropped(scene
     assert scene.alias()["previous"] is None, "the alias still names what is gone"
     ledger = f"{scene.name}.ledger.{wishes.version('v1')['build_id']}"
     assert ledger not in scene.state.list_collection_names()
+    group = f"{scene.name}.docs.v1.{wishes.version('v1')['build_id']}"
+    assert group not in groups(scene) and len(groups(scene)) > 0
 
     create(agent, wishes, "v1", "double")  # the label again: another build, another name
     assert wishes.version("v1")["build"] == 2
