@@ -100,6 +100,7 @@ struct registry_rename {
     char *shadow_name;  /* what that one was called before */
     int64_t epoch;      /* of the alias that was to be replaced then */
     int64_t since_ms;   /* when the step was entered */
+    bool cut; /* it was carried on from the middle: a request of before may yet come late */
 };
 
 struct registry_event { /* newest last; at most 100 are kept */
@@ -119,10 +120,10 @@ struct registry_event { /* newest last; at most 100 are kept */
 #define WISH_COMPARE "compare" /* a lane may have missed deletes: its ledger against the source */
 /* Of a person, each with an id; the event that carries the id is the answer. */
 #define WISH_CREATE "create"   /* args: embedder, store, from, no_reuse */
-#define WISH_VERIFY "verify"   /* the gates are to be run now */
-#define WISH_CUTOVER "cutover" /* args: force, empty_live, epoch */
+#define WISH_VERIFY "verify"   /* args: build_id; the gates are to be run now */
+#define WISH_CUTOVER "cutover" /* args: force, empty_live, epoch, build_id */
 #define WISH_ROLLBACK "rollback"
-#define WISH_DROP "drop"
+#define WISH_DROP "drop"             /* args: build_id */
 #define WISH_ADOPT "adopt"           /* args: target, embedder, store */
 #define WISH_PARTITIONS "partitions" /* args: count */
 

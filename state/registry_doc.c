@@ -92,6 +92,7 @@ static void put_rename(bson_t *doc, const struct registry_rename *rename)
     doc_put_text(&child, "shadow_name", rename->shadow_name);
     doc_put_int(&child, "epoch", rename->epoch);
     doc_put_date(&child, "since", rename->since_ms);
+    BSON_APPEND_BOOL(&child, "cut", rename->cut);
     bson_append_document_end(doc, &child);
 }
 
@@ -342,6 +343,7 @@ static void read_rename(struct doc_reader *reader, struct registry_rename *out)
     out->shadow_name = doc_text(&rename, "shadow_name");
     out->epoch = doc_int(&rename, "epoch", 0);
     out->since_ms = doc_date(&rename, "since");
+    out->cut = doc_bool(&rename, "cut");
     bool whole = out->step && out->live_name && out->shadow_id && out->shadow_name &&
                  !out->live_id == !out->parking_name;
     if ((rename.bad || !whole) && !reader->bad)

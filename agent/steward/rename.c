@@ -361,6 +361,20 @@ static bool find_holder(const struct rename *rename, const char *live_name, stru
                              "others make collections named %s again and again", live_name);
 }
 
+/* Where an exchange was cut short, the answer of a request may have been lost, and it may be carried out yet:
+ * after the next exchange it would give a name back to the wrong one. */
+static bool is_settled(const struct rename *rename, struct err *err)
+{
+    const struct registry_rename *journal = &rename->registry->rename;
+    int64_t age_ms = clock_wall_ms() - journal->since_ms;
+    return !is_step(journal, RENAME_DONE) || !journal->cut || age_ms >= rename->settle_ms ||
+           err_set(
+               err, ERR_RETRY, ERR_STATE, 0,
+               "the last exchange of names was cut short, and a request to the store may still be "
+               "under way: it is waited for %lld ms",
+               (long long)(rename->settle_ms - age_ms));
+}
+
 /* Writes down what is to become of the two. *held: the version has the name, there is nothing to do. */
 static bool begin(const struct rename *rename, struct version *version, bool *held, struct err *err)
 {
@@ -373,7 +387,7 @@ static bool begin(const struct rename *rename, struct version *version, bool *he
     *held = strcmp(shadow.name, live_name) == 0;
     if (*held)
         return true;
-    if (!find_holder(rename, live_name, &holder, err))
+    if (!is_settled(rename, err) || !find_holder(rename, live_name, &holder, err))
         return false;
     const char *parking = holder && !holder->own_name
                               ? name_beside(rename, live_name, "parked", holder->collection_id)
@@ -385,6 +399,7 @@ static bool begin(const struct rename *rename, struct version *version, bool *he
     version_set_text(&journal->shadow_id, version->collection_id);
     version_set_text(&journal->shadow_name, version->collection);
     journal->epoch = rename->epoch;
+    journal->cut = false;
     if (!enter(rename, RENAME_RENAMING, err))
         return false;
     log_info("rename.begun", LOG_STR("family", rename->family), LOG_STR("version", version->label),
@@ -394,11 +409,23 @@ static bool begin(const struct rename *rename, struct version *version, bool *he
     return true;
 }
 
+/* One that was begun for an earlier flip, which was given up: what it was to do is not done any more. */
+static bool take_back_older(const struct rename *rename, struct err *err)
+{
+    const struct registry_rename *journal = &rename->registry->rename;
+    if (!is_open(journal) || journal->epoch == rename->epoch)
+        return true;
+    return (is_step(journal, RENAME_UNDOING) || turn(rename, err)) && carry_out(rename, err);
+}
+
 bool rename_exchange(const struct rename *rename, struct version *version, bool *done,
                      struct err *err)
 {
-    const struct registry_rename *journal = &rename->registry->rename;
+    struct registry_rename *journal = &rename->registry->rename;
     *done = false;
+    if (!take_back_older(rename, err))
+        return false;
+    journal->cut = journal->cut || is_open(journal);
     if (is_open(journal) &&
         (!version->collection_id || strcmp(journal->shadow_id, version->collection_id) != 0))
         return err_set(err, ERR_FATAL, ERR_STATE, 0,

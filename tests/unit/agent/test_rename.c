@@ -166,6 +166,48 @@ static void what_was_taken_back_stays_so_when_a_request_comes_late(void **state)
     assert_named(s, LIVE, OWN_2);
 }
 
+static void what_was_begun_for_an_earlier_flip_is_taken_back_first(void **state)
+{
+    struct stage *s = *state;
+    must_exchange(s, "v1", 0);
+    for (int call = 1; call <= 3; call++) {
+        struct err err = {0};
+        bool done = false;
+        kill_at(s, call, false);
+        assert_false(exchange(s, "v2", 1, &done, &err));
+        restart(s);
+        assert_step(s, RENAME_RENAMING);
+        must_exchange(s, "v1", 5); /* it has the name again, and keeps it */
+        assert_named(s, LIVE, OWN_2);
+        assert_step(s, RENAME_UNDONE);
+    }
+    must_exchange(s, "v2", 6);
+    assert_named(s, OWN_1, LIVE);
+}
+
+static void after_one_that_was_cut_short_the_next_one_waits(void **state)
+{
+    struct stage *s = *state;
+    struct err err = {0};
+    bool done = false;
+    must_exchange(s, "v1", 0);
+    kill_at(s, 2, false); /* parked, and nobody has heard so */
+    assert_false(exchange(s, "v2", 1, &done, &err));
+    restart(s);
+    must_exchange(s, "v2", 1);
+    s->settle_ms = 3600000;
+    restart(s);
+    assert_false(exchange(s, "v1", 2, &done, &err));
+    assert_int_equal(err.action, ERR_RETRY);
+    assert_named(s, OWN_1, LIVE);
+    s->settle_ms = 0;
+    must_exchange(s, "v1", 2);
+    assert_named(s, LIVE, OWN_2);
+    s->settle_ms = 3600000; /* that one was not cut short */
+    must_exchange(s, "v2", 3);
+    assert_named(s, OWN_1, LIVE);
+}
+
 static void only_the_exchange_of_the_same_cutover_is_taken_back(void **state)
 {
     struct stage *s = *state;
@@ -191,6 +233,8 @@ int main(void)
         TEST(killed_anywhere_it_can_be_taken_back),
         TEST(killed_while_it_is_taken_back_that_is_finished),
         TEST(what_was_taken_back_stays_so_when_a_request_comes_late),
+        TEST(what_was_begun_for_an_earlier_flip_is_taken_back_first),
+        TEST(after_one_that_was_cut_short_the_next_one_waits),
         TEST(only_the_exchange_of_the_same_cutover_is_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of a rollback window, by whose clock. */
+#include "agent/steward/steward_state.h"
+#include "support/test.h"
+
+#define DB_NOW_MS INT64_C(1754991000000)
+#define YEAR_MS INT64_C(31536000000)
+
+static int64_t mono_us, wall_ms;
+
+static int64_t fake_mono_us(void)
+{
+    return mono_us;
+}
+
+static int64_t fake_wall_ms(void)
+{
+    return wall_ms;
+}
+
+static const struct clock_ops fake = {.mono_us = fake_mono_us, .wall_ms = fake_wall_ms};
+
+struct scene {
+    struct config_family config;
+    struct family family;
+    struct agent agent;
+    struct steward steward;
+};
+
+static struct version *set_up(struct scene *scene)
+{
+    static char docs[] = "docs";
+    *scene = (struct scene){.config = {.name = docs}};
+    scene->family = (struct family){.name = docs, .config = &scene->config};
+    scene->agent = (struct agent){.docs = docstore_memory_new(), .holder = "a test"};
+    scene->steward = (struct steward){.agent = &scene->agent, .family = &scene->family};
+    scene->steward.clock_ms = DB_NOW_MS;
+    scene->steward.clock_mono_ms = mono_us / 1000;
+    scene->steward.registry = (struct registry){.name = strdup("test"), .family = strdup("docs")};
+    struct version *version = registry_add_version(&scene->steward.registry, "v1");
+    version->state = VERSION_PREVIOUS;
+    version->keep_until_ms = DB_NOW_MS + 60000;
+    version->embed = strdup("{}");
+    return version;
+}
+
+static void a_window_lasts_as_long_as_it_should_whatever_the_leaders_wall_clock_says(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct err err = {0};
+    mono_us = INT64_C(5000000000);
+    clock_use(&fake);
+    struct version *version = set_up(&scene);
+    wall_ms = DB_NOW_MS + YEAR_MS; /* it has never been set right */
+    assert_true(versions_retire(&scene.steward, version, &err));
+    assert_int_equal(version->state, VERSION_PREVIOUS);
+    wall_ms = DB_NOW_MS - YEAR_MS;
+    mono_us += INT64_C(59000000);
+    assert_true(versions_retire(&scene.steward, version, &err));
+    assert_int_equal(version->state, VERSION_PREVIOUS);
+    mono_us += INT64_C(1000000);
+    if (!versions_retire(&scene.steward, version, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(version->state, VERSION_RETIRED);
+    assert_int_equal(version->state_ms, DB_NOW_MS + 60000);
+    registry_fini(&scene.steward.registry);
+    docstore_free(scene.agent.docs);
+    clock_use(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_window_lasts_as_long_as_it_should_whatever_the_leaders_wall_clock_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
