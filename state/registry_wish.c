@@ -5,7 +5,12 @@
 #include "base/clock.h"
 #include "state/registry.h"
 
+/* Of all kinds; what persons ask for leaves room for what agents need, and for the way back. */
 #define MAX_WISHES ((size_t)32)
+#define MAX_OF_PERSONS ((size_t)20)
+#define MAX_ROLLBACKS ((size_t)4)
+/* So that one who asks again and again, a script, keeps nobody else from asking. */
+#define MAX_OF_ONE ((size_t)10)
 /* Others who change the same family at the same moment. */
 #define MAX_LOST 20
 #define LOST_PAUSE_MS 20
@@ -42,11 +47,48 @@ static bool is_there(const struct registry *registry, const struct registry_wish
     return false;
 }
 
+struct wish_counts {
+    size_t persons; /* without rollbacks */
+    size_t rollbacks;
+    size_t of_one; /* of who asks now, without rollbacks */
+};
+
+static bool is_rollback(const struct registry_wish *wish)
+{
+    return same_text(wish->kind, WISH_ROLLBACK);
+}
+
+static struct wish_counts count_wishes(const struct registry *registry, const char *by)
+{
+    struct wish_counts counts = {0};
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        if (!wish->id)
+            continue;
+        counts.rollbacks += is_rollback(wish);
+        counts.persons += !is_rollback(wish);
+        counts.of_one += !is_rollback(wish) && same_text(wish->by, by);
+    }
+    return counts;
+}
+
+static bool has_room(const struct registry *registry, const struct registry_wish *wish)
+{
+    if (registry->wish_count >= MAX_WISHES)
+        return false;
+    if (!wish->id)
+        return true; /* an agent's */
+    struct wish_counts counts = count_wishes(registry, wish->by);
+    if (is_rollback(wish))
+        return counts.rollbacks < MAX_ROLLBACKS;
+    return counts.persons < MAX_OF_PERSONS && counts.of_one < MAX_OF_ONE;
+}
+
 bool registry_add_wish(struct registry *registry, const struct registry_wish *wish)
 {
     assert(wish->kind);
     size_t count = registry->wish_count + 1;
-    if (count > MAX_WISHES || is_there(registry, wish))
+    if (!has_room(registry, wish) || is_there(registry, wish))
         return false;
     registry->wishes = bson_realloc(registry->wishes, count * sizeof(*registry->wishes));
     registry->wishes[count - 1] = (struct registry_wish){

@@ -229,10 +229,22 @@ static const struct registry_wish *standing(const struct registry *registry,
     return NULL;
 }
 
+/* What is asked for is meant of the build that stands there now, not of one that is made later. */
+static void take_args(struct writing *writing, struct registry *registry)
+{
+    struct wish_command *wish = writing->wish;
+    const struct version *version = wish->label ? registry_version(registry, wish->label) : NULL;
+    wish->ask.build_id = version ? version->build_id : NULL;
+    free(writing->entry.args);
+    writing->entry.args = wish_args_encode(wish->kind, &wish->ask);
+    wish->ask.build_id = NULL;
+}
+
 static bool add_wish(struct registry *registry, void *context)
 {
     struct writing *writing = context;
     struct wish_command *wish = writing->wish;
+    take_args(writing, registry);
     const struct registry_wish *before = standing(registry, &writing->entry);
     wish->outcome = WISH_PENDING;
     writing->full = false;
@@ -254,25 +266,24 @@ static bool write_wish(struct wish_command *wish, const struct alias *alias, str
 {
     char id[2 * ID_BYTES + 1];
     random_hex(id, ID_BYTES);
-    char *args = wish_args_encode(wish->kind, &wish->ask);
     struct writing writing = {.wish = wish,
                               .alias = alias,
                               .entry = {.kind = command_lend(wish->kind),
                                         .label = command_lend(wish->label),
                                         .by = command_lend(wish->command->by),
                                         .reason = command_lend(wish->why),
-                                        .id = id,
-                                        .args = args}};
+                                        .id = id}};
     struct registry_update update = {.name = wish->command->config->name,
                                      .family = wish->family->name,
                                      .change = add_wish,
                                      .context = &writing};
     bool ok = registry_apply(wish->command->docs, &update, err);
-    free(args);
+    free(writing.entry.args);
     if (ok && writing.full)
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
-                       "family %s has too many wishes that nobody has carried out",
-                       wish->family->name);
+                       "family %s has too many wishes that nobody has carried out, of all or of "
+                       "'%s': `vectail status %s` lists them",
+                       wish->family->name, wish->command->by, wish->family->name);
     return ok;
 }
 

@@ -9,6 +9,7 @@
  * carried out when no process can be writing to it any more (drop.c). So each step is one of a cutover or of a
  * drop, written down before it is taken. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/steward/steward_state.h"
@@ -85,6 +86,7 @@ void replace_note_done(struct steward *steward, struct version *old, struct vers
     int64_t now_ms = steward_now_ms(steward);
     char id[17], kind[] = WISH_DROP;
     random_hex(id, 8);
+    char *args = wish_args_encode(kind, &(struct wish_args){.build_id = old->build_id});
     log_warn("version.emptied", LOG_STR("family", steward->family->name),
              LOG_STR("version", old->label), LOG_STR("for", to->label),
              LOG_STR("by", asked && asked->by ? asked->by : ""),
@@ -100,10 +102,12 @@ void replace_note_done(struct steward *steward, struct version *old, struct vers
     struct registry_wish drop = {.kind = kind,
                                  .label = old->label,
                                  .id = id,
+                                 .args = args,
                                  .by = asked ? asked->by : steward->agent->holder,
                                  .reason = asked ? asked->reason : NULL};
     /* where there is no room for it, `vectail gc` removes what is retired */
     (void)registry_add_wish(&steward->registry, &drop);
+    free(args);
 }
 
 static bool end_fill(struct steward *steward, struct version *version,

@@ -69,8 +69,15 @@ static bool find_version(const struct look *look)
     const char *family = look->registry->family;
     if (!look->wish->label)
         return refuse(look, "no version is named");
-    return look->version ||
-           refuse(look, "family %s has no version '%s'", family, look->wish->label);
+    if (!look->version)
+        return refuse(look, "family %s has no version '%s'", family, look->wish->label);
+    /* the wish may have stood for long: the label was dropped and built anew meanwhile */
+    return !look->args->build_id || same(look->args->build_id, look->version->build_id) ||
+           refuse(look,
+                  "version %s is another build than when that was asked for: look at `vectail "
+                  "status %s` "
+                  "and ask again",
+                  look->version->label, family);
 }
 
 /* Readers are led where the registry thinks they are, or a person has to say what is right. */

@@ -280,8 +280,9 @@ static bool ask_for_cutover(struct steward *steward, const struct version *versi
         return true;
     char id[17], kind[] = WISH_CUTOVER, by[] = "configuration";
     random_hex(id, 8);
-    char *args =
-        wish_args_encode(kind, &(struct wish_args){.has_epoch = true, .epoch = alias->epoch});
+    char *args = wish_args_encode(kind, &(struct wish_args){.build_id = version->build_id,
+                                                            .has_epoch = true,
+                                                            .epoch = alias->epoch});
     struct registry_wish wish = {
         .kind = kind, .label = version->label, .by = by, .id = id, .args = args};
     bool ok = !registry_add_wish(&steward->registry, &wish) || version_save(steward, err);

@@ -24,6 +24,7 @@ bool wish_args_decode(const struct registry_wish *wish, struct wish_args *out, s
     (void)!json_get_string(out->json, "store", &out->store);
     (void)!json_get_string(out->json, "from", &out->from);
     (void)!json_get_string(out->json, "target", &out->target);
+    (void)!json_get_string(out->json, "build_id", &out->build_id);
     (void)!json_get_int(out->json, "count", &out->count);
     (void)!json_get_bool(out->json, "no_reuse", &out->no_reuse);
     (void)!json_get_bool(out->json, "force", &out->force);
@@ -64,6 +65,8 @@ char *wish_args_encode(const char *kind, const struct wish_args *args)
         json_add_bool(object, "empty_live", true);
     if ((is(kind, WISH_CUTOVER) || is(kind, WISH_ROLLBACK)) && args->has_epoch)
         json_add_int(object, "epoch", args->epoch);
+    if (is(kind, WISH_CUTOVER) || is(kind, WISH_VERIFY) || is(kind, WISH_DROP))
+        add_text(object, "build_id", args->build_id);
     if (is(kind, WISH_PARTITIONS))
         json_add_int(object, "count", args->count);
     return cJSON_GetArraySize(object) > 0 ? json_print(object) : NULL;

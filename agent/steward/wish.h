@@ -18,7 +18,9 @@ struct wish_args {
     bool no_reuse;        /* create */
     bool force;           /* cutover */
     bool empty_live;      /* cutover: in the place of what is served, which is emptied */
-    bool has_epoch;       /* cutover, rollback: asked for when the alias was in `epoch` */
+    const char
+        *build_id;  /* verify, cutover, drop: the build that was meant; NULL: whichever there is */
+    bool has_epoch; /* cutover, rollback: asked for when the alias was in `epoch` */
     int64_t epoch;
     cJSON *json; /* owns the strings after wish_args_decode(); else NULL */
 };

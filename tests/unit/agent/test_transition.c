@@ -132,6 +132,27 @@ static void the_newest_build_of_a_label_is_what_counts(void **state)
     expect_refused(&scene, S(WISH_CREATE), CREATE, "is there already");
 }
 
+static void what_was_asked_of_another_build_of_the_label_is_refused(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene, VERSION_READY);
+    scene.versions[1].build_id = S("beef");
+    expect_allowed(&scene, S(WISH_CUTOVER), S("{\"build_id\": \"beef\"}"));
+    scene.versions[1].state = VERSION_DROPPED;
+    scene.versions[2] = (struct version){.label = S("v2"),
+                                         .build = 2,
+                                         .build_id = S("cafe"),
+                                         .state = VERSION_READY,
+                                         .collection = S("c2__b2")};
+    scene.registry.version_count = 3;
+    expect_refused(&scene, S(WISH_CUTOVER), S("{\"build_id\": \"beef\"}"), "another build");
+    expect_refused(&scene, S(WISH_VERIFY), S("{\"build_id\": \"beef\"}"), "another build");
+    expect_refused(&scene, S(WISH_DROP), S("{\"build_id\": \"beef\"}"), "another build");
+    expect_allowed(&scene, S(WISH_CUTOVER), S("{\"build_id\": \"cafe\"}"));
+    expect_allowed(&scene, S(WISH_DROP), NULL); /* of an older command */
+}
+
 static void a_version_that_the_alias_names_is_not_dropped(void **state)
 {
     (void)state;
@@ -382,6 +403,7 @@ int main(void)
         cmocka_unit_test(what_was_adopted_is_never_dropped_and_not_verified_but_gone_back_to),
         cmocka_unit_test(an_alias_that_another_has_changed_stops_cutover_and_rollback),
         cmocka_unit_test(force_needs_a_reason),
+        cmocka_unit_test(what_was_asked_of_another_build_of_the_label_is_refused),
         cmocka_unit_test(only_what_is_not_built_takes_the_place_of_what_is_served),
         cmocka_unit_test(a_step_excludes_what_would_undo_it),
         cmocka_unit_test(a_wish_whose_step_has_begun_is_carried_on),

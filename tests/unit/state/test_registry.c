@@ -200,6 +200,36 @@ static void whatever_value_is_of_another_type_decoding_ends_well(void **state)
     bson_destroy(&doc);
 }
 
+/* Asks for so many things; how many found room. */
+static int ask(struct registry *registry, char *kind, char *by, int count)
+{
+    static unsigned asked;
+    int added = 0;
+    for (int i = 0; i < count; i++) {
+        char id[17];
+        snprintf(id, sizeof id, "%016x", ++asked);
+        struct registry_wish wish = {.kind = kind, .by = by, .id = id};
+        added += registry_add_wish(registry, &wish);
+    }
+    return added;
+}
+
+static void nobodys_backlog_keeps_others_from_asking_nor_an_agent_nor_the_way_back(void **state)
+{
+    (void)state;
+    struct registry registry = {0};
+    char verify[] = WISH_VERIFY, rollback[] = WISH_ROLLBACK, gap[] = WISH_GAP;
+    char script[] = "a script", person[] = "a person", other[] = "another";
+    assert_int_equal(ask(&registry, verify, script, 50), 10);
+    assert_int_equal(ask(&registry, verify, person, 7), 7);
+    assert_int_equal(ask(&registry, verify, other, 50), 3);
+    assert_int_equal(ask(&registry, rollback, script, 50), 4);
+    for (int64_t gen = 0; gen < 8; gen++)
+        assert_true(registry_add_wish(&registry, &(struct registry_wish){.kind = gap, .gen = gen}));
+    assert_false(registry_add_wish(&registry, &(struct registry_wish){.kind = gap, .gen = 9}));
+    registry_fini(&registry);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +241,7 @@ int main(void)
         cmocka_unit_test(
             a_version_is_fed_from_its_first_backfill_to_the_end_of_its_rollback_window),
         cmocka_unit_test(whatever_value_is_of_another_type_decoding_ends_well),
+        cmocka_unit_test(nobodys_backlog_keeps_others_from_asking_nor_an_agent_nor_the_way_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
