@@ -196,6 +196,31 @@ static void what_is_noted_beside_a_topic_is_found_where_the_log_lasts(void **sta
     assert_string_equal(words, lasts ? "second 9" : "");
 }
 
+static void a_group_that_is_forgotten_has_committed_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct worklog_position positions[PARTITIONS];
+    bool lasts = strcmp(f->driver, "kafka") == 0;
+    int64_t offsets[PARTITIONS] = {0};
+    OK(f, worklog_seed(f->log, f->topic, f->group, offsets, PARTITIONS, &f->err));
+    OK(f, worklog_forget_group(f->log, f->group, &f->err));
+    OK(f, worklog_positions(f->log, f->topic, f->group, positions, PARTITIONS, &f->err));
+    for (int p = 0; lasts && p < PARTITIONS; p++)
+        assert_true(positions[p].committed < 0);
+    OK(f, worklog_forget_group(f->log, f->group, &f->err)); /* there is none any more */
+    if (!lasts)
+        return;
+    OK(f, worklog_seed(f->log, f->topic, f->group, offsets, PARTITIONS, &f->err));
+    append_text(f, 0, "k", "v");
+    settle(f);
+    struct worklog_reader *reader = open_reader(f, f->group);
+    struct worklog_batch batch;
+    while (read_some(f, reader, 1, &batch) != READ_RECORDS)
+        ;
+    assert_false(worklog_forget_group(f->log, f->group, &f->err)); /* it has a member */
+    worklog_close_reader(reader);
+}
+
 /* Else a batch of them could be of a few only, as if each document were large. */
 static void a_document_that_was_looked_at_weighs_what_it_has(void **state)
 {
@@ -271,6 +296,7 @@ static const struct CMUnitTest TESTS[] = {
     TEST(a_time_leads_to_the_first_record_that_is_not_older),
     TEST(a_topic_is_given_more_partitions_and_keeps_what_it_has),
     TEST(what_is_noted_beside_a_topic_is_found_where_the_log_lasts),
+    TEST(a_group_that_is_forgotten_has_committed_nothing),
     TEST(a_document_that_was_looked_at_weighs_what_it_has),
 };
 
