@@ -39,10 +39,12 @@ struct audit_options {
     const struct registry *registry;  /* of the family */
     const struct version *version;    /* of the registry */
     int64_t max_documents_per_second; /* of each walk; -1: as many as there are */
-    bool repair;   /* what differs is marked for repair; records that no document has are erased */
-    bool of_agent; /* by itself: the place is another one than that of a person's audit */
-    bool keep_place; /* it is written down every now and then, and removed at the end */
-    bool resume;     /* goes on at the place that was written down, if there is one */
+    bool repair; /* what differs is marked for repair; records that no document has are erased */
+    double
+        repair_ratio; /* of the documents (a hundred at least) so many are marked at most; 0: all */
+    bool of_agent;    /* by itself: the place is another one than that of a person's audit */
+    bool keep_place;  /* it is written down every now and then, and removed at the end */
+    bool resume;      /* goes on at the place that was written down, if there is one */
     /* Every second or so. False: the audit ends with ERR_CANCEL, its place written down. NULL: nobody
      * listens. */
     bool (*progress)(void *context, const struct audit_progress *progress);
@@ -87,6 +89,7 @@ struct audit_report {
     bool resumed;
     bool scanned;     /* the store's own list was read */
     int64_t repaired; /* documents that were marked */
+    bool unmarked;    /* some were not, as they are too many (repair_ratio) */
     int64_t erased;   /* records */
     int64_t took_ms;  /* of this run */
     struct audit_example examples[AUDIT_EXAMPLES];

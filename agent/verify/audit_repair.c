@@ -8,11 +8,26 @@
 #include "agent/verify/audit_state.h"
 
 #define REASON "audit"
+/* A small family is not asked about a handful. */
+#define MARKS_LEAST 100.0
+
+/* Where so many are wrong that it is no scratch, a person is to look before all is bought anew. */
+static bool may_mark(const struct audit *audit, size_t count)
+{
+    double ratio = audit->options->repair_ratio;
+    double most = ratio * (double)audit->total;
+    return ratio <= 0 || (double)audit->report->repaired + (double)count <=
+                             (most > MARKS_LEAST ? most : MARKS_LEAST);
+}
 
 bool audit_repair_keys(struct audit *audit, const char *const *keys, size_t count, struct err *err)
 {
     if (!audit->options->repair || count == 0)
         return true;
+    if (!may_mark(audit, count)) {
+        audit->report->unmarked = true;
+        return true;
+    }
     if (!ledger_mark(audit->ledger, keys, count, REASON, err))
         return false;
     audit->report->repaired += (int64_t)count;

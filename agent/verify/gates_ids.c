@@ -8,6 +8,8 @@
 #include "agent/verify/gates_state.h"
 
 #define EXAMPLES 3
+/* More of a version than that is not mended without a person. */
+#define MEND_RATIO 0.2
 
 static bool on_progress(void *context, const struct audit_progress *progress)
 {
@@ -77,6 +79,12 @@ static void judge(struct verify *verify, const struct audit_report *report,
                  verify->config->name, verify->version->label);
 }
 
+/* 0: not all of it, or it may only have been under way. */
+static int64_t mended_of(const struct audit_report *report)
+{
+    return report->unmarked || report->behind ? 0 : report->repaired + report->erased;
+}
+
 bool gates_compare_ids(struct verify *verify, struct err *err)
 {
     struct audit_report *report = calloc(1, sizeof *report);
@@ -88,6 +96,7 @@ bool gates_compare_ids(struct verify *verify, struct err *err)
                                     .version = verify->version,
                                     .max_documents_per_second = -1,
                                     .repair = verify->options->mend,
+                                    .repair_ratio = MEND_RATIO,
                                     .progress = on_progress,
                                     .opened = on_opened,
                                     .context = verify};
@@ -95,7 +104,7 @@ bool gates_compare_ids(struct verify *verify, struct err *err)
     if (ok) {
         judge(verify, report, AUDIT_LEDGER);
         judge(verify, report, AUDIT_STORE);
-        verify->report->mended = report->repaired + report->erased;
+        verify->report->mended = mended_of(report);
     }
     free(report);
     return ok;

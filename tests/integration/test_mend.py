@@ -63,6 +63,20 @@ def test_a_damaged_shadow_mends_itself_before_it_is_ready(scene):
     scene.wait_until_equal(shadow.agent, label="v2")
 
 
+def test_a_shadow_that_has_lost_most_is_left_to_a_person(scene):
+    shadow = Shadow(scene)
+    shadow.spoil(*range(DOCUMENTS))
+    wait_until(lambda: shadow.version()["failures"] >= 1, 90, "a verification that fails", 0.2)
+    version = shadow.version()
+    assert (version["mends"], version["state"]) == (0, "catching_up"), version
+    assert shadow.agent.events_named("version.mended") == []
+    assert f"{DOCUMENTS} missing" in version["reason"], version["reason"]
+    asked = shadow.agent.command("audit", "docs", "v2", "--repair")
+    assert asked.code == 3
+    shadow.wait_for("ready")
+    scene.wait_until_equal(shadow.agent, label="v2")
+
+
 def test_damage_that_comes_again_and_again_is_mended_three_times_only(scene):
     shadow = Shadow(scene)
     over = threading.Event()
