@@ -17,14 +17,14 @@ WHY = "the disk has no room for both"
 class Stage:
     """v1 is served; `wide` is an embedder of other dims, which answers when it is let."""
 
-    def __init__(self, scene, **family):
+    def __init__(self, scene, worklog: str = "memory", **family):
         self.scene = scene
         self.wide = Embedder(2 * DIMS)
         more = {"verify": {"lag_for": "0s"}, "strategy": "delete-upfront"} | family
         scene.family(**more)
         rows = [{"_id": n, "text": f"text {n}"} for n in range(DOCUMENTS)]
         scene.database.docs.insert_many(rows)
-        config = scene.config("memory")
+        config = scene.config(worklog)
         url = self.wide.openai_url
         config["embedders"]["wide"] = scene.embedder_config(url=url, dims=2 * DIMS)
         self.agent = scene.agent(config).start()

@@ -11,8 +11,8 @@ from scene import DIMS
 pytestmark = pytest.mark.timeout(150)
 
 
-def test_what_is_served_is_emptied_at_a_persons_word_only(scene):
-    with Stage(scene) as stage:
+def test_what_is_served_is_emptied_at_a_persons_word_only(scene, kafka):
+    with Stage(scene, "kafka") as stage:
         agent, wishes = stage.agent, stage.wishes
         made = agent.command("create", "docs", "v2", "--embed", "wide", "--wait=30s")
         assert made.code == 0 and FLAG in made.stdout, made
