@@ -170,13 +170,36 @@ static bool probe_store(struct verify *verify, struct err *err)
     return verify->has_store || (err->action != ERR_RETRY && err->action != ERR_CANCEL);
 }
 
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* An exchange of names that was cut short may have given it its other name already: what is right is for
+ * the journal to say, and is looked at before it goes on. */
+static bool is_being_renamed(const struct verify *verify)
+{
+    const struct registry_rename *journal = &verify->registry.rename;
+    const char *id = verify->version->collection_id;
+    return (same(journal->step, RENAME_RENAMING) || same(journal->step, RENAME_UNDOING)) &&
+           (same(journal->shadow_id, id) || same(journal->live_id, id));
+}
+
+static bool find_held(struct verify *verify, bool *found, struct sink_collection *held,
+                      struct err *err)
+{
+    const struct version *version = verify->version;
+    return is_being_renamed(verify)
+               ? sink_find_id(verify->sink, version->collection_id, verify->arena, found, held, err)
+               : sink_find(verify->sink, version->collection, verify->arena, found, held, err);
+}
+
 bool gate_collection(struct verify *verify, struct err *err)
 {
     bool found;
     struct sink_collection held;
     const struct version *version = verify->version;
-    if (!probe_store(verify, err) ||
-        !sink_find(verify->sink, version->collection, verify->arena, &found, &held, err))
+    if (!probe_store(verify, err) || !find_held(verify, &found, &held, err))
         return err_prefix(err, "collection %s", version->collection);
     if (!found)
         gate_put(verify, GATE_COLLECTION, FAILED,
