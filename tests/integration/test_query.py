@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries over HTTP: through flips, narrowed by metadata, and beside a fill that has the embedder."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+
+from scene import DIMS
+from support import wait_until
+from support.api import Api
+from support.embedder import Fault
+from support.wishes import Wishes
+from test_flips import create, end_window
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("kafka")]
+
+QUERY = "/v1/families/docs/query"
+DOCUMENTS = 40
+FLIPS = 8
+
+
+def begin(scene, **embedder):
+    scene.family(
+        verify={"lag_for": "0s", "sample": 10},
+        allow_test_embedder=True,
+        rollback_window="1h",
+        metadata={"n": "n", "kind": "kind", "weight": "weight"},
+    )
+    kinds = ("odd", "even")
+    docs = [
+        {"_id": n, "text": f"text {n}", "n": n, "kind": kinds[n % 2 == 0], "weight": n / 2}
+        for n in range(DOCUMENTS)
+    ]
+    scene.database.docs.insert_many(docs)
+    config = scene.config()
+    config["embedders"]["double"] |= embedder
+    config["embedders"]["other"] = {"driver": "hash", "dims": 2 * DIMS}
+    api = Api(scene.serving(config))
+    agent = scene.agent(config).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    return agent, api, Wishes(scene.state, scene.name, "docs")
+
+
+class Askers:
+    """Threads that ask in a loop until they are stopped, and check each answer."""
+
+    def __init__(self, api: Api, threads: int = 3):
+        self.api = api
+        self.asked, self.versions, self.failures = 0, set(), []
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(threads)]
+
+    def __enter__(self) -> Askers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _run(self, number: int) -> None:
+        chance = random.Random(number)
+        while not self._over.is_set():
+            text = f"text {chance.randrange(DOCUMENTS)}"
+            try:
+                wrong = self._ask(text)
+            except Exception as error:  # noqa: BLE001  whatever it is, whoever asks has met it
+                wrong = [repr(error)[:300]]
+            with self._lock:
+                self.asked += 1
+                self.failures += wrong
+
+    def _ask(self, text: str) -> list[str]:
+        answer = self.api.post(QUERY, {"text": text, "k": 5})
+        if answer.status != 200:
+            return [f"{answer.status}: {answer.body}"]
+        version, results = answer.body["version"], answer.body["results"]
+        with self._lock:
+            self.versions.add(version)
+        mixed = {one["metadata"]["version"] for one in results} - {version}
+        wrong = [f"{version} answered with records of {mixed}"] if mixed else []
+        if not results or results[0]["text"] != text:
+            wrong.append(f"'{text}' was not the nearest in {version}: {results[:1]}")
+        return wrong
+
+
+def test_no_query_fails_or_mixes_versions_through_flips_and_drops(scene):
+    agent, api, wishes = begin(scene)
+    create(agent, wishes, "v2", "other")
+    with Askers(api) as askers:
+        for _ in range(FLIPS // 2):
+            wishes.done("cutover", "v2")
+            wishes.done("rollback")
+        wishes.done("cutover", "v2")
+        end_window(scene, wishes)
+        wait_until(lambda: wishes.version("v1")["state"] == "retired", 30, "v1 to be retired")
+        wishes.done("drop", "v1", 60)
+        before = askers.asked
+        wait_until(lambda: askers.asked >= before + 20, 30, "queries of what is left")
+    print(
+        f"{FLIPS + 1} flips and a drop, {askers.asked} queries, versions {sorted(askers.versions)}, "
+        f"{len(askers.failures)} failed"
+    )
+    assert not askers.failures, askers.failures[:5]
+    assert askers.versions == {"v1", "v2"}
+    gone = api.post(QUERY, {"text": "text 1", "label": "v1"})
+    assert gone.status == 409 and "no collection to search" in gone.detail
+
+
+NARROWED = {
+    '{"kind": "odd"}': lambda n: n % 2 == 1,
+    '{"n": {"$gte": 10, "$lt": 12.5}}': lambda n: n in (10, 11, 12),
+    '{"weight": {"$in": [2, 2.5, 3]}}': lambda n: n in (4, 5, 6),
+    '{"$or": [{"n": 3}, {"$and": [{"kind": {"$ne": "odd"}}, {"n": {"$lte": 2}}]}]}': lambda n: n
+    in (0, 2, 3),
+    '{"kind": {"$nin": ["odd", "even"]}}': lambda n: False,
+    "{}": lambda n: True,
+}
+
+
+def test_an_answer_says_what_it_is_of_and_can_be_narrowed(scene):
+    agent, api, _ = begin(scene)
+    whole = api.post(QUERY, {"text": "text 7", "k": 3}).body
+    assert (whole["version"], whole["embedder"], whole["complete"]) == ("v1", "double", True)
+    assert whole["results"][0]["text"] == "text 7" and whole["results"][0]["score"] > 0.99
+    assert len(whole["results"]) == 3 and whole["results"][0]["metadata"]["n"] == 7
+    for where, passes in NARROWED.items():
+        body = f'{{"text": "text 7", "k": 100, "where": {where}}}'.encode()
+        found = {one["metadata"]["n"] for one in api.post(QUERY, body).body["results"]}
+        assert found == {n for n in range(DOCUMENTS) if passes(n)}, where
+        told = agent.command("query", "docs", "text 7", "-k", "100", "--where", where, "-o", "json")
+        assert {one["metadata"]["n"] for one in told.json()["results"]} == found, where
+    wrong = api.post(QUERY, {"text": "text 7", "where": {"kind": {"$regex": "o"}}})
+    assert wrong.status == 422 and "where: kind: unknown operator '$regex'" in wrong.detail
+    told = agent.command("query", "docs", "text 7", "--where", '{"kind": {"$regex": "o"}}')
+    assert told.code == 2 and "where: kind: unknown operator" in told.stderr
+    assert api.post(QUERY, {"text": " \n"}).status == 422
+    assert api.post(QUERY, {"text": "x", "label": "v9"}).status == 404
+
+
+def test_a_query_does_not_wait_for_minutes_behind_a_fill(scene):
+    _, api, _ = begin(scene, limits={"max_in_flight": 1})
+    assert api.post(QUERY, {"text": "text 7"}).status == 200
+    slow = Fault(delay_s=20)
+    scene.embedder.misbehave(slow, when=lambda texts: any("slow" in text for text in texts))
+    scene.database.docs.insert_one({"_id": "slow", "text": "slow"})
+    wait_until(lambda: scene.embedder.in_flight > 0, 30, "the slow request")
+    began = time.monotonic()
+    busy = api.post(QUERY, {"text": "text 7"})
+    took = time.monotonic() - began
+    assert busy.status == 503 and "has no room for the query" in busy.detail, busy
+    assert int(busy.headers["Retry-After"]) >= 1 and took < 10
+    again = wait_until(
+        lambda: api.post(QUERY, {"text": "text 7"}).status == 200, 60, "room for the query", 0.5
+    )
+    assert again
