@@ -31,7 +31,7 @@ const struct cli_flag cli_flags[] = {
     {FLAG_WATCH, "watch", 'w', NULL, NULL, "goes on, once a second"},
     {FLAG_COUNT, "count", 'k', "N", NULL, "how many results, 1 to 1000 (default: 10)"},
     {FLAG_LABEL, "label", 0, "LABEL", NULL, "this version, instead of the active one or of all"},
-    {FLAG_WHERE, "where", 0, "JSON", NULL, "only records that match, in the store's own words"},
+    {FLAG_WHERE, "where", 0, "JSON", NULL, "only records whose metadata match: see docs/http.md"},
     {FLAG_CONFIRM, "confirm", 0, NULL, NULL, "lets it erase what it shows"},
     {FLAG_WAIT, "wait", 0, "[DURATION]", NULL,
      "until it is carried out, for that long at most; else exit code 4"},
