@@ -126,12 +126,14 @@ void api_cutover(const struct serve_request *request, const struct serve_parts *
     struct wish_command wish = {.kind = WISH_CUTOVER, .label = parts->items[1]};
     const struct api_member members[] = {
         {"force", API_BOOL, false, &wish.ask.force, 0, 0},
+        {"empty_live", API_BOOL, false, &wish.ask.empty_live, 0, 0},
         {"reason", API_TEXT, false, &wish.why, 0, 0},
     };
     if (!api_take_body(request, members, ARRAY_LEN(members), &body, reply))
         return;
-    if (wish.ask.force && !wish.why)
-        serve_problem(reply, 400, "force needs reason: it is written down who did it, and why");
+    if ((wish.ask.force || wish.ask.empty_live) && !wish.why)
+        serve_problem(reply, 400,
+                      "force and empty_live need reason: it is written down who did it, and why");
     else if (api_find_version(request, parts, reply))
         submit(request, &wish, parts, reply);
 }

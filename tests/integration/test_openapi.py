@@ -17,7 +17,7 @@ from support.api import Api
 pytestmark = pytest.mark.timeout(240)
 
 HERE = Path(__file__).parent
-EXAMPLES = int(os.environ.get("VECTAIL_TEST_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("VECTAIL_TEST_EXAMPLES", "6"))
 TOKEN = "secret-of-the-test"
 
 

@@ -160,7 +160,7 @@ static void what_cannot_be_as_things_stand_is_a_conflict(void **state)
     static const struct asked cases[] = {
         {"POST", "/v1/families/docs:rollback", NULL, NULL, 409, "no previous version"},
         {"POST", VERSIONS "/v1:cutover", NULL, NULL, 409, "it lags"},
-        {"POST", VERSIONS "/v1:cutover", "{\"force\": true}", NULL, 400, "force needs reason"},
+        {"POST", VERSIONS "/v1:cutover", "{\"force\": true}", NULL, 400, "need reason"},
         {"POST", VERSIONS "/v9:cutover", NULL, NULL, 404, "no version of that label"},
         {"POST", VERSIONS, "{\"label\": \"v1\", \"embedder\": \"query\"}", NULL, 409,
          "needs a new label"},
