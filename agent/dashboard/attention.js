@@ -33,11 +33,13 @@ function familyItems(family) {
   return items.concat(family.versions.flatMap((version) => versionItems(family, version)));
 }
 
+const withoutName = (reason, name) => (reason.startsWith(`${name} `) ? reason.slice(name.length + 1) : reason);
+
 // `health` is of the process that answers, and newer than the status.
 export function attentionItems(status, health) {
   const reasons = health?.reasons ?? status?.reasons ?? [];
   const items = reasons.map(({ component, reason, since, blocks }) =>
-    ({ tone: blocks === false ? "warn" : "bad", where: component, what: reason, since }));
+    ({ tone: blocks === false ? "warn" : "bad", where: component, what: withoutName(reason, component), since }));
   return items.concat((status?.families ?? []).flatMap(familyItems));
 }
 

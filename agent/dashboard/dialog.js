@@ -22,6 +22,7 @@ export function ask({ title, body, confirm, kind = "primary", submit, closes = t
     event.preventDefault();
     if (go.disabled) return;
     go.disabled = true;
+    go.textContent = "Asking…";
     tell();
     try {
       await submit(Object.fromEntries(new FormData(form)), tell);
@@ -30,6 +31,7 @@ export function ask({ title, body, confirm, kind = "primary", submit, closes = t
       tell(h("p", { class: "note bad" }, error.message));
     } finally {
       go.disabled = false;
+      go.textContent = confirm;
     }
   });
   if (cancel) cancel.addEventListener("click", () => dialog.close());

@@ -275,6 +275,7 @@ def drops(person: Person) -> None:
     person.presses("Drop…", person.lane("v2"))
     expect(person.dialog).to_contain_text(f"{DOCUMENTS + 1:,} documents")
     person.presses("Drop v2", person.dialog)
+    expect(person.dialog).to_have_count(0)
     expect(person.lane("v2")).to_have_count(0)
 
 
