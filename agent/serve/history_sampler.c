@@ -16,11 +16,15 @@ struct history_sampler {
     bool stop;
 };
 
+/* The health says it where the state database cannot be read: here it is a gap in a plot. */
 static void take(struct agent *agent)
 {
     CLEANUP(cJSON_Deletep) cJSON *status = NULL;
+    char reason[HEALTH_REASON_SIZE];
+    /* what is known not to answer is not waited for, least of all at the end of the process */
+    if (agent_stopping(agent) || health_reason(agent->health, "mongodb", reason))
+        return;
     struct status_request request = {.config = agent->config, .docs = agent->docs};
-    /* the health says it where the state database cannot be read: here it is a gap in a plot */
     if (status_json(&request, &status, NULL))
         history_take(agent->history, status, agent->timings, clock_wall_ms());
 }
