@@ -13,7 +13,7 @@ const embed = httpEmbedder({ollama: settings.ollama, openai: settings.openai});
 let over = false;
 
 const sources = {
-  http: () => new HttpLongPoll(settings.http, settings.family, {waitS: 5}),
+  http: () => new HttpLongPoll(settings.http, settings.family, {token: settings.token, waitS: 5}),
   poll: () => new MongoPoll(aliases, settings.family, 500),
   // it hears of nothing, and finds out by itself that its collection is gone
   asleep: () => new MongoPoll(aliases, settings.family, 3600000),

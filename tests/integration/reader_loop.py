@@ -25,7 +25,7 @@ lock = threading.Lock()
 
 def source(way: str):
     if way == "http":
-        return HttpLongPoll(settings["http"], settings["family"], wait_s=5)
+        return HttpLongPoll(settings["http"], settings["family"], settings["token"], wait_s=5)
     if way == "poll":
         return MongoPoll(aliases, settings["family"], every_s=0.5)
     if way == "asleep":  # it hears of nothing, and finds out by itself that its collection is gone

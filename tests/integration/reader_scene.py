@@ -21,6 +21,7 @@ EXAMPLES = REPOSITORY / "examples" / "readers"
 HERE = Path(__file__).parent
 LANGUAGES = ["python", "javascript"]
 SUFFIX = {"python": "py", "javascript": "mjs"}
+TOKEN = "the-token-of-the-readers"
 DOCUMENTS = 40
 TEXTS = [f"text {n}" for n in range(DOCUMENTS)]
 
@@ -220,9 +221,13 @@ def begin(scene, second: Embedder, documents: int = DOCUMENTS, **more):
     scene.embedder.dims = 3 * DIMS  # of vectors that nobody asks to be shorter
     ollama = {"driver": "ollama", "url": second.url, "model": "second", "dims": 2 * DIMS}
     config["embedders"]["second"] = ollama
+    url = scene.serving(config)
+    token_file = scene.directory / "token"
+    token_file.write_text(TOKEN, encoding="utf-8")
+    config["serve"]["token_file"] = str(token_file)
     agent = scene.agent(config).start()
     agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
-    return agent, Wishes(scene.state, scene.name, "docs")
+    return agent, Wishes(scene.state, scene.name, "docs"), url
 
 
 def create(agent, wishes, label: str, embedder: str) -> None:
@@ -250,6 +255,7 @@ def settings(scene, second: Embedder, url: str, ways: list[str], **more) -> dict
         "family": "docs",
         "chroma": {"host": chroma.hostname, "port": chroma.port, "database": scene.name},
         "http": url,
+        "token": TOKEN,
         "openai": scene.embedder.openai_url,
         "ollama": second.url,
         "texts": TEXTS,

@@ -23,7 +23,6 @@ from reader_scene import (
 )
 from scene import LONG
 from support import wait_until
-from support.alias_server import AliasServer
 
 pytestmark = pytest.mark.timeout(3600 if LONG else 240)
 
@@ -34,14 +33,13 @@ DROP_EVERY = 19 if LONG else 11  # flips, odd: a cutover; then what was served b
 def test_no_query_fails_or_is_mixed_through_flips_between_models_of_other_dims(
     scene, second, tmp_path
 ):
-    agent, wishes = begin(scene, second)
+    agent, wishes, url = begin(scene, second)
     embedders = {"v1": "double", "v2": "second"}
     create(agent, wishes, "v2", "second")
-    server = AliasServer(scene.database["collection_aliases"])
-    told = settings(scene, second, server.url, ["stream", "poll", "http", "asleep"])
+    told = settings(scene, second, url, ["stream", "poll", "http", "asleep"])
     flips, drops, served, other = 0, 0, "v1", "v2"
     began = time.monotonic()
-    with server, readers_of(tmp_path, told) as readers:
+    with readers_of(tmp_path, told) as readers:
         while flips < FLIPS:
             flip(wishes, other)
             flips += 1
@@ -79,7 +77,7 @@ STRANGE = [
 
 
 def test_the_examples_run_and_bring_a_query_to_the_form_of_the_documents(scene, second, tmp_path):
-    agent, _ = begin(scene, second, normalize=HOW, chunk={"strategy": "none"})
+    agent, _, _ = begin(scene, second, normalize=HOW, chunk={"strategy": "none"})
     scene.database.docs.insert_many([{"_id": f"s{n}", "text": t} for n, t in enumerate(STRANGE)])
     agent.wait_in_step("docs", 60, documents=DOCUMENTS + len(STRANGE))
     alias = scene.alias()

@@ -10,7 +10,6 @@ import pytest
 from reader_scene import LANGUAGES, KeptHandle, begin, create, end_window, readers_of, settings
 from scene import DIMS, LONG
 from support import vector_of, wait_until
-from support.alias_server import AliasServer
 
 pytestmark = pytest.mark.timeout(3600 if LONG else 240)
 
@@ -23,13 +22,11 @@ OTHER_DIMS = {"python": "InvalidArgumentError", "javascript": "ChromaClientError
 def test_across_an_exchange_of_names_a_kept_handle_stays_behind_and_a_reader_does_not(
     scene, second, tmp_path
 ):
-    agent, wishes = begin(scene, second, cutover_by="rename", served_name=NAME)
+    agent, wishes, url = begin(scene, second, cutover_by="rename", served_name=NAME)
     create(agent, wishes, "v2", "second")
-    server = AliasServer(scene.database["collection_aliases"])
-    told = settings(scene, second, server.url, ["stream", "poll", "asleep"], name=NAME)
+    told = settings(scene, second, url, ["stream", "poll", "http", "asleep"], name=NAME)
     old, new = vector_of("text: text 1", DIMS), vector_of("text 1", 2 * DIMS)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(server)
         kept = {name: stack.enter_context(KeptHandle(name, tmp_path, told)) for name in LANGUAGES}
         with readers_of(tmp_path, told) as readers:
             for exchange in range(RENAMES):
