@@ -449,9 +449,17 @@ static size_t descriptors_for(size_t connections)
     return left;
 }
 
+/* With TLS poll(): with epoll libmicrohttpd spins as long as a client lets it wait within the handshake.
+ * What is suspended is in neither. */
+static unsigned flags_of(bool tls)
+{
+    unsigned flags = MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
+    return flags |
+           (tls ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_TLS : MHD_USE_EPOLL_INTERNAL_THREAD);
+}
+
 static bool start_daemon(struct calls *calls, struct err *err)
 {
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
     unsigned connections = (unsigned)(calls->connections_max + CONNECTIONS_SPARE);
     /* libmicrohttpd wants a function in a pointer to void */
     union {
@@ -465,7 +473,7 @@ static bool start_daemon(struct calls *calls, struct err *err)
     };
     struct MHD_OptionItem *more = calls->options.tls ? tls : &tls[2];
     calls->daemon = MHD_start_daemon(
-        calls->options.tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, calls,
+        flags_of(calls->options.tls != NULL), 0, NULL, NULL, on_request, calls,
         MHD_OPTION_LISTEN_SOCKET, (MHD_socket)calls->options.socket, MHD_OPTION_CONNECTION_LIMIT,
         connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)STUCK_TIMEOUT_S, MHD_OPTION_URI_LOG_CALLBACK,

@@ -71,6 +71,14 @@ class Client:
         with self.connect() as tls:
             return identity_of(tls.getpeercert(binary_form=True))
 
+    def hello(self) -> bytes:
+        """What a client says first."""
+        said = ssl.MemoryBIO()
+        tls = self.context.wrap_bio(ssl.MemoryBIO(), said, server_hostname="127.0.0.1")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        return said.read()
+
     def ask(self, path: str, **headers) -> tuple[int, dict]:
         connection = http.client.HTTPSConnection(*self.address, timeout=20, context=self.context)
         connection.request("GET", path, headers=headers)
@@ -149,15 +157,37 @@ def test_only_new_versions_of_tls_are_spoken(scene, authority, tmp_path):
         plain.sendall(request_text("/healthz"))
         with contextlib.suppress(ConnectionResetError):
             assert b"HTTP" not in plain.recv(1000)
-    # handshakes that do not come to their end are cut, too
-    silent = [socket.create_connection(client.address, timeout=15) for _ in range(20)]
-    for one in silent:
-        one.sendall(b"\x16\x03\x01")
+
+
+def test_half_a_handshake_costs_nothing_and_is_cut(scene, authority, tmp_path):
+    files = Files(tmp_path, authority)
+    url, agent = serve(scene, tls={"cert_file": str(files.cert), "key_file": str(files.key)})
+    agent.wait_for_event("serve.listening")
+    client = Client(url, authority)
+    hello = client.hello()
+    silent = []
+    for sent in (hello, hello[:100], hello[:3], b""):
+        for _ in range(20):
+            one = socket.create_connection(client.address, timeout=15)
+            one.sendall(sent)
+            silent.append(one)
+    assert client.ask("/healthz")[0] == 200
+    began = time.monotonic()
+    used = cpu_seconds(agent)
     for one in silent:
         with contextlib.suppress(ConnectionResetError):
-            while one.recv(1000):
+            while one.recv(10000):
                 pass
         one.close()
+    took, used = time.monotonic() - began, cpu_seconds(agent) - used
+    print(f"80 handshakes were cut after {took:.1f} s, and took {used:.2f} s of the processor")
+    assert 8 < took < 14
+    assert used < took / 4, "somebody goes round and round"
+
+
+def cpu_seconds(agent) -> float:
+    fields = Path(f"/proc/{agent.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_files_that_are_not_what_they_should_be_are_named_at_the_start(scene, authority, tmp_path):
