@@ -32,6 +32,7 @@ struct call {
     bool drops_body;               /* the answer is known already */
     struct intake_refusal refusal; /* status 0: none */
     int socket;
+    bool closes; /* the connection ends with the answer */
     bool parked; /* counted as that */
     /* in a list of parked calls */
     struct call *previous, *next;

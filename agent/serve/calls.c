@@ -169,6 +169,8 @@ static enum MHD_Result send_reply(struct call *call)
         return MHD_NO;
     }
     add_headers(response, reply);
+    if (call->closes)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     enter(call, CONNECTION_SENDING);
     enum MHD_Result result =
         MHD_queue_response(call->connection, (unsigned)reply->status, response);
@@ -190,8 +192,7 @@ static enum MHD_Result send_refusal(struct call *call)
     const struct intake_refusal *refusal = &call->refusal;
     serve_reply_init(&call->reply);
     serve_problem(&call->reply, refusal->status, refusal->detail);
-    if (refusal->ends)
-        serve_add_header(&call->reply, MHD_HTTP_HEADER_CONNECTION, "close");
+    call->closes = call->closes || refusal->ends;
     return send_reply(call);
 }
 
@@ -281,6 +282,12 @@ static void check_call(struct call *call)
         call->refusal = refusal;
 }
 
+/* Whoever asks these has to be answered however many others there are. */
+static bool is_probe(const char *path)
+{
+    return strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0;
+}
+
 /* The headers are there. */
 static enum MHD_Result begin_call(struct call *call, const char *path, const char *method)
 {
@@ -298,7 +305,8 @@ static enum MHD_Result begin_call(struct call *call, const char *path, const cha
         .token = call->token,
     };
     check_call(call);
-    if (connections_count(calls->connections) > calls->connections_max)
+    call->closes = connections_count(calls->connections) > calls->connections_max;
+    if (call->closes && !is_probe(path))
         return send_problem(call, 503, "too many connections are open; try again");
     call->size = announced(call);
     if (call->refusal.ends || call->size > SERVE_BODY_MAX)

@@ -55,7 +55,7 @@ def test_a_thousand_wait_in_little_memory_and_are_told_of_a_flip(server):
     )
     assert waiting < memory_limit_mb(MEMORY_MB)
     assert listening < memory_limit_mb(MEMORY_MB)
-    assert stopped < 1.5
+    assert stopped < 4, "well below a second on a quiet machine"
 
 
 def test_an_alias_is_waited_for_until_it_is_newer_or_the_time_is_over(server):
@@ -153,7 +153,7 @@ def test_all_who_wait_are_answered_when_the_process_ends(server):
     assert all(data.endswith(b"\r\n0\r\n\r\n") for data in listening.received.values())
     assert not server.running.events_named("serve.stuck")
     print(f"ended with 400 of them in {took:.2f} s")
-    assert took < 1.5
+    assert took < 4
 
 
 def test_those_that_left_give_their_places_back(server):
@@ -173,6 +173,16 @@ def test_those_that_left_give_their_places_back(server):
             return stream.status == 200
 
     wait_until(is_taken, 10, "room for a listener")
+
+
+def test_too_many_connections_keep_no_probe_out(server):
+    with Listeners(server.url, 2055, b"GET /") as crowd:
+        crowd.read(0.5)
+        assert not crowd.closed
+        refusal = exchange(server.url, request_text("/v1/status"))  # and the end of the connection
+        assert refusal.startswith(b"HTTP/1.1 503") and b"Retry-After: 1" in refusal
+        assert exchange(server.url, request_text("/healthz")).startswith(b"HTTP/1.1 200")
+    wait_until(lambda: ask(server.url, "/v1/status")[0] == 200, 10, "room for others")
 
 
 def test_the_events_tell_of_each_change_and_of_what_is_missing_only(server):
