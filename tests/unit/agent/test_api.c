@@ -307,6 +307,8 @@ static void every_call_is_described_and_nothing_else(void **state)
     }
     cJSON_ArrayForEach(path, paths)
     {
+        if (json_get(paths, path->string) != path)
+            fail_msg("%s is described twice", path->string);
         cJSON_ArrayForEach(operation, path)
         {
             if (!is_routed(operation->string, path->string))
