@@ -114,6 +114,24 @@ def test_no_query_fails_or_mixes_versions_through_flips_and_drops(scene):
     assert gone.status == 409 and "no collection to search" in gone.detail
 
 
+def test_a_query_whose_version_goes_meanwhile_is_answered_by_the_next_one(scene):
+    agent, api, wishes = begin(scene)
+    create(agent, wishes, "v2", "other")
+    scene.embedder.misbehave(Fault(delay_s=10), when=lambda texts: list(texts) == ["text 3"])
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(api.post(QUERY, {"text": "text 3"})))
+    served = scene.alias()["target"]
+    asking.start()
+    wait_until(lambda: scene.embedder.in_flight > 0, 10, "the query to be embedded")
+    wishes.done("cutover", "v2")
+    scene.reader.call("DELETE", f"{scene.reader.base}/{served}")
+    assert asking.is_alive(), "the query was too fast for the test"
+    asking.join(60)
+    [answer] = answers
+    assert (answer.status, answer.body["version"]) == (200, "v2"), answer
+    assert answer.body["results"][0]["text"] == "text 3"
+
+
 NARROWED = {
     '{"kind": "odd"}': lambda n: n % 2 == 1,
     '{"n": {"$gte": 10, "$lt": 12.5}}': lambda n: n in (10, 11, 12),
