@@ -22,7 +22,7 @@ from waiting import wait_until_ready
 
 from localservers.process import free_port  # isort: skip  (support makes it findable)
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(280)
 
 SHOWN_S = 5
 BACK_S = 20
@@ -227,5 +227,7 @@ def test_a_server_that_dies_or_hangs_shows_until_it_is_back(running, watched):
                     getattr(server, mend)()
             for server in servers_hit:
                 expect_back(url, server, f"{mend} {server.component}")
+            began = time.monotonic()
             wait_until_ready(url)
+            print(f"ready {time.monotonic() - began:.1f} s later")
     assert agent.is_running()
