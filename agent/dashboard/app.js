@@ -38,7 +38,12 @@ function shownOf(family) {
     events: history?.events,
     reports: known.reports,
     quarantine: known.quarantine.get(family),
-    axis: { interval: history?.figures.interval_ms ?? 5000, most: history?.figures.span_ms ?? 3600000, now: Date.now() },
+    axis: {
+      interval: history?.figures.interval_ms ?? 5000,
+      oldest: history?.figures.source.at[0],
+      most: history?.figures.span_ms ?? 3600000,
+      now: Date.now(),
+    },
   };
 }
 

@@ -9,9 +9,14 @@ const HEIGHT = 56;
 // Of what is drawn as one line: more than this between two samples is a gap.
 const GAP_FACTOR = 4;
 
+// Above ten seconds time goes by sixties.
+const TIMES_MS = [20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 43200, 86400].map((seconds) => seconds * 1000);
+
 // The next 1, 2 or 5 of its power of ten.
-function niceTop(value) {
+function niceTop(value, text) {
   if (value <= 0) return 1;
+  const time = text === duration && value > 10000 && TIMES_MS.find((top) => top >= value);
+  if (time) return time;
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= value);
 }
@@ -49,18 +54,19 @@ function inWords(title, lines, text, span) {
 }
 
 // A process that is young has little to show: not all of the hour then.
-function spanOf(at, now, most) {
-  const age = at.length ? now - at[0] : 0;
+function spanOf(oldest, now, most) {
+  const age = now - (oldest ?? now);
   const minutes = [5, 10, 20, 30].find((one) => age <= one * 60000) ?? most / 60000;
   return Math.min(minutes * 60000, most);
 }
 
-// `lines`: [{name, values}]. `text` makes a figure of a value; `most` is the longest time shown.
-export function plot({ key, title, at, lines, text, interval, most, now, floor = 0 }) {
+// `lines`: [{name, values}]. `text` makes a figure of a value; `oldest`: since when there are samples; `most`:
+// the longest time shown.
+export function plot({ key, title, at, lines, text, interval, oldest, most, now, floor = 0 }) {
   const known = lines.flatMap((line) => line.values.filter(isKnown));
   const highest = known.length ? Math.max(...known) : null;
-  const top = niceTop(Math.max(floor, highest ?? 0));
-  const span = spanOf(at, now, most);
+  const top = niceTop(Math.max(floor, highest ?? 0), text);
+  const span = spanOf(oldest, now, most);
   const from = now - span;
   const place = {
     interval,
