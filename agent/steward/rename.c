@@ -82,6 +82,11 @@ static struct version *version_of(const struct registry *registry, const char *c
     return NULL;
 }
 
+static int64_t now_of(const struct rename *rename)
+{
+    return rename->now_ms + clock_mono_ms() - rename->now_mono_ms;
+}
+
 /* A name that nothing else has, short enough for any store, with a letter or digit at its end. */
 static const char *name_beside(const struct rename *rename, const char *live_name, const char *word,
                                const char *id)
@@ -96,7 +101,7 @@ static bool enter(const struct rename *rename, const char *step, struct err *err
 {
     struct registry_rename *journal = &rename->registry->rename;
     version_set_text(&journal->step, step);
-    journal->since_ms = clock_wall_ms();
+    journal->since_ms = now_of(rename);
     return rename->save(rename->context, err);
 }
 
@@ -246,7 +251,7 @@ static bool turn(const struct rename *rename, struct err *err)
 static bool finish(const struct rename *rename, bool back, struct err *err)
 {
     const struct registry_rename *journal = &rename->registry->rename;
-    if (back && clock_wall_ms() - journal->since_ms < rename->settle_ms)
+    if (back && now_of(rename) - journal->since_ms < rename->settle_ms)
         return err_set(
             err, ERR_RETRY, ERR_STATE, 0,
             "the exchange of names was taken back, and a request to the store may still be "
@@ -366,7 +371,7 @@ static bool find_holder(const struct rename *rename, const char *live_name, stru
 static bool is_settled(const struct rename *rename, struct err *err)
 {
     const struct registry_rename *journal = &rename->registry->rename;
-    int64_t age_ms = clock_wall_ms() - journal->since_ms;
+    int64_t age_ms = now_of(rename) - journal->since_ms;
     return !is_step(journal, RENAME_DONE) || !journal->cut || age_ms >= rename->settle_ms ||
            err_set(
                err, ERR_RETRY, ERR_STATE, 0,
@@ -476,6 +481,8 @@ static bool open_store(struct steward *steward, const struct version *version, s
                            .family = steward->family->name,
                            .served_name = steward->family->config->served_name,
                            .epoch = steward->registry.step.epoch,
+                           .now_ms = steward_now_ms(steward),
+                           .now_mono_ms = clock_mono_ms(),
                            .settle_ms = store->timeout_ms,
                            .arena = steward->arena,
                            .save = save_registry,

@@ -18,7 +18,9 @@ struct rename {
     struct registry *registry;
     const char *family;
     const char *served_name; /* as the file says; NULL: it does not */
-    int64_t epoch;     /* of the alias that is to be replaced: tells one cutover from another */
+    int64_t epoch;  /* of the alias that is to be replaced: tells one cutover from another */
+    int64_t now_ms; /* of a clock that all leaders share, when it was read */
+    int64_t now_mono_ms;
     int64_t settle_ms; /* how long a request whose answer was lost may still be carried out */
     struct arena *arena;
     /* Writes the registry down; RETRY where another was faster. */

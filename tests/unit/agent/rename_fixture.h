@@ -203,6 +203,8 @@ static inline struct rename rename_of(struct stage *s, int64_t epoch)
                            .family = LIVE,
                            .served_name = s->served_name,
                            .epoch = epoch,
+                           .now_ms = clock_wall_ms(),
+                           .now_mono_ms = clock_mono_ms(),
                            .settle_ms = s->settle_ms,
                            .arena = s->arena,
                            .save = save,
