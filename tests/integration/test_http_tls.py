@@ -182,7 +182,7 @@ def test_half_a_handshake_costs_nothing_and_is_cut(scene, authority, tmp_path):
     took, used = time.monotonic() - began, cpu_seconds(agent) - used
     print(f"80 handshakes were cut after {took:.1f} s, and took {used:.2f} s of the processor")
     assert 8 < took < 14
-    assert used < took / 4, "somebody goes round and round"
+    assert used < took / 10, "somebody goes round and round"
 
 
 def cpu_seconds(agent) -> float:
