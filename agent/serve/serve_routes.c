@@ -216,7 +216,7 @@ static const struct route routes[] = {
     {"POST", FAMILY ":resume", api_resume_family},
     {"DELETE", FAMILY, api_remove},
     {"GET", "/v1/jobs/{}", api_job},
-    {"DELETE", "/v1/jobs/{}", api_cancel_job},
+    {"POST", "/v1/jobs/{}:cancel", api_cancel_job},
     {"POST", FAMILY ":adopt", api_adopt},
     {"POST", FAMILY ":partitions", api_partitions},
     {"GET", FAMILY "/wishes/{}", api_wish},

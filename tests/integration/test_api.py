@@ -151,7 +151,7 @@ def test_the_rest_of_the_commands(scene, api, agent):
     assert busy.status == 409 and busy.headers["Location"] == later.headers["Location"]
     same = api.post(f"{DOCS}/versions/v1:audit?wait=0s", {"rate": 1})
     assert same.status == 202 and same.body["job"] == later.body["job"]
-    ended = api.delete(later.headers["Location"] + "?wait=10s")
+    ended = api.post(later.headers["Location"] + ":cancel?wait=10s")
     assert (ended.status, ended.body["state"]) == (200, "cancelled"), ended
 
     sweep = api.post(f"{DOCS}:sweep")
