@@ -22,4 +22,6 @@ void metrics_write(const struct metrics_sources *sources, struct metrics_page *p
 /* --- parts of it --- */
 
 /* serve_metrics_family.c: families and versions. */
+/* A label may have had several builds: only the newest is told of, or series would meet. */
+bool metrics_is_newest(const cJSON *version);
 void metrics_write_deployment(const struct metrics_sources *sources, struct metrics_page *page);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "agent/serve/metrics_text.h"
+#include "agent/serve/serve_metrics.h"
 #include "base/attr.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -41,7 +41,7 @@ static void each_version(const cJSON *status, const struct figure *figure,
             struct metric_labels labels = {{{"family", text_of(family, "family")},
                                             {"version", text_of(version, "label")},
                                             {"kind", figure->kind}}};
-            if (!find_audit(version, &audit, &at_ms))
+            if (!metrics_is_newest(version) || !find_audit(version, &audit, &at_ms))
                 continue;
             if (!figure->key)
                 metric_sample_ms(figure->sample, &labels, at_ms, page);

@@ -19,8 +19,7 @@ static const char *name_of(const cJSON *family)
     return text_of(family, "family");
 }
 
-/* A label may have had several builds: only the newest is told of, or series would meet. */
-static bool is_newest(const cJSON *version)
+bool metrics_is_newest(const cJSON *version)
 {
     const char *label = text_of(version, "label");
     for (const cJSON *later = version->next; later; later = later->next) {
@@ -49,7 +48,7 @@ static void each_version(const cJSON *status, write_version *write, const void *
     {
         cJSON_ArrayForEach(version, json_get(family, "versions"))
         {
-            if (is_newest(version))
+            if (metrics_is_newest(version))
                 write(family, version, context, page);
         }
     }

@@ -14,7 +14,7 @@ import monitoring
 from support import TookTooLong, servers, wait_until
 from support.prometheus import Prometheus, promtool
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(280)
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # What the interface fixes, each with what one of its series must be labelled with.
@@ -59,7 +59,7 @@ def chroma():
 @pytest.fixture
 def working(scene, kafka):
     """(agent, its URL) after a snapshot, some changes and some deletes."""
-    scene.family()
+    scene.family(audit={"every": "2s", "max_documents_per_second": 2000})
     scene.database.docs.insert_many(
         [{"_id": n, "text": f"document {n}"} for n in range(DOCUMENTS)]
     )
@@ -126,7 +126,9 @@ def expect_formats(url: str) -> None:
 
 
 def expect_documented(url: str) -> None:
-    known, found = monitoring.documented(), exposed(page(url)[1])
+    known = monitoring.documented()
+    wait_until(lambda: set(exposed(page(url)[1])) >= set(known), 20, "all documented metrics", 0.5)
+    found = exposed(page(url)[1])
     assert set(found) == set(known)
     for name, labels in found.items():
         assert labels == known[name], name
