@@ -199,6 +199,12 @@ static void end_waiting(struct query_pool *pool, struct waiting *waiting)
     pthread_mutex_unlock(&pool->lock);
 }
 
+void query_pool_count(struct query_pool *pool, struct query_link *link, const char *store)
+{
+    if (pool->limiters)
+        sink_set_counts(link->sink, limiters_counts(pool->limiters, store));
+}
+
 static bool tell_busy(struct provider *provider, struct err *err)
 {
     char reason[PROVIDER_REASON_SIZE];

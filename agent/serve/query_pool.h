@@ -53,6 +53,9 @@ struct query_link *query_pool_take(struct query_pool *pool, const char *build_id
 /* Takes it. */
 void query_pool_put(struct query_pool *pool, struct query_link *link);
 
+/* What the link asks of its store is counted with what lanes ask of it. */
+void query_pool_count(struct query_pool *pool, struct query_link *link, const char *store);
+
 /* Embeds one text within the embedder's limits. RETRY, with a delay, where there was no room in time. */
 struct query_embedding {
     struct query_link *link;

@@ -4,6 +4,7 @@ rules and dashboard have something to show, and what is killed makes its alert's
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from urllib.request import Request, urlopen
@@ -36,6 +37,7 @@ FIXED = [
     'vectail_embed_seconds_bucket{le="+Inf"}',
     'vectail_embed_characters_total{family="docs", version="v1"}',
     'vectail_store_requests_total{op="upsert", code="ok"}',
+    'vectail_store_requests_total{op="query", code="ok"} == 1',
     'vectail_store_seconds_bucket{family="docs", version="v1", le="+Inf"}',
     'vectail_freshness_seconds_bucket{family="docs", version="v1", le="+Inf"}',
     'vectail_quarantined_documents{family="docs", version="v1"}',
@@ -70,6 +72,10 @@ def working(scene, kafka):
     scene.database.docs.insert_many([{"text": f"written {n}"} for n in range(WRITTEN)])
     scene.database.docs.delete_many({"_id": {"$lt": ERASED}})
     scene.wait_until_equal(agent)
+    body = json.dumps({"text": "document 7", "k": 1}).encode()
+    asked = Request(f"{url}/v1/families/docs/query", body, {"Content-Type": "application/json"})
+    with urlopen(asked, timeout=20) as reply:
+        assert json.loads(reply.read())["results"][0]["text"] == "document 7"
     return agent, url
 
 
