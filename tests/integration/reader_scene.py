@@ -179,6 +179,11 @@ def schema_problems(document: str, schema: Path = EXAMPLES / "alias.schema.json"
     return json.loads(done.stdout)
 
 
+def contract(language: str, directory: Path) -> dict:
+    """What contract.py or contract.mjs has met."""
+    return json.loads(run(language, directory, HERE / f"contract.{SUFFIX[language]}", None))
+
+
 def run_example(language: str, directory: Path, scene, second: Embedder, text: str) -> str:
     env = {
         "FAMILY": "docs",

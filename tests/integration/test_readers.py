@@ -13,6 +13,7 @@ from reader_scene import (
     DOCUMENTS,
     LANGUAGES,
     begin,
+    contract,
     create,
     end_window,
     normalized,
@@ -58,6 +59,19 @@ def test_no_query_fails_or_is_mixed_through_flips_between_models_of_other_dims(
     assert drops > 0
     for reader in readers:
         reader.assert_well(flips, drops)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_missing_wrong_or_away_is_met_as_the_contract_says(language, tmp_path):
+    assert contract(language, tmp_path) == {
+        "not served": "NotServed",
+        "served now": "1:0",
+        "away": "1:0",  # it goes on with what it has
+        "refused": ["InvalidArgumentError", 2],  # and no third time
+        "other dims": ["WrongModel", 0],
+        "unknown driver": ["WrongModel", 0],
+        "another model's": ["WrongModel", 0, True],  # after it has looked again for a while
+    }
 
 
 HOW = {
