@@ -116,7 +116,7 @@ static bool end_fill(struct steward *steward, struct version *version,
     struct answer answer = {
         .what = "filled", .label = version->label, .by = steward->agent->holder};
     version->filling = false;
-    version->failures = 0;
+    version->failures = version->mends = 0;
     version->verified_ms = report->at_ms;
     version->verified_epoch = report->epoch;
     version_set_text(&version->reason, NULL);
@@ -135,6 +135,7 @@ static bool note_failed(struct steward *steward, struct version *version,
     steward_note_of(steward, version->build_id)->verify_after_ms =
         clock_mono_ms() + (FAILED_PAUSE_MS << shift);
     version->failures++;
+    version->mends += report->mended > 0; /* what is marked is mended while it is waited */
     version_set_text(&version->reason, reason);
     return version_save(steward, err);
 }

@@ -196,7 +196,7 @@ static void answer_verify(struct steward *steward, const struct version *version
 
 bool version_may_be_mended(const struct version *version)
 {
-    return version->state == VERSION_VERIFYING && version->mends < MENDS_MOST;
+    return (version->state == VERSION_VERIFYING || version->filling) && version->mends < MENDS_MOST;
 }
 
 /* Gates that fail because documents or records are missing, and pass when they are there again. */
