@@ -91,6 +91,8 @@ def test_the_fixed_metrics_are_all_shown_by_the_dashboard_or_watched_by_a_rule()
         "process_virtual_memory_bytes",
         "process_start_time_seconds",
         "process_max_fds",
+        "vectail_audit_timestamp_seconds",
+        "vectail_audit_unsettled_documents",
     }, unseen
 
 
