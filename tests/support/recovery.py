@@ -3,7 +3,7 @@
 of a fault of workers, until what was written at its end was in the store.
 
 Every test run adds its own to `recovery.json` below the build folder. `scripts/recovery-table`
-makes the table of docs/operations.md from those of full size.
+makes the table of docs/gaps.md from those of full size.
 """
 
 from __future__ import annotations
