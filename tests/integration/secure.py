@@ -48,7 +48,7 @@ class Secured:
     # MongoDB
 
     def privileges(self, missing: tuple[str, str] | None = None, more: tuple = ()) -> list[dict]:
-        """What docs/operations.md asks for, without `missing`: (action, place)."""
+        """What docs/security.md asks for, without `missing`: (action, place)."""
         source, state = self.scene.database.name, self.scene.state.name
         places = {
             "source": ({"db": source, "collection": ""}, SOURCE_ACTIONS),
@@ -102,7 +102,7 @@ class Secured:
         ]
 
     def allow(self, missing: str | None = None) -> None:
-        """The ACLs that docs/operations.md asks for, without `missing`: "TOPIC WRITE"."""
+        """The ACLs that docs/security.md asks for, without `missing`: "TOPIC WRITE"."""
         from confluent_kafka.admin import AclBindingFilter
 
         def filter_of(acl) -> AclBindingFilter:
