@@ -104,15 +104,15 @@ def test_of_two_cutovers_and_a_drop_at_once_one_wins_and_the_others_are_told(sce
         codes = {what: result.code for what, result in results.items()}
         won = [what for what, code in codes.items() if code == 0 and what[0] == "cutover"]
         assert set(codes.values()) <= {0, 3}, {w: (r.code, r.stderr) for w, r in results.items()}
-        assert len(won) <= 1, f"two cutovers were carried out of one epoch: {codes}"
         for what, result in results.items():
             if result.code == 3:
                 assert result.stderr.strip(), f"{what} was refused without a reason"
+        # two may win, where the second was asked for when the first was through: each is a flip
         alias = scene.alias()
-        assert alias["epoch"] == epoch + len(won)
-        served = won[0][1] if won else None
+        assert alias["epoch"] == epoch + len(won), f"carried out of one epoch: {codes}"
+        served = alias["embed"]["version"] if won else None
         if served:
-            assert alias["embed"]["version"] == served
+            assert served in [label for _, label in won]
             assert codes["drop", labels[0]] == 3 or served != labels[0]
         key = f"{served and labels.index(served)} served, drop {codes['drop', labels[0]]}"
         outcomes[key] = outcomes.get(key, 0) + 1
@@ -144,7 +144,7 @@ def at_once(agent, asked, chance: random.Random) -> dict:
 
 def renew(scene, agent, wishes, labels) -> list[str]:
     """v1 is served again, and there are two versions that are ready."""
-    if wishes.version("v1")["state"] == "previous":
+    while wishes.version("v1")["state"] == "previous":  # twice, after two flips
         wishes.done("rollback")
     for number, label in enumerate(labels):
         if wishes.version(label)["state"] in ("retired", "dropped"):
