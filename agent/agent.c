@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "agent/serve/history.h"
-#include "agent/serve/jobs.h"
-#include "agent/serve/query_pool.h"
+#include "agent/api/jobs.h"
+#include "agent/api/query_pool.h"
+#include "agent/status/history.h"
 #include "base/clock.h"
 #include "base/http.h"
 #include "base/limits.h"

@@ -11,8 +11,8 @@
 #include "agent/lane/limiters.h"
 #include "agent/lane/timings.h"
 #include "agent/lane/vectors.h"
-#include "agent/serve/health.h"
-#include "agent/serve/metrics_totals.h"
+#include "agent/metrics/metrics_totals.h"
+#include "agent/status/health.h"
 #include "cdc/worklog.h"
 #include "state/docstore.h"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # cmake -DFOLDER=... -DOUT=... -P embed.cmake: the files of a folder as the C table of
-# agent/serve/dashboard.h, each with its content type and an entity tag made of its content.
+# agent/dashboard/dashboard.h, each with its content type and an entity tag made of its content.
 set(types html text/html css text/css js text/javascript svg image/svg+xml)
 file(GLOB files RELATIVE ${FOLDER} ${FOLDER}/*.html ${FOLDER}/*.css ${FOLDER}/*.js ${FOLDER}/*.svg)
 list(SORT files)
@@ -24,7 +24,7 @@ foreach(name ${files})
     math(EXPR index "${index} + 1")
 endforeach()
 file(WRITE ${OUT}.new "/* Made from ${FOLDER} by cmake/embed.cmake. */
-#include \"agent/serve/dashboard.h\"
+#include \"agent/dashboard/dashboard.h\"
 
 ${arrays}
 const struct dashboard_file dashboard_files[] = {

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "agent/cli/cmd.h"
+#include "agent/http/tls.h"
+#include "agent/http/token.h"
 #include "agent/lane/lane.h"
-#include "agent/serve/tls.h"
-#include "agent/serve/token.h"
 #include "base/http.h"
 #include "base/json.h"
 #include "base/limits.h"

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/api/query.h"
 #include "agent/cli/cmd.h"
-#include "agent/serve/query.h"
 #include "base/http.h"
 #include "base/json.h"
 #include "base/limits.h"

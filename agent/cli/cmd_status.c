@@ -8,7 +8,7 @@
 
 #include "agent/cli/cmd.h"
 #include "agent/cli/status_parts.h"
-#include "agent/serve/status.h"
+#include "agent/status/status.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"

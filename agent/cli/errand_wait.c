@@ -7,7 +7,7 @@
 
 #include "agent/cli/errand.h"
 #include "agent/cli/progress.h"
-#include "agent/serve/status.h"
+#include "agent/status/status.h"
 #include "base/clock.h"
 #include "base/limits.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "agent/config/config_values.h"
-#include "agent/serve/intake.h"
+#include "agent/http/intake.h"
 #include "fuzz/fuzz.h"
 
 #define PARTS 4

@@ -67,10 +67,10 @@ def compare_events(used, documented):
 
 
 def used_metrics(root):
-    """{sample name: type} of what agent/serve/serve_metrics*.c write."""
+    """{sample name: type} of what agent/metrics/serve_metrics*.c write."""
     suffix = {"counter": "_total", "info": "_info"}
     texts = [common.read(root, path) for path in common.c_files(root)
-             if re.fullmatch(r"agent/serve/serve_metrics\w*\.c", path)]
+             if re.fullmatch(r"agent/metrics/serve_metrics\w*\.c", path)]
     return {name + suffix.get(kind, ""): kind
             for text in texts for name, kind in _FAMILY.findall(text)}
 

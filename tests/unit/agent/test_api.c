@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/api.h"
+#include "agent/api/api.h"
 
 #include <strings.h>
 
-#include "agent/serve/jobs.h"
+#include "agent/api/jobs.h"
 #include "base/json.h"
 #include "state/registry.h"
 #include "tests/unit/agent/config/config_test.h"

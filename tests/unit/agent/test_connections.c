@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/connections.h"
+#include "agent/http/connections.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

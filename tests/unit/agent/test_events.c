@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/events.h"
+#include "agent/http/events.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/serve/events_diff.h"
-#include "agent/serve/serve.h"
+#include "agent/http/events_diff.h"
+#include "agent/http/serve.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/handlers.h"
+#include "agent/http/handlers.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

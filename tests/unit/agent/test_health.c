@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/health.h"
+#include "agent/status/health.h"
 
 #include <pthread.h>
 #include <stdlib.h>

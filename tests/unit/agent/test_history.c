@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/history.h"
+#include "agent/status/history.h"
 
 #include "agent/lane/timings.h"
 #include "base/json.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/intake.h"
+#include "agent/http/intake.h"
 
 #include "support/test.h"
 

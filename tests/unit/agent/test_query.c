@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/query.h"
+#include "agent/api/query.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/serve.h"
+#include "agent/http/serve.h"
 
 #include <unistd.h>
 
-#include "agent/serve/health.h"
-#include "agent/serve/history.h"
-#include "agent/serve/serve_routes.h"
+#include "agent/api/serve_routes.h"
+#include "agent/status/health.h"
+#include "agent/status/history.h"
 #include "base/http.h"
 #include "base/json.h"
 #include "base/log.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/serve_metrics.h"
+#include "agent/metrics/serve_metrics.h"
 
-#include "agent/serve/health.h"
+#include "agent/status/health.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "tests/unit/agent/provider_fixture.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/serve/status.h"
+#include "agent/status/status.h"
 
 #include "agent/capture/capture.h"
 #include "agent/stats.h"

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/api/query_pool.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/status/status.h"
+#include "base/clock.h"
+#include "base/json.h"
+
+#define LOOK_MS 50
+#define BUSY_RETRY_MS 2000
+
+/* A query that waits for room at an embedder. */
+struct waiting {
+    struct waiting *next;
+    int64_t until_ms;
+    _Atomic bool stop;
+};
+
+struct standing {
+    const char *family; /* of the configuration */
+    int64_t at_ms;
+    cJSON *status; /* NULL: it was never asked for */
+};
+
+struct query_pool {
+    const struct config *config;
+    struct docstore *docs;
+    struct limiters *limiters;
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t changed;
+    struct query_link *idle; /* used last comes first */
+    struct standing *standings;
+    size_t standing_count;
+    struct waiting *waiting;
+    bool watched; /* the thread below runs */
+    bool ending;
+    pthread_t watcher;
+};
+
+struct query_pool *query_pool_new(const struct config *config, struct docstore *docs,
+                                  struct limiters *limiters)
+{
+    struct query_pool *pool = calloc(1, sizeof *pool);
+    pthread_condattr_t monotonic;
+    pool->config = config;
+    pool->docs = docs;
+    pool->limiters = limiters;
+    pool->standings = calloc(config->family_count + 1, sizeof *pool->standings);
+    pool->standing_count = config->family_count;
+    for (size_t i = 0; i < config->family_count; i++)
+        pool->standings[i].family = config->families[i].name;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return pool;
+}
+
+void query_pool_free(struct query_pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->ending = true;
+    pthread_cond_signal(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
+    if (pool->watched)
+        pthread_join(pool->watcher, NULL);
+    while (pool->idle) {
+        struct query_link *link = pool->idle;
+        pool->idle = link->next;
+        query_link_close(link);
+    }
+    for (size_t i = 0; i < pool->standing_count; i++)
+        cJSON_Delete(pool->standings[i].status);
+    free(pool->standings);
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+/* --- connections -------------------------------------------------------------------------------- */
+
+/* Takes those out that are too old, or too many, for the caller to close without the lock. */
+static struct query_link *take_old(struct query_pool *pool)
+{
+    struct query_link *old = NULL;
+    int64_t oldest_ms = clock_mono_ms() - QUERY_IDLE_MS;
+    size_t kept = 0;
+    for (struct query_link **at = &pool->idle; *at;) {
+        struct query_link *link = *at;
+        if (link->used_ms >= oldest_ms && ++kept <= QUERY_LINKS_MAX) {
+            at = &link->next;
+            continue;
+        }
+        *at = link->next;
+        link->next = old;
+        old = link;
+    }
+    return old;
+}
+
+static void close_all(struct query_link *link)
+{
+    while (link) {
+        struct query_link *next = link->next;
+        query_link_close(link);
+        link = next;
+    }
+}
+
+struct query_link *query_pool_take(struct query_pool *pool, const char *build_id)
+{
+    pthread_mutex_lock(&pool->lock);
+    struct query_link *old = take_old(pool), *found = NULL;
+    for (struct query_link **at = &pool->idle; *at && !found; at = &(*at)->next) {
+        if (strcmp((*at)->build_id, build_id) != 0)
+            continue;
+        found = *at;
+        *at = found->next;
+        break;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    close_all(old);
+    return found;
+}
+
+void query_pool_put(struct query_pool *pool, struct query_link *link)
+{
+    pthread_mutex_lock(&pool->lock);
+    link->used_ms = clock_mono_ms();
+    link->next = pool->idle;
+    pool->idle = link;
+    struct query_link *old = take_old(pool);
+    pthread_mutex_unlock(&pool->lock);
+    close_all(old);
+}
+
+/* --- the embedder's room ------------------------------------------------------------------------ */
+
+static struct timespec in_ms(int64_t ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += (ms % 1000) * 1000000;
+    at.tv_sec += ms / 1000 + at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    return at;
+}
+
+/* Tells those whose time is over; sleeps while nobody waits. */
+static void *watch(void *argument)
+{
+    struct query_pool *pool = argument;
+    pthread_mutex_lock(&pool->lock);
+    while (!pool->ending || pool->waiting) {
+        int64_t now_ms = clock_mono_ms();
+        for (struct waiting *at = pool->waiting; at; at = at->next) {
+            if (pool->ending || now_ms >= at->until_ms)
+                atomic_store(&at->stop, true);
+        }
+        if (pool->waiting) {
+            struct timespec until = in_ms(LOOK_MS);
+            pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+        } else {
+            pthread_cond_wait(&pool->changed, &pool->lock);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static void begin_waiting(struct query_pool *pool, struct waiting *waiting)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (!pool->watched)
+        pool->watched = pthread_create(&pool->watcher, NULL, watch, pool) == 0;
+    waiting->until_ms = clock_mono_ms() + QUERY_PATIENCE_MS;
+    waiting->next = pool->waiting;
+    pool->waiting = waiting;
+    pthread_cond_signal(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void end_waiting(struct query_pool *pool, struct waiting *waiting)
+{
+    pthread_mutex_lock(&pool->lock);
+    struct waiting **at = &pool->waiting;
+    while (*at != waiting)
+        at = &(*at)->next;
+    *at = waiting->next;
+    pthread_cond_signal(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void query_pool_count(struct query_pool *pool, struct query_link *link, const char *store)
+{
+    if (pool->limiters)
+        sink_set_counts(link->sink, limiters_counts(pool->limiters, store));
+}
+
+static bool tell_busy(struct provider *provider, struct err *err)
+{
+    char reason[PROVIDER_REASON_SIZE];
+    bool stands = provider_reason(provider, reason, sizeof reason);
+    err_set(err, ERR_RETRY, ERR_STATE, 0,
+            "embedder '%s' has no room for the query just now%s%.300s", provider_name(provider),
+            stands ? ": " : "", stands ? reason : "");
+    err->retry_after_ms = BUSY_RETRY_MS;
+    return false;
+}
+
+/* A character is at least what begins in UTF-8; tokens are reckoned from it. */
+static int64_t characters_of(const struct embed_text *text)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < text->size; i++)
+        count += ((unsigned char)text->text[i] & 0xC0) != 0x80;
+    return count;
+}
+
+bool query_pool_embed(struct query_pool *pool, const struct query_embedding *wanted,
+                      struct err *err)
+{
+    struct provider *provider =
+        pool->limiters ? limiters_provider(pool->limiters, wanted->name) : NULL;
+    struct provider_request request = {
+        .characters = characters_of(&wanted->text), .bytes = wanted->text.size, .texts = 1};
+    struct waiting waiting = {.until_ms = 0};
+    struct provider_ask ask = {
+        .rank = RANK_ACTIVE, .requests = &request, .count = 1, .stop = &waiting.stop};
+    struct provider_grant grant = {0};
+    struct embedder *embedder = wanted->link->embedder;
+    if (!provider)
+        return embedder_embed(embedder, &wanted->text, 1, wanted->vector, NULL, err);
+    begin_waiting(pool, &waiting);
+    bool entered = provider_enter(provider, &ask, &grant, err);
+    end_waiting(pool, &waiting);
+    if (!entered)
+        return err->action == ERR_CANCEL ? tell_busy(provider, err) : false;
+    bool ok = embedder_embed(embedder, &wanted->text, 1, wanted->vector, NULL, err);
+    provider_leave(provider, &grant, ok ? NULL : err);
+    return ok;
+}
+
+/* --- how a family stands ------------------------------------------------------------------------ */
+
+static struct standing *find_standing(struct query_pool *pool, const char *family)
+{
+    for (size_t i = 0; i < pool->standing_count; i++) {
+        if (strcmp(pool->standings[i].family, family) == 0)
+            return &pool->standings[i];
+    }
+    return NULL;
+}
+
+static cJSON *recent(struct query_pool *pool, const char *family)
+{
+    cJSON *copy = NULL;
+    pthread_mutex_lock(&pool->lock);
+    const struct standing *standing = find_standing(pool, family);
+    if (standing && standing->status && clock_mono_ms() - standing->at_ms < QUERY_STANDING_MS)
+        copy = cJSON_Duplicate(standing->status, true);
+    pthread_mutex_unlock(&pool->lock);
+    return copy;
+}
+
+static void remember(struct query_pool *pool, const char *family, const cJSON *status,
+                     int64_t at_ms)
+{
+    pthread_mutex_lock(&pool->lock);
+    struct standing *standing = find_standing(pool, family);
+    if (standing) {
+        cJSON_Delete(standing->status);
+        standing->status = cJSON_Duplicate(status, true);
+        standing->at_ms = at_ms;
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+bool query_pool_standing(struct query_pool *pool, const char *family, bool fresh, cJSON **out,
+                         struct err *err)
+{
+    int64_t at_ms = clock_mono_ms();
+    struct status_request request = {.config = pool->config, .docs = pool->docs, .family = family};
+    CLEANUP(cJSON_Deletep) cJSON *status = NULL;
+    *out = fresh ? NULL : recent(pool, family);
+    if (*out)
+        return true;
+    if (!status_json(&request, &status, err))
+        return false;
+    const cJSON *entry = status_family(status, family);
+    *out = cJSON_Duplicate(entry, true);
+    remember(pool, family, entry, at_ms);
+    return true;
+}

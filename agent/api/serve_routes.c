@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/api/serve_routes.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "agent/api/api.h"
+#include "agent/api/serve_alias.h"
+#include "agent/dashboard/dashboard.h"
+#include "agent/metrics/serve_metrics_answer.h"
+#include "agent/status/health.h"
+#include "agent/status/status.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/sha256.h"
+
+void serve_json(struct serve_reply *reply, int status, const cJSON *json)
+{
+    char *text = json_print(json);
+    reply->status = status;
+    reply->content_type = "application/json";
+    buf_puts(&reply->body, text);
+    buf_putc(&reply->body, '\n');
+    free(text);
+}
+
+static const char *title_of(int status)
+{
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 413:
+        return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
+    case 422:
+        return "Unprocessable Content";
+    case 429:
+        return "Too Many Requests";
+    case 502:
+        return "Bad Gateway";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Internal Server Error";
+    }
+}
+
+void serve_problem_with(struct serve_reply *reply, int status, const char *detail, cJSON *members)
+{
+    CLEANUP(cJSON_Deletep) cJSON *problem = json_object();
+    json_add_string(problem, "type", "about:blank");
+    json_add_string(problem, "title", title_of(status));
+    json_add_int(problem, "status", status);
+    json_add_string(problem, "detail", detail);
+    while (members && members->child) {
+        cJSON *member = cJSON_DetachItemViaPointer(members, members->child);
+        json_add(problem, member->string, member);
+    }
+    cJSON_Delete(members);
+    buf_clear(&reply->body);
+    serve_json(reply, status, problem);
+    reply->content_type = "application/problem+json";
+}
+
+void serve_problem(struct serve_reply *reply, int status, const char *detail)
+{
+    serve_problem_with(reply, status, detail, NULL);
+}
+
+static void answer_alive(const struct serve_request *request, const struct serve_parts *parts,
+                         struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *health = health_json(request->agent->health);
+    serve_json(reply, 200, health);
+}
+
+static void answer_ready(const struct serve_request *request, const struct serve_parts *parts,
+                         struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *health = health_json(request->agent->health);
+    serve_json(reply, cJSON_IsTrue(json_get(health, "ready")) ? 200 : 503, health);
+}
+
+static bool load_status(const struct serve_request *request, const char *family, cJSON **out,
+                        struct err *err)
+{
+    struct agent *agent = request->agent;
+    char reason[HEALTH_REASON_SIZE];
+    /* nobody is kept waiting for what is known not to answer */
+    if (health_reason(agent->health, "mongodb", reason))
+        return err_set(err, ERR_RETRY, ERR_MONGO, 0, "%s", reason);
+    struct status_request wanted = {.config = agent->config,
+                                    .docs = agent->docs,
+                                    .pool = agent->pool,
+                                    .family = family,
+                                    .health = agent->health};
+    return status_json(&wanted, out, err);
+}
+
+static void answer_metrics(const struct serve_request *request, const struct serve_parts *parts,
+                           struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *status = NULL;
+    /* without the state database the process still says what it knows of itself */
+    (void)!load_status(request, NULL, &status, NULL);
+    metrics_answer(request, status, reply);
+}
+
+static cJSON *status_or_problem(const struct serve_request *request, const char *family,
+                                struct serve_reply *reply)
+{
+    struct err err;
+    cJSON *status = NULL;
+    if (load_status(request, family, &status, &err))
+        return status;
+    serve_problem(reply, err.action == ERR_REJECT ? 404 : 503, err.text);
+    return NULL;
+}
+
+static void answer_status(const struct serve_request *request, const struct serve_parts *parts,
+                          struct serve_reply *reply)
+{
+    (void)parts;
+    CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, NULL, reply);
+    if (status)
+        serve_json(reply, 200, status);
+}
+
+static void answer_family(const struct serve_request *request, const struct serve_parts *parts,
+                          struct serve_reply *reply)
+{
+    CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, parts->items[0], reply);
+    if (status)
+        serve_json(reply, 200, status_family(status, parts->items[0]));
+}
+
+static void answer_version(const struct serve_request *request, const struct serve_parts *parts,
+                           struct serve_reply *reply)
+{
+    CLEANUP(cJSON_Deletep) cJSON *status = status_or_problem(request, parts->items[0], reply);
+    if (!status)
+        return;
+    const cJSON *family = status_family(status, parts->items[0]);
+    const cJSON *version = status_version(family, parts->items[1]);
+    if (version)
+        serve_json(reply, 200, version);
+    else
+        serve_problem(reply, 404, "the family has no version of that label");
+}
+
+static void answer_alias(const struct serve_request *request, const struct serve_parts *parts,
+                         struct serve_reply *reply)
+{
+    serve_alias(request, parts->items[0], reply);
+}
+
+static void answer_events(const struct serve_request *request, const struct serve_parts *parts,
+                          struct serve_reply *reply)
+{
+    (void)request;
+    (void)parts;
+    reply->status = 200;
+    reply->later = SERVE_EVENTS;
+}
+
+struct route {
+    const char *method;
+    const char *pattern;  /* {}: a name */
+    serve_answer *answer; /* NULL: not built yet */
+};
+
+#define FAMILY "/v1/families/{}"
+#define VERSION "/v1/families/{}/versions/{}"
+
+static const struct route routes[] = {
+    {"GET", "/healthz", answer_alive},
+    {"GET", "/readyz", answer_ready},
+    {"GET", "/metrics", answer_metrics},
+    {"GET", "/v1/status", answer_status},
+    {"GET", "/v1/families", answer_status},
+    {"GET", FAMILY, answer_family},
+    {"GET", VERSION, answer_version},
+    {"GET", "/", dashboard_answer},
+    {"GET", "/dashboard/{}", dashboard_answer},
+    {"GET", "/v1/config", dashboard_config},
+    {"GET", FAMILY "/history", dashboard_history},
+    {"GET", VERSION "/verification", dashboard_verification},
+    {"GET", "/v1/openapi.json", api_openapi},
+    {"GET", "/v1/events", answer_events},
+    {"POST", "/v1/gc", api_gc},
+    {"POST", FAMILY ":rollback", api_rollback},
+    {"POST", FAMILY ":plan", api_plan},
+    {"POST", FAMILY ":sweep", api_sweep},
+    {"POST", FAMILY ":audit", api_audit_family},
+    {"POST", FAMILY ":pause", api_pause_family},
+    {"POST", FAMILY ":resume", api_resume_family},
+    {"DELETE", FAMILY, api_remove},
+    {"GET", "/v1/jobs/{}", api_job},
+    {"POST", "/v1/jobs/{}:cancel", api_cancel_job},
+    {"POST", FAMILY ":adopt", api_adopt},
+    {"POST", FAMILY ":partitions", api_partitions},
+    {"GET", FAMILY "/wishes/{}", api_wish},
+    {"GET", FAMILY "/alias", answer_alias},
+    {"POST", FAMILY "/query", api_query},
+    {"GET", FAMILY "/quarantine", api_quarantine},
+    {"POST", FAMILY "/quarantine:retry", api_retry},
+    {"POST", FAMILY "/quarantine:skip", api_skip},
+    {"POST", FAMILY "/versions", api_create},
+    {"DELETE", VERSION, api_drop},
+    {"POST", VERSION ":verify", api_verify},
+    {"POST", VERSION ":cutover", api_cutover},
+    {"POST", VERSION ":pause", api_pause},
+    {"POST", VERSION ":resume", api_resume},
+    {"POST", VERSION ":audit", api_audit},
+};
+
+bool serve_route_at(size_t index, const char **method, const char **pattern)
+{
+    if (index >= ARRAY_LEN(routes))
+        return false;
+    *method = routes[index].method;
+    *pattern = routes[index].pattern;
+    return true;
+}
+
+static bool matches(const char *pattern, const char *path, struct serve_parts *parts)
+{
+    parts->count = 0;
+    while (*pattern) {
+        if (pattern[0] != '{') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        size_t length = strcspn(path, "/:");
+        if (length == 0 || length >= SERVE_PART_SIZE)
+            return false;
+        snprintf(parts->items[parts->count++], SERVE_PART_SIZE, "%.*s", (int)length, path);
+        path += length;
+        pattern += 2;
+    }
+    return *path == '\0';
+}
+
+/* Compares digests, so that neither content nor length shows in the time it takes. */
+bool serve_is_authorized(const struct serve_request *request)
+{
+    static const char scheme[] = "Bearer ";
+    if (!request->token)
+        return true;
+    if (!request->authorization ||
+        strncasecmp(request->authorization, scheme, sizeof scheme - 1) != 0)
+        return false;
+    const char *given = request->authorization + sizeof scheme - 1;
+    struct sha256 a = sha256_of(given, strlen(given));
+    struct sha256 b = sha256_of(request->token, strlen(request->token));
+    unsigned difference = 0;
+    for (size_t i = 0; i < SHA256_SIZE; i++)
+        difference |= (unsigned)(a.bytes[i] ^ b.bytes[i]);
+    return difference == 0;
+}
+
+static void allow(struct serve_reply *reply, const char *method)
+{
+    size_t used = strlen(reply->allow);
+    snprintf(reply->allow + used, sizeof reply->allow - used, "%s%s", used ? ", " : "", method);
+    if (strcmp(method, "GET") == 0)
+        allow(reply, "HEAD");
+}
+
+static void route_method(const struct serve_request *request, struct serve_reply *reply)
+{
+    const char *method = strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        struct serve_parts parts;
+        if (!matches(routes[i].pattern, request->path, &parts))
+            continue;
+        if (strcmp(routes[i].method, method) != 0) {
+            allow(reply, routes[i].method);
+            continue;
+        }
+        reply->allow[0] = '\0';
+        if (routes[i].answer)
+            routes[i].answer(request, &parts, reply);
+        else
+            serve_problem(reply, 501, "this call is not built yet");
+        return;
+    }
+    if (reply->allow[0])
+        serve_problem(reply, 405, "this path does not take that method");
+    else
+        serve_problem(reply, 404, "there is no such path");
+}
+
+const char *serve_argument(const struct serve_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->argument_count; i++)
+        if (strcmp(request->arguments[i].name, name) == 0)
+            return request->arguments[i].value;
+    return NULL;
+}
+
+void serve_reply_init(struct serve_reply *reply)
+{
+    *reply = (struct serve_reply){.body = BUF_INIT(SERVE_REPLY_MAX)};
+}
+
+void serve_add_header(struct serve_reply *reply, const char *name, const char *format, ...)
+{
+    va_list arguments;
+    assert(reply->header_count < SERVE_HEADERS_MAX);
+    struct serve_header *header = &reply->headers[reply->header_count++];
+    header->name = name;
+    va_start(arguments, format);
+    int size = vsnprintf(header->value, sizeof header->value, format, arguments);
+    va_end(arguments);
+    assert(size >= 0 && (size_t)size < sizeof header->value);
+}
+
+bool serve_is_quick(const struct serve_request *request)
+{
+    const char *path = request->path;
+    return strcmp(path, "/v1/events") == 0 ||
+           (strncmp(path, "/v1", 3) != 0 && strcmp(path, "/metrics") != 0);
+}
+
+void serve_route(const struct serve_request *request, struct serve_reply *reply)
+{
+    serve_reply_init(reply);
+    if (strncmp(request->path, "/v1", 3) == 0 && !serve_is_authorized(request))
+        serve_problem(reply, 401, "this call needs the header Authorization: Bearer <token>");
+    else if (request->too_large)
+        serve_problem(reply, 413, "a body may have 1 MiB at most");
+    else
+        route_method(request, reply);
+    if (reply->body.overflow)
+        serve_problem(reply, 500, "the answer is too large");
+}

@@ -1,5 +1,0 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* agent/serve/openapi.json, which the build puts into the program. */
-#pragma once
-
-extern const char api_openapi_text[];
