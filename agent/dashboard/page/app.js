@@ -8,12 +8,14 @@ import { announce, askForToken, toast } from "/dashboard/dialog.js";
 import { h, show } from "/dashboard/dom.js";
 import * as format from "/dashboard/format.js";
 import { familyView } from "/dashboard/family.js";
+import { opened } from "/dashboard/parts.js";
 import { Live } from "/dashboard/live.js";
 import { LIVE, VERSION_STATES, stateOf } from "/dashboard/words.js";
 
 const HISTORY_MS = 5000;
 const QUARANTINE_MS = 4000;
 const REDRAW_MS = 1000;
+const CALM_MS = 5000;
 
 const known = {
   status: null,
@@ -80,6 +82,20 @@ function draw() {
   show(document.getElementById("foot"), `vectail ${status.version}. The same in a terminal: `, h("code", null, "vectail status -w"));
 }
 
+// What comes by itself is drawn once a second, and once in a while anyhow: times go on.
+let due = true;
+let drawnAt = 0;
+
+function drawIfDue() {
+  const passed = Date.now() - drawnAt;
+  if (document.hidden || passed < (due ? REDRAW_MS : CALM_MS)) return;
+  due = false;
+  drawnAt = Date.now();
+  draw();
+}
+
+const drawSoon = () => { due = true; };
+
 // --- what changed, for those who do not see it ---
 
 const stateKey = (family, version) => `${family.family} ${version.label} ${version.build}`;
@@ -101,6 +117,7 @@ function setConnection(state, why = "") {
   if (bad(state) !== bad(known.connection)) announce(bad(state) ? "Connection lost." : "Connected.");
   Object.assign(known, { connection: state, why });
   drawConnection();
+  drawSoon();
 }
 
 // --- asking ---
@@ -113,13 +130,13 @@ const live = new Live({
     announceChanges(known.status, status);
     Object.assign(known, { status, at: Date.now() });
     if (first) loadAll();
-    draw();
+    drawSoon();
   },
   onHealth(health) {
     const before = new Set(reasonsOf(known.health));
     for (const reason of reasonsOf(health)) if (!before.has(reason)) announce(reason);
     known.health = health;
-    draw();
+    drawSoon();
   },
   onState: setConnection,
 });
@@ -179,7 +196,7 @@ async function loadAll() {
   } catch {
     // the connection has its own words
   }
-  draw();
+  drawSoon();
 }
 
 const quarantineIsOpen = (family) =>
@@ -209,7 +226,11 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("toggle", (event) => {
-  const { loads, family } = event.target.dataset ?? {};
+  const { section, loads, family } = event.target.dataset ?? {};
+  if (section === undefined) return;
+  if (event.target.open) opened.add(section);
+  else opened.delete(section);
+  draw();
   if (loads === "quarantine" && event.target.open) loadQuarantine(family);
 }, true);
 
@@ -233,4 +254,4 @@ setUpTheme();
 live.run();
 setInterval(() => isOut() || loadAll(), HISTORY_MS);
 setInterval(() => isOut() || loadOpenQuarantines(), QUARANTINE_MS);
-setInterval(draw, REDRAW_MS);
+setInterval(drawIfDue, REDRAW_MS / 4);

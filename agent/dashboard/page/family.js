@@ -4,7 +4,7 @@
 import { h } from "/dashboard/dom.js";
 import * as format from "/dashboard/format.js";
 import { eventsSection, gatesSection, quarantineSection } from "/dashboard/sections.js";
-import { button, figures, pill, progress, table, time } from "/dashboard/parts.js";
+import { button, figures, pill, progress, section, table, time } from "/dashboard/parts.js";
 import { plot } from "/dashboard/plot.js";
 import { FAMILY_STATES, FILLING, LIVE, VERSION_STATES, stateOf } from "/dashboard/words.js";
 
@@ -209,7 +209,8 @@ export function familyView(family, shown) {
         live.length ? live.map((version) => lane(family, version, shown)) : h("p", { class: "empty" }, "No version is fed."))),
     quarantineSection(family, shown),
     eventsSection(family, shown),
-    past.length > 0 && h("details", { "data-key": "past" },
-      h("summary", null, h("span", { class: "title" }, "Earlier versions"), h("span", { class: "soft" }, ` · ${past.length}`)),
-      pastVersions(family, past.slice(0, 50))));
+    past.length > 0 && section({
+      id: `past ${family.family}`, key: "past", title: "Earlier versions", says: count(past.length),
+      content: () => pastVersions(family, past.slice(0, 50)),
+    }));
 }

@@ -49,13 +49,16 @@ export function table({ caption, heads, rows }) {
         h("tr", { role: "row", "data-key": key }, cells.map(cell))))));
 }
 
-// A section that opens; its name says what is inside. `kind` and `data` tell what to load when it does.
-export function section({ key, title, says, content, data }) {
-  const attributes = { "data-key": key };
+// Ids of the sections that are open: what is inside of a closed one is not made.
+export const opened = new Set();
+
+// A section that opens; its name says what is inside. `content()` makes that; `data` tells what to load for it.
+export function section({ id, key, title, says, content, data }) {
+  const attributes = { "data-key": key, "data-section": id };
   for (const [name, value] of Object.entries(data ?? {})) attributes[`data-${name}`] = value;
   return h("details", attributes,
     h("summary", null, h("span", { class: "title" }, title), says && h("span", { class: "soft" }, " · ", says)),
-    h("div", null, content));
+    h("div", null, opened.has(id) && content()));
 }
 
 // --- in a dialog ---

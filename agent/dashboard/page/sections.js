@@ -34,9 +34,9 @@ export function gatesSection(family, version, shown) {
   const report = shown.reports?.get(version.build_id);
   if (!report) return null;
   return section({
-    key: "gates", title: "Verification",
+    id: `gates ${version.build_id}`, key: "gates", title: "Verification",
     says: [report.ok ? h("span", { class: "ok" }, verdict(report)) : h("span", { class: "failed" }, verdict(report)), ", ", time(report.at)],
-    content: gateTable(report, version.label),
+    content: () => gateTable(report, version.label),
   });
 }
 
@@ -75,9 +75,9 @@ export function quarantineSection(family, shown) {
   const number = family.versions.reduce((sum, version) => sum + version.quarantined + version.skipped, 0);
   if (number === 0 && !shown.quarantine?.documents?.length) return null;
   return section({
-    key: "quarantine", title: "Quarantine", says: format.plural(number, "document"),
+    id: `quarantine ${family.family}`, key: "quarantine", title: "Quarantine", says: format.plural(number, "document"),
     data: { loads: "quarantine", family: family.family },
-    content: quarantineContent(family, shown.quarantine),
+    content: () => quarantineContent(family, shown.quarantine),
   });
 }
 
@@ -88,9 +88,9 @@ export function eventsSection(family, shown) {
   if (events.length === 0) return null;
   const [last] = events;
   return section({
-    key: "events", title: "History",
+    id: `events ${family.family}`, key: "events", title: "History",
     says: [`last: ${spaced(last.what)} ${last.label ?? ""} `, time(last.at)],
-    content: table({
+    content: () => table({
       caption: `What happened to the versions of ${family.family}, the latest first`,
       heads: ["What", "Version", "When", "By", { name: "Why", kind: "long" }],
       rows: events.map((event, index) => ({
