@@ -263,17 +263,6 @@ static bool judge(struct parser *parser)
     return true;
 }
 
-/* A flag of a command that is not built is not known; the command is what has to be told. */
-static const struct cli_command *command_in(int argc, char *const *argv)
-{
-    for (int i = 1; i < argc; i++) {
-        const struct cli_command *command = argv[i][0] == '-' ? NULL : cli_command_find(argv[i]);
-        if (command)
-            return command;
-    }
-    return NULL;
-}
-
 bool cli_parse(int argc, char *const *argv, struct cli_args *args, struct buf *message)
 {
     const char *file = getenv("VECTAIL_CONFIG"); /* NOLINT(concurrency-mt-unsafe): no threads yet */
@@ -283,15 +272,8 @@ bool cli_parse(int argc, char *const *argv, struct cli_args *args, struct buf *m
                               .wait_ms = -1};
     struct parser parser = {.argc = argc, .argv = argv, .at = 1, .args = args, .message = message};
     while (parser.at < argc) {
-        if (take(&parser, argv[parser.at++]))
-            continue;
-        const struct cli_command *command = args->command ? args->command : command_in(argc, argv);
-        if (command && !command->run) {
-            buf_clear(message);
-            args->command = command;
-            return true;
-        }
-        return false;
+        if (!take(&parser, argv[parser.at++]))
+            return false;
     }
     return judge(&parser);
 }
@@ -328,10 +310,6 @@ static int dispatch(const struct cli_args *args)
         return print_help(args);
     if (cli_has(args, FLAG_VERSION))
         return cmd_version(args);
-    if (!args->command->run) {
-        fprintf(stderr, "vectail: '%s' is not built yet\n", args->command->name);
-        return CLI_USAGE;
-    }
     return args->command->run(args);
 }
 

@@ -106,7 +106,7 @@ struct cli_command {
     size_t min_words;
     size_t max_words;
     uint64_t flags;                          /* CLI_FLAG() of those that are its own */
-    int (*run)(const struct cli_args *args); /* an exit code; NULL: not built yet */
+    int (*run)(const struct cli_args *args); /* an exit code */
     const char *sentence;                    /* NULL: not shown */
     const char *more;                        /* NULL: nothing */
 };

@@ -47,7 +47,7 @@ static void put_family(struct buf *out)
     buf_puts(out, "    case \"${operands[0]}\" in\n");
     for (const struct cli_command *command = cli_commands; command->name; command++) {
         int place = cli_family_place(command);
-        if (command->run && cli_command_is_shown(command) && place > 0)
+        if (cli_command_is_shown(command) && place > 0)
             buf_printf(out, "    %s) family=\"${operands[%d]}\" ;;\n", command->name, place + 1);
     }
     buf_puts(out, "    *) family=\"${operands[1]}\" ;;\n    esac\n");
@@ -118,7 +118,7 @@ void cli_complete_bash(struct buf *out)
     put_flag_values(out);
     buf_puts(out, "    case \"${operands[0]}\" in\n");
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if (command->run && cli_command_is_shown(command))
+        if (cli_command_is_shown(command))
             put_command(command, out);
     }
     buf_puts(out, "    *) words=\"");

@@ -136,7 +136,7 @@ void cli_complete_fish(struct buf *out)
             put_flag(flag, NULL, out);
     }
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if (command->run && cli_command_is_shown(command))
+        if (cli_command_is_shown(command))
             put_command(command, out);
     }
 }

@@ -101,7 +101,7 @@ void cli_complete_zsh(struct buf *out)
 {
     buf_puts(out, head);
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if (!command->run || !cli_command_is_shown(command))
+        if (!cli_command_is_shown(command))
             continue;
         buf_printf(out, "        '%s:", command->name);
         put_quoted(command->sentence, ":", out);
@@ -113,7 +113,7 @@ void cli_complete_zsh(struct buf *out)
                   "    case $state in\n    command) _describe command commands ;;\n"
                   "    words)\n        case $line[1] in\n");
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if (!command->run || !cli_command_is_shown(command))
+        if (!cli_command_is_shown(command))
             continue;
         buf_printf(out, "        %s) ", command->name);
         put_arguments(command, out);

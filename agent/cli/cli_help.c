@@ -37,10 +37,10 @@ static void put_flags(const struct cli_command *command, bool common, struct buf
     }
 }
 
-static void put_commands(bool built, struct buf *out)
+static void put_commands(struct buf *out)
 {
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if ((command->run != NULL) == built && cli_command_is_shown(command))
+        if (cli_command_is_shown(command))
             buf_printf(out, "  %-*s %s\n", NAME_WIDTH, command->name, command->sentence);
     }
 }
@@ -49,9 +49,7 @@ void cli_help(struct buf *out)
 {
     buf_puts(out, "vectail keeps vector collections in step with MongoDB.\n\n"
                   "usage: vectail COMMAND [FAMILY [LABEL]] [flags]\n\ncommands:\n");
-    put_commands(true, out);
-    buf_puts(out, "\nnot built yet:\n");
-    put_commands(false, out);
+    put_commands(out);
     buf_puts(out, "\nflags of every command:\n");
     put_flags(NULL, true, out);
     buf_puts(out, "\nexit codes: 0 done, 1 failed, 2 wrong usage or configuration,\n"
@@ -60,9 +58,8 @@ void cli_help(struct buf *out)
 
 void cli_help_command(const struct cli_command *command, struct buf *out)
 {
-    buf_printf(out, "vectail %s: %s%s\n\nusage: vectail %s%s%s [flags]\n", command->name,
-               command->sentence, command->run ? "" : " (not built yet)", command->name,
-               *command->operands ? " " : "", command->operands);
+    buf_printf(out, "vectail %s: %s\n\nusage: vectail %s%s%s [flags]\n", command->name,
+               command->sentence, command->name, *command->operands ? " " : "", command->operands);
     if (command->more)
         buf_printf(out, "\n%s\n", command->more);
     if (command->flags) {

@@ -209,7 +209,7 @@ void cli_man(struct buf *out)
     buf_puts(out, head);
     buf_puts(out, ".SH COMMANDS\n");
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if (command->run && cli_command_is_shown(command))
+        if (cli_command_is_shown(command))
             put_command(command, out);
     }
     buf_puts(out, ".SH OPTIONS\nThese are taken by every command.\n");

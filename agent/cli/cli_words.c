@@ -102,7 +102,7 @@ const char *cli_words_kind(enum cli_words words)
 void cli_put_commands(struct buf *out)
 {
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if (command->run && cli_command_is_shown(command))
+        if (cli_command_is_shown(command))
             buf_printf(out, " %s", command->name);
     }
 }
