@@ -9,6 +9,7 @@ import banned
 import common
 import functions
 import includes
+import links
 import words
 
 HEAD = "/* SPDX-License-Identifier: Apache-2.0 */\n"
@@ -78,6 +79,17 @@ class Lint(unittest.TestCase):
                                            scripts__a_DOT_py="x = 1\n")))
         self.assertEqual([], self.found(banned, scripts__a_DOT_py="#!/usr/bin/env python3\n" + spdx,
                                         scripts__b_DOT_py=spdx, scripts____init___DOT_py=""))
+
+    def test_follows_links(self):
+        files = {"docs__b_DOT_md": "# A `b`: c, [d](a.md)\n```\n# no heading\n```\n", "docs__c__d_DOT_md": "x\n"}
+        fine = "[x](b.md) [x](b.md#a-b-c-d) [x](c/) [x](#here) [x](https://a.b/c) `[x](none.md)`\n## Here\n"
+        self.assertEqual([], self.found(links, docs__a_DOT_md=fine, **files))
+        wrong = "[x](none.md)\n[x](b.md#no-heading)\n[x](#there)\n[x](none/)\n"
+        self.assertEqual(["docs/a.md:1: none.md: there is no docs/none.md",
+                          "docs/a.md:2: b.md#no-heading: docs/b.md has no such heading",
+                          "docs/a.md:3: #there: docs/a.md has no such heading",
+                          "docs/a.md:4: none/: there is no docs/none"],
+                         self.found(links, docs__a_DOT_md=wrong, **files))
 
     def test_finds_paths_of_one_machine(self):
         text = "cd " + words.PATHS[0] + "x\nPATH=" + words.PATHS[1] + "bin\n"
