@@ -46,8 +46,8 @@ void progress_show(struct progress *progress, const char *about, const char *lin
         return;
     if (progress->terminal) {
         redraw(progress, line);
-    } else if (strcmp(progress->about, about) != 0 || progress->written_ms == 0 ||
-               now_ms - progress->written_ms >= WRITE_EVERY_MS) {
+    } else if (strncmp(progress->about, about, sizeof progress->about - 1) != 0 ||
+               progress->written_ms == 0 || now_ms - progress->written_ms >= WRITE_EVERY_MS) {
         fprintf(progress->out, "%s\n", line);
         progress->written_ms = now_ms;
     }

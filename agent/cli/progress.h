@@ -17,7 +17,7 @@ struct progress {
     FILE *out; /* NULL: nobody looks */
     bool terminal;
     bool drawn;                      /* a line stands on the terminal */
-    char about[64];                  /* what the last line was about */
+    char about[256];                 /* what the last line was about, or its beginning */
     int64_t written_ms;              /* monotonic, of the last line */
     int64_t at_ms[PROGRESS_FIGURES]; /* the latest figures, for the rate: a ring */
     int64_t figures[PROGRESS_FIGURES];

@@ -91,6 +91,26 @@ static void lines_come_when_they_say_something_new_and_now_and_then(void **state
     clock_use(NULL);
 }
 
+/* One of 65 characters was written at each look. */
+static void a_long_line_is_not_written_again_and_again(void **state)
+{
+    (void)state;
+    char *text = NULL, longer[1000];
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    struct progress progress = {.out = out};
+    clock_use(&still);
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    for (int i = 0; i < 3; i++)
+        progress_show(&progress, longer, "long");
+    progress_show(&progress, "y", "short");
+    fclose(out);
+    assert_string_equal(text, "long\nshort\n");
+    free(text);
+    clock_use(NULL);
+}
+
 static void on_a_terminal_the_line_is_taken_back(void **state)
 {
     (void)state;
@@ -115,6 +135,7 @@ int main(void)
         cmocka_unit_test(a_line_says_what_matters_in_each_state),
         cmocka_unit_test(the_rate_is_that_of_the_last_looks),
         cmocka_unit_test(lines_come_when_they_say_something_new_and_now_and_then),
+        cmocka_unit_test(a_long_line_is_not_written_again_and_again),
         cmocka_unit_test(on_a_terminal_the_line_is_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
