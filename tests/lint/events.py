@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/events.md names every event of the log with its level, and no other; the same for the metrics
-and docs/metrics.md."""
+and docs/metrics.md, for the domains and actions of an error and docs/troubleshooting.md."""
 import os
 import re
 
@@ -8,11 +8,15 @@ import common
 
 EVENTS = "docs/events.md"
 METRICS = "docs/metrics.md"
+TROUBLE = "docs/troubleshooting.md"
+ERRORS = "base/err.c"
 _LOG = re.compile(r"\blog_(debug|info|warn|error)\s*\(\s*\"([^\"]+)\"")
 _COMMENT_OR_LITERAL = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"", re.S)
 _EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _EVENT_ROW = re.compile(r"^\| `([^`]+)` \| ([a-z, ]+) \|")
 _METRIC_ROW = re.compile(r"^\| `([a-z0-9_]+)` \| (counter|gauge|histogram|info) \|")
+_ERROR_NAMES = re.compile(r"err_(domain|action)_name\(.*?names\[\] = \{(.*?)\};", re.S)
+_ERROR_ROW = re.compile(r"^\| `([a-z]+)` \|")
 _FAMILY = re.compile(r"\{\s*\"((?:vectail|process)_[a-z0-9_]+)\",\s*\"(counter|gauge|histogram|info)\"")
 
 
@@ -87,9 +91,26 @@ def compare_metrics(used, documented):
             yield METRICS, line, f"{name} is not written anywhere"
 
 
+def used_errors(root):
+    """The names of all domains and actions, from their arrays."""
+    if not os.path.exists(os.path.join(root, ERRORS)):
+        return []
+    return [name for _, names in _ERROR_NAMES.findall(common.read(root, ERRORS))
+            for name in re.findall(r'"([a-z]+)"', names)]
+
+
+def compare_errors(used, documented):
+    """The page has other tables, too: only what lacks is told."""
+    known = {name for _, (name,) in documented}
+    for name in used:
+        if name not in known:
+            yield TROUBLE, 1, f"the domain or action {name} of an error has no row"
+
+
 def check(root):
     yield from compare_events(used_events(root), rows(root, EVENTS, _EVENT_ROW))
     yield from compare_metrics(used_metrics(root), rows(root, METRICS, _METRIC_ROW))
+    yield from compare_errors(used_errors(root), rows(root, TROUBLE, _ERROR_ROW))
 
 
 if __name__ == "__main__":
