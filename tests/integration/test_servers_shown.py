@@ -231,3 +231,14 @@ def test_a_server_that_dies_or_hangs_shows_until_it_is_back(running, watched):
             wait_until_ready(url)
             print(f"ready {time.monotonic() - began:.1f} s later")
     assert agent.is_running()
+    stop_without(url, agent, next(server for server in watched if server.component == "kafka"))
+
+
+def stop_without(url: str, agent, server: Watched) -> None:
+    """Whoever has to end does not wait for a server that is away."""
+    server.kill()
+    try:
+        wait_until(lambda: reason_of(url, server.component), SHOWN_S, "it to be away", 0.1)
+        assert agent.stop() == 0
+    finally:
+        server.restart()
