@@ -57,8 +57,10 @@ static bool note_event(struct steward *steward, const struct version *version,
              "%" PRId64 " missing, %" PRId64 " stale, %" PRId64 " left over; %s",
              audit_sum(report, AUDIT_MISSING), audit_sum(report, AUDIT_STALE),
              audit_sum(report, AUDIT_LEFT_OVER),
-             report->repaired + report->erased > 0 ? "it is being mended"
-                                                   : "`vectail audit --repair` mends it");
+             report->unmarked ? "that is more than is mended by itself: look, then `vectail audit "
+                                "--repair`"
+             : report->repaired + report->erased > 0 ? "it is being mended"
+                                                     : "`vectail audit --repair` mends it");
     struct answer answer = {
         .what = "audit", .label = version->label, .by = steward->agent->holder, .reason = reason};
     request_answer(&steward->registry, &answer);
@@ -155,6 +157,13 @@ static bool find_last(struct steward *steward, const struct version *version, in
     return true;
 }
 
+/* Its sweep, or a comparison with the source, found too much that is gone. */
+static bool asks_a_person(const struct steward *steward, const struct version *version, int64_t gen)
+{
+    return version->stopped_gen == gen ||
+           registry_find_wish(&steward->registry, WISH_COMPARE, version->label, gen);
+}
+
 static bool begin(struct steward *steward, const struct version *version, bool *begun,
                   struct err *err)
 {
@@ -172,6 +181,8 @@ static bool begin(struct steward *steward, const struct version *version, bool *
         return false;
     if (in_step != IN_STEP_YES)
         return true; /* what is under way would only be waited for */
+    if (view.state != FAMILY_STREAMING || asks_a_person(steward, version, view.gen))
+        return true; /* the source is gone, or it is known already what differs */
     struct audit_job_options options = {.config = steward->agent->config,
                                         .pool = steward->agent->pool,
                                         .docs = steward->agent->docs,

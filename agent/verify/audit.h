@@ -42,9 +42,11 @@ struct audit_options {
     bool repair; /* what differs is marked for repair; records that no document has are erased */
     double
         repair_ratio; /* of the documents (a hundred at least) so many are marked at most; 0: all */
-    bool of_agent;    /* by itself: the place is another one than that of a person's audit */
-    bool keep_place;  /* it is written down every now and then, and removed at the end */
-    bool resume;      /* goes on at the place that was written down, if there is one */
+    bool of_agent; /* by itself: the place is another one than that of a person's audit, and nothing
+                       * is mended while the source is gone or a sweep is not done (RETRY) */
+    int64_t gen;   /* of_agent: the family's generation when it begins */
+    bool keep_place; /* it is written down every now and then, and removed at the end */
+    bool resume;     /* goes on at the place that was written down, if there is one */
     /* Every second or so. False: the audit ends with ERR_CANCEL, its place written down. NULL: nobody
      * listens. */
     bool (*progress)(void *context, const struct audit_progress *progress);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/verify/audit_job.h"
 
+#include <float.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -39,6 +40,12 @@ static void note_sink(void *context, struct sink *sink)
     pthread_mutex_unlock(&job->lock);
 }
 
+/* Nobody looks on: more than that is only told. 0 would mean all of them. */
+static double repair_ratio(const struct config_family *family)
+{
+    return family->sweep_max_ratio > 0 ? family->sweep_max_ratio : DBL_MIN;
+}
+
 static bool audit(struct audit_job *job, struct err *err)
 {
     const struct audit_job_options *options = &job->options;
@@ -54,7 +61,9 @@ static bool audit(struct audit_job *job, struct err *err)
                                 .max_documents_per_second =
                                     options->family->audit.max_documents_per_second,
                                 .repair = options->family->audit.repair,
+                                .repair_ratio = repair_ratio(options->family),
                                 .of_agent = true,
+                                .gen = options->gen,
                                 .keep_place = true,
                                 .resume = true,
                                 .progress = go_on,

@@ -15,7 +15,7 @@ struct audit_job_options {
     struct docstore *docs;
     const struct config_family *family;
     const char *build_id; /* copied */
-    int64_t gen;          /* kept for the caller */
+    int64_t gen;          /* of the family */
 };
 
 struct audit_job;

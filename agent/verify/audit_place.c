@@ -105,6 +105,7 @@ static bson_t *encode(struct audit *audit)
     doc_put_text(doc, "family", audit->options->family->name);
     doc_put_text(doc, "label", audit->options->version->label);
     doc_put_text(doc, "family_fp", shape_fp(audit->family->shape));
+    doc_put_int(doc, "gen", audit->options->gen);
     doc_put_int(doc, "phase", (int64_t)audit->phase);
     doc_put_child(doc, "after", audit->after);
     doc_put_text(doc, "after_key", audit->after_key);
@@ -193,13 +194,14 @@ static void take_examples(struct audit_report *report, struct doc_reader *reader
     }
 }
 
-/* The rest of an audit under another filter or mapping would be that of another one. */
+/* The rest of an audit under another filter or mapping would be that of another one; what was found in an
+ * older generation may be what its gap missed. */
 static bool is_of_this(const struct audit *audit, struct doc_reader *reader)
 {
     const char *fp = doc_peek(reader, "family_fp");
     int64_t phase = doc_int(reader, "phase", -1);
     return fp && strcmp(fp, shape_fp(audit->family->shape)) == 0 && phase >= AUDIT_AT_SOURCE &&
-           phase <= AUDIT_AT_STORE;
+           phase <= AUDIT_AT_STORE && doc_int(reader, "gen", 0) == audit->options->gen;
 }
 
 static bool decode(struct audit *audit, const bson_t *doc, const char *what, struct err *err)

@@ -28,6 +28,8 @@ bool audit_repair_keys(struct audit *audit, const char *const *keys, size_t coun
         audit->report->unmarked = true;
         return true;
     }
+    if (!audit_guard(audit, err))
+        return false;
     if (!ledger_mark(audit->ledger, keys, count, REASON, err))
         return false;
     audit->report->repaired += (int64_t)count;
@@ -59,6 +61,8 @@ bool audit_erase_records(struct audit *audit, const char *const *ids, size_t cou
 {
     if (!audit->options->repair || count == 0)
         return true;
+    if (!audit_guard(audit, err))
+        return false;
     /* a request that was cut may be carried out all the same */
     bool ok = sink_erase(audit->sink, audit->collection, ids, count, err);
     struct err ignored;

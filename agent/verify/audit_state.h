@@ -9,6 +9,7 @@
 #include "agent/family.h"
 #include "agent/verify/audit_doc.h"
 #include "base/attr.h"
+#include "state/checkpoint.h"
 
 enum audit_phase { AUDIT_AT_SOURCE, AUDIT_AT_LEDGER, AUDIT_AT_STORE };
 
@@ -162,6 +163,25 @@ bool audit_repair_keys(struct audit *audit, const char *const *keys, size_t coun
     MUST_USE;
 bool audit_erase_records(struct audit *audit, const char *const *ids, size_t count, struct err *err)
     MUST_USE;
+
+/* --- audit_guard.c --- */
+
+/* How source and version stand, as far as that decides about mending. */
+struct audit_standing {
+    enum family_state state;
+    int64_t gen;
+    int64_t began_gen; /* the generation when the audit began */
+    int64_t swept_gen; /* of the version; -1: it is gone */
+    bool asks;         /* a sweep or a comparison of it waits for a person, or is to be made */
+    bool source_exists;
+};
+/* NULL: nothing is to be said against it. */
+const char *audit_guard_objects(const struct audit_standing *standing);
+/* All but `source_exists`, which is true. */
+bool audit_standing_load(const struct audit *audit, struct audit_standing *out, struct err *err)
+    MUST_USE;
+/* False, RETRY: it is an agent's own audit, and what it found must not be mended as things stand. */
+bool audit_guard(const struct audit *audit, struct err *err) MUST_USE;
 
 /* --- audit_place.c --- */
 

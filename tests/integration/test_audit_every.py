@@ -96,3 +96,24 @@ def test_one_that_is_cut_short_goes_on_where_it_was(scene, kafka):
     event = agent.wait_for_event("audit.passed", 60, since=mark)
     assert event["documents"] == 1500
     assert event["resumed"], "it began anew"
+
+
+def test_nothing_is_erased_by_itself_while_the_source_is_gone(scene, kafka):
+    """The audit under way finds all of it left over: about that a person is asked, when it goes on."""
+    audited = Audited(scene)
+    audit = {"every": "1s", "max_documents_per_second": 400, "repair": True}
+    scene.families["docs"]["audit"] = audit
+    audited.fill([{"_id": n, "text": f"document {n}"} for n in range(1100)])
+    agent = audited.agent
+
+    def place() -> int:
+        found = scene.state.audits.find_one({"_id": {"$regex": "/agent$"}})
+        return found["documents"] if found else 0
+
+    wait_until(lambda: 0 < place() < 1100, 60, "an audit under way", 0.02)
+    mark = agent.mark()
+    scene.database.docs.drop()
+    event = agent.wait_for_event("audit.failed", 60, since=mark)
+    assert "not mended by itself: the source collection is gone" in event["error"]
+    assert audited.ledger.count_documents({"repair": {"$exists": True}}) == 0
+    assert scene.reader.count(audited.collection) == 1100
