@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* Until one that could not be carried out is begun again. */
+/* Until one that could not be carried out, or could not tell, is begun again. */
 #define FAILED_PAUSE_MS 60000
 
 static bool is_audited(const struct version *version)
@@ -96,6 +96,32 @@ void audits_forget(struct steward *steward)
     end(steward);
 }
 
+/* Nothing was found to differ, but the lane was too late for what is in doubt: that is no audit. */
+static bool note_unsettled(struct steward *steward, const struct version *version,
+                           const struct audit_report *report)
+{
+    log_warn("audit.unsettled", LOG_STR("family", steward->family->name),
+             LOG_STR("version", version->label), LOG_INT("documents", report->documents),
+             LOG_INT("unsettled", report->unsettled));
+    steward->audit_after_ms = clock_mono_ms() + FAILED_PAUSE_MS;
+    return true;
+}
+
+enum audit_says audits_judge(const struct audit_report *report)
+{
+    if (!audit_is_clean(report))
+        return AUDIT_SAYS_DIFFERS;
+    return audit_is_settled(report) ? AUDIT_SAYS_PASSED : AUDIT_SAYS_UNSETTLED;
+}
+
+static bool note_end(struct steward *steward, const struct version *version,
+                     const struct audit_report *report, struct err *err)
+{
+    if (audits_judge(report) == AUDIT_SAYS_UNSETTLED)
+        return note_unsettled(steward, version, report);
+    return note_report(steward, version, report, err);
+}
+
 /* A gap meanwhile: what it missed may be what differs, and that is seen to anyway. */
 static bool is_of_its_generation(struct steward *steward, struct version *version, bool *same,
                                  struct err *err)
@@ -130,7 +156,7 @@ static bool carry_on(struct steward *steward, struct err *err)
     }
     if (!is_of_its_generation(steward, version, &same, err))
         return false;
-    bool ok = !same || note_report(steward, version, report, err);
+    bool ok = !same || note_end(steward, version, report, err);
     if (ok)
         end(steward);
     return ok;

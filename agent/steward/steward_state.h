@@ -242,6 +242,9 @@ bool verification_is_running(const struct steward *steward);
 
 /* One step of what is audited without anybody asking (audit.every). */
 bool audits_step(struct steward *steward, struct err *err) MUST_USE;
+/* What comes of one; only what has passed or differs counts as made. */
+enum audit_says { AUDIT_SAYS_PASSED, AUDIT_SAYS_DIFFERS, AUDIT_SAYS_UNSETTLED };
+enum audit_says audits_judge(const struct audit_report *report);
 /* Cuts short what is under way, its place kept. */
 void audits_forget(struct steward *steward);
 
