@@ -65,8 +65,8 @@ bool replace_carry_out(struct steward *steward, const struct registry_wish *wish
         return request_refuse(
             steward, wish, "the agent that leads has strategy: shadow for this family in its file",
             err);
-    if (version->state != VERSION_BACKFILLING)
-        return true; /* its collection is being made */
+    if (version->state != VERSION_BACKFILLING || !version->seeded)
+        return true; /* its collection is being made, or where it begins is not there yet */
     return promote_begin(steward, &promotion, err);
 }
 

@@ -183,6 +183,9 @@ static bool can_take_the_place(const struct look *look)
 {
     const struct version *version = look->version;
     const struct version *active = in_state(look->registry, VERSION_ACTIVE);
+    if (version->state == VERSION_FAILED)
+        return refuse(look, "version %s is failed%s%s", version->label, version->reason ? ": " : "",
+                      version->reason ? version->reason : "");
     if (version->external || version->state > VERSION_BACKFILLING)
         return refuse(look,
                       "version %s is %s: it has a collection beside what is served, and nothing "

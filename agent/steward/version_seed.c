@@ -139,10 +139,23 @@ static void tell(struct steward *steward, const struct version *version,
              LOG_INT("records", beginning->records), LOG_BOOL("partial", beginning->partial));
 }
 
+/* Readers are led to it, or are about to be. */
+static bool is_served(const struct steward *steward, const struct version *version)
+{
+    const struct registry_step *step = &steward->registry.step;
+    return version->state == VERSION_ACTIVE || version->state == VERSION_PREVIOUS ||
+           (step->kind && step->label && strcmp(step->kind, STEP_PROMOTING) == 0 &&
+            strcmp(step->label, version->label) == 0);
+}
+
 /* What it was asked to begin with is not there, and will not be. */
 static bool give_up(struct steward *steward, struct version *version, const struct err *why,
                     struct err *err)
 {
+    if (is_served(steward, version)) {
+        *err = *why; /* a family is not left without a served version */
+        return false;
+    }
     log_warn("version.failed", LOG_STR("family", steward->family->name),
              LOG_STR("version", version->label), LOG_ERR(why));
     version->state = VERSION_FAILED;

@@ -245,6 +245,8 @@ static void only_what_is_not_built_takes_the_place_of_what_is_served(void **stat
     expect_refused(&scene, S(WISH_CUTOVER), NULL, "no collection yet; it waits for a person");
     scene.versions[1].state = VERSION_READY;
     expect_refused(&scene, S(WISH_CUTOVER), EMPTY, "nothing has to be emptied");
+    scene.versions[1].state = VERSION_FAILED; /* it cannot begin where it was asked to */
+    expect_refused(&scene, S(WISH_CUTOVER), EMPTY, "is failed: it waits for a person");
     scene.versions[1].state = VERSION_CREATING;
     expect_allowed(&scene, S(WISH_CUTOVER), EMPTY);
     scene.alias.target = S("by-hand");
