@@ -13,13 +13,14 @@
 #include <string.h>
 
 #include "agent/steward/steward_state.h"
+#include "agent/steward/transition.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 /* Until what is served is verified again after its gates failed, doubled with each failure. */
 #define FAILED_PAUSE_MS 2000
 
-static bool is_asked_for(const struct registry *registry, const char *label)
+static const struct registry_wish *find_wish(const struct registry *registry, const char *label)
 {
     for (size_t i = 0; i < registry->wish_count; i++) {
         const struct registry_wish *wish = &registry->wishes[i];
@@ -31,17 +32,44 @@ static bool is_asked_for(const struct registry *registry, const char *label)
         bool asked = args.empty_live;
         wish_args_fini(&args);
         if (asked)
-            return true;
+            return wish;
     }
-    return false;
+    return NULL;
+}
+
+static bool is_to_replace(const struct steward *steward, const struct version *version)
+{
+    return steward->family->config->strategy == STRATEGY_DELETE_UPFRONT &&
+           version->state <= VERSION_BACKFILLING &&
+           registry_in_state((struct registry *)(uintptr_t)&steward->registry, VERSION_ACTIVE);
 }
 
 bool replace_waits(const struct steward *steward, const struct version *version)
 {
-    return steward->family->config->strategy == STRATEGY_DELETE_UPFRONT &&
-           version->state == VERSION_PLANNED &&
-           registry_in_state((struct registry *)(uintptr_t)&steward->registry, VERSION_ACTIVE) &&
-           !is_asked_for(&steward->registry, version->label);
+    return is_to_replace(steward, version) && version->state < VERSION_BACKFILLING &&
+           !find_wish(&steward->registry, version->label);
+}
+
+bool replace_is_due(const struct steward *steward, const struct version *version)
+{
+    return is_to_replace(steward, version) && find_wish(&steward->registry, version->label);
+}
+
+/* A wish that will be refused in this very look must not have begun what it asks for. */
+bool replace_may_begin(struct steward *steward, const struct version *version, bool *may,
+                       struct err *err)
+{
+    const struct registry_wish *wish = find_wish(&steward->registry, version->label);
+    struct alias alias;
+    char reason[400];
+    *may = !is_to_replace(steward, version);
+    if (*may || !wish || steward->registry.step.kind)
+        return true;
+    if (!steward_load_alias(steward, &alias, err))
+        return false;
+    *may = transition_check(&steward->registry, wish, &alias, reason, sizeof reason);
+    alias_fini(&alias);
+    return true;
 }
 
 void replace_note_wait(struct steward *steward, struct version *version)

@@ -276,6 +276,12 @@ bool alias_watch(struct steward *steward, struct err *err) MUST_USE;
 
 /* It would take the place of what is served, which is emptied, and no person has said so yet. */
 bool replace_waits(const struct steward *steward, const struct version *version);
+/* A person has said so, and it is waited for: it is not to be filled beside what is served. */
+bool replace_is_due(const struct steward *steward, const struct version *version);
+/* Whether its collection may be made: nothing stands against what the person said, or it takes nobody's
+ * place. */
+bool replace_may_begin(struct steward *steward, const struct version *version, bool *may,
+                       struct err *err) MUST_USE;
 /* What the reason of such a version is. */
 void replace_note_wait(struct steward *steward, struct version *version);
 /* A person's word that it may. */

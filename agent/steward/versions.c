@@ -341,9 +341,28 @@ static bool stay_ready(struct steward *steward, struct version *version, struct 
     return ok;
 }
 
-static bool advance(struct steward *steward, struct version *version, struct err *err)
+static bool make(struct steward *steward, struct version *version, struct err *err)
+{
+    bool may;
+    if (!replace_may_begin(steward, version, &may, err))
+        return false;
+    if (replace_waits(steward, version))
+        replace_note_wait(steward, version);
+    return !may || version_create(steward, version, err);
+}
+
+static bool fill(struct steward *steward, struct version *version, struct err *err)
 {
     CLEANUP(feed_view_fini) struct feed_view view = {0};
+    if (replace_is_due(steward, version))
+        return true; /* it is served before it is filled */
+    return steward_view(steward, version, &view, err) &&
+           (!feed_is_filled(steward, &view) || !is_mended(steward, version) ||
+            version_enter(steward, version, VERSION_CATCHING_UP, err));
+}
+
+static bool advance(struct steward *steward, struct version *version, struct err *err)
+{
     bool fed = version_is_fed(version);
     if (fed && version->seeded && !version_leave_generation(steward, version, err))
         return false;
@@ -352,15 +371,9 @@ static bool advance(struct steward *steward, struct version *version, struct err
     switch (version->state) {
     case VERSION_PLANNED:
     case VERSION_CREATING:
-        if (replace_waits(steward, version)) {
-            replace_note_wait(steward, version);
-            return true;
-        }
-        return version_create(steward, version, err);
+        return make(steward, version, err);
     case VERSION_BACKFILLING:
-        return steward_view(steward, version, &view, err) &&
-               (!feed_is_filled(steward, &view) || !is_mended(steward, version) ||
-                version_enter(steward, version, VERSION_CATCHING_UP, err));
+        return fill(steward, version, err);
     case VERSION_CATCHING_UP:
         return catch_up(steward, version, err);
     case VERSION_VERIFYING:

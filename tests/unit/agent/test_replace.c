@@ -105,10 +105,79 @@ static void what_is_served_or_about_to_be_does_not_fail_for_where_it_begins(void
     tear_down(&scene);
 }
 
+static void flip(struct scene *scene)
+{
+    struct alias alias;
+    enum doc_swap outcome;
+    struct err err;
+    assert_true(alias_load(scene->agent.docs, &scene->family.alias, &alias, &err));
+    assert_true(alias_swap(scene->agent.docs, &scene->family.alias, &alias, &outcome, &err));
+    alias_fini(&alias);
+}
+
+static bool may_begin(struct scene *scene)
+{
+    struct err err;
+    bool may;
+    if (!replace_may_begin(&scene->steward, scene->version, &may, &err))
+        fail_msg("%s", err.text);
+    return may;
+}
+
+static void a_wish_that_is_going_to_be_refused_begins_nothing(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene, VERSION_PLANNED);
+    assert_true(replace_waits(&scene.steward, scene.version));
+    assert_false(may_begin(&scene));
+    (void)ask(&scene, S(EMPTY));
+    assert_false(replace_waits(&scene.steward, scene.version));
+    assert_true(may_begin(&scene));
+    flip(&scene); /* what was asked for was asked of another state */
+    assert_false(may_begin(&scene));
+    scene.version->state = VERSION_CREATING;
+    assert_false(may_begin(&scene));
+    scene.family_config.strategy = STRATEGY_SHADOW;
+    assert_true(may_begin(&scene));
+    tear_down(&scene);
+}
+
+static void one_thing_comes_after_the_other(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene, VERSION_PLANNED);
+    (void)ask(&scene, S(EMPTY));
+    scene.steward.registry.step.kind = strdup(STEP_DROPPING);
+    assert_false(may_begin(&scene));
+    registry_clear_step(&scene.steward.registry);
+    assert_true(may_begin(&scene));
+    scene.old->state = VERSION_PREVIOUS; /* it has nobody to replace */
+    assert_true(may_begin(&scene));
+    tear_down(&scene);
+}
+
+static void one_that_is_filled_at_once_is_held_until_it_is_served(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene, VERSION_BACKFILLING);
+    assert_false(replace_is_due(&scene.steward, scene.version)); /* made as a shadow */
+    (void)ask(&scene, S(EMPTY));
+    assert_true(replace_is_due(&scene.steward, scene.version));
+    scene.version->state = VERSION_CATCHING_UP;
+    assert_false(replace_is_due(&scene.steward, scene.version));
+    tear_down(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_not_served_before_it_is_known_where_it_begins),
+        cmocka_unit_test(a_wish_that_is_going_to_be_refused_begins_nothing),
+        cmocka_unit_test(one_thing_comes_after_the_other),
+        cmocka_unit_test(one_that_is_filled_at_once_is_held_until_it_is_served),
         cmocka_unit_test(what_is_served_or_about_to_be_does_not_fail_for_where_it_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
