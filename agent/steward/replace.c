@@ -176,14 +176,14 @@ bool replace_fill(struct steward *steward, struct version *version, struct err *
     char behind[300];
     if (steward->registry.step.kind)
         return true; /* another may be about to take its place */
-    if (!steward_view(steward, version, &view, err))
+    if (!steward_view(steward, version, &view, err) ||
+        !version_is_in_step(steward, version, &in_step, behind, err))
         return false;
-    if (!feed_is_filled(steward, &view) ||
+    /* what was verified before it fell behind says nothing any more, and keeps others from being verified */
+    if (version_is_behind_for_long(steward, version, in_step))
+        verification_leave(steward, version);
+    if (!feed_is_filled(steward, &view) || in_step != IN_STEP_YES ||
         clock_mono_ms() < steward_note_of(steward, version->build_id)->verify_after_ms)
-        return true;
-    if (!version_is_in_step(steward, version, &in_step, behind, err))
-        return false;
-    if (in_step != IN_STEP_YES)
         return true;
     enum verification state = verification_step(steward, version, false, &report, err);
     if (state == VERIFICATION_RUNNING || state == VERIFICATION_ERROR)

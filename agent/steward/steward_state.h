@@ -33,7 +33,8 @@ struct steward_note {
     struct fill fill;
     bool knows_fill;          /* what other processes have noted of it, too */
     int64_t unknown_since_ms; /* monotonic: since when its lag is not known; 0: it is */
-    int64_t behind_since_ms;  /* monotonic: since when it is ready and behind; 0: it is not */
+    int64_t behind_since_ms; /* monotonic: since when it is behind, of one that is ready or fills as
+                               * what is served; 0: it is not */
     int64_t mended_ms;  /* monotonic: when it was sent back to be mended; 0: not by this process */
     int64_t audited_ms; /* when it was audited last, or made; 0: not known yet */
     int64_t verify_after_ms; /* monotonic: not verified again before (replace.c) */
@@ -172,6 +173,10 @@ enum in_step {
 /* Whether it is whole and keeps up, and if not, why. */
 bool version_is_in_step(struct steward *steward, const struct version *version,
                         enum in_step *in_step, char reason[static 300], struct err *err) MUST_USE;
+/* At the looks that are made of one that is ready or fills as what is served. A burst is no reason to verify
+ * everything again. */
+bool version_is_behind_for_long(struct steward *steward, const struct version *version,
+                                enum in_step in_step);
 /* Whether its vectors may be copied, as far as a report says. */
 void version_note_proof(struct version *version, const struct verify_report *report);
 /* It is not ready any more: it is verified again after a while. */
@@ -231,6 +236,9 @@ enum verification {
 /* Begins it where nothing is being verified. *report is filled when it has passed or failed. */
 enum verification verification_step(struct steward *steward, const struct version *version,
                                     bool cheap, struct verify_report *report, struct err *err);
+/* Nobody comes for the whole verification of this version as things stand, unless a person asked: it is
+ * ended, its report dropped. To be called at each look while that is so; does not block for what is under way. */
+void verification_leave(struct steward *steward, const struct version *version);
 /* What it is at with this version, for people; false where it is not at it. */
 bool verification_says(struct steward *steward, const struct version *version, char *out,
                        size_t size);

@@ -31,8 +31,21 @@ static void end(struct steward *steward, bool cheap)
     steward->verifying[cheap] = NULL;
 }
 
+static bool is_wished_for(const struct registry *registry, const struct version *version,
+                          bool cheap)
+{
+    const char *kind = cheap ? WISH_CUTOVER : WISH_VERIFY;
+    for (size_t i = 0; i < registry->wish_count; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        if (wish->id && wish->label && strcmp(wish->kind, kind) == 0 &&
+            strcmp(wish->label, version->label) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Somebody will ask for the report of this version. */
-static bool is_waited_for(struct steward *steward, const char *build_id, bool cheap)
+static bool is_waited_for(const struct steward *steward, const char *build_id, bool cheap)
 {
     const struct registry *registry = &steward->registry;
     const struct version *version = NULL;
@@ -42,13 +55,8 @@ static bool is_waited_for(struct steward *steward, const char *build_id, bool ch
     }
     if (!version)
         return false;
-    const char *kind = cheap ? WISH_CUTOVER : WISH_VERIFY;
-    for (size_t i = 0; i < registry->wish_count; i++) {
-        const struct registry_wish *wish = &registry->wishes[i];
-        if (wish->id && wish->label && strcmp(wish->kind, kind) == 0 &&
-            strcmp(wish->label, version->label) == 0)
-            return true;
-    }
+    if (is_wished_for(registry, version, cheap))
+        return true;
     return !cheap && (version->state == VERSION_VERIFYING || version->filling);
 }
 
@@ -76,6 +84,19 @@ enum verification verification_step(struct steward *steward, const struct versio
     if (state != VERIFY_DONE)
         return VERIFICATION_ERROR;
     return report->ok ? VERIFICATION_PASSED : VERIFICATION_FAILED;
+}
+
+void verification_leave(struct steward *steward, const struct version *version)
+{
+    struct verify_job *job = steward->verifying[false];
+    const struct verify_report *made;
+    struct err ignored;
+    if (!job || strcmp(verify_job_build(job), version->build_id) != 0 ||
+        is_wished_for(&steward->registry, version, false))
+        return;
+    verify_job_cancel(job);
+    if (verify_job_look(job, &made, &ignored) != VERIFY_RUNNING)
+        end(steward, false);
 }
 
 bool verification_says(struct steward *steward, const struct version *version, char *out,

@@ -13,7 +13,7 @@
 
 /* Until a version that failed its gates is verified again, doubled with each failure. */
 #define FAILED_PAUSE_MS 2000
-/* A version that is ready may be behind for so long. */
+/* A version that is ready, or fills as what is served, may be behind for so long. */
 #define BEHIND_MS 15000
 /* For so long it is waited for that a version's lag is known. */
 #define UNKNOWN_MS 30000
@@ -110,6 +110,18 @@ bool version_is_in_step(struct steward *steward, const struct version *version,
     else
         *in_step = IN_STEP_YES;
     return true;
+}
+
+bool version_is_behind_for_long(struct steward *steward, const struct version *version,
+                                enum in_step in_step)
+{
+    struct steward_note *note = steward_note_of(steward, version->build_id);
+    int64_t now_ms = clock_mono_ms();
+    if (in_step != IN_STEP_NO)
+        note->behind_since_ms = 0;
+    else if (note->behind_since_ms == 0)
+        note->behind_since_ms = now_ms;
+    return in_step == IN_STEP_NO && now_ms - note->behind_since_ms > BEHIND_MS;
 }
 
 void version_note_proof(struct version *version, const struct verify_report *report)
@@ -292,19 +304,6 @@ static bool ask_for_cutover(struct steward *steward, const struct version *versi
     return ok;
 }
 
-/* A burst is no reason to verify everything again. */
-static bool is_behind_for_long(struct steward *steward, const struct version *version,
-                               enum in_step in_step)
-{
-    struct steward_note *note = steward_note_of(steward, version->build_id);
-    int64_t now_ms = clock_mono_ms();
-    if (in_step != IN_STEP_NO)
-        note->behind_since_ms = 0;
-    else if (note->behind_since_ms == 0)
-        note->behind_since_ms = now_ms;
-    return in_step == IN_STEP_NO && now_ms - note->behind_since_ms > BEHIND_MS;
-}
-
 static bool activate(struct steward *steward, struct version *version, const struct alias *alias,
                      struct err *err)
 {
@@ -329,7 +328,7 @@ static bool stay_ready(struct steward *steward, struct version *version, struct 
     if (!version_is_in_step(steward, version, &in_step, reason, err) ||
         !note_steady(steward, version, in_step, err))
         return false;
-    if (is_behind_for_long(steward, version, in_step))
+    if (version_is_behind_for_long(steward, version, in_step))
         return version_fall_back(steward, version, reason, err);
     if (steward->registry.step.kind || in_step != IN_STEP_YES)
         return true;
