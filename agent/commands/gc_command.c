@@ -1,45 +1,83 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/commands/gc_command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/steward/wish.h"
 #include "base/clock.h"
 
-static bool add_drop(struct registry *registry, void *context)
+static bool is_asked_for(const struct registry *registry, const char *label)
 {
-    const struct registry_wish *wish = context;
     for (size_t i = 0; i < registry->wish_count; i++) {
         const struct registry_wish *other = &registry->wishes[i];
-        if (strcmp(other->kind, WISH_DROP) == 0 && other->label &&
-            strcmp(other->label, wish->label) == 0)
-            return false; /* it is asked for already */
+        if (strcmp(other->kind, WISH_DROP) == 0 && other->label && strcmp(other->label, label) == 0)
+            return true;
     }
-    return registry_add_wish(registry, wish);
+    return false;
 }
 
-static bool ask_for(struct gc_command *gc, const struct collect_entry *entry, struct err *err)
+/* Looking at the stores took its time: under the label another build may stand by now. */
+bool gc_command_ask(struct registry *registry, struct gc_ask *ask)
 {
+    const char *label = ask->entry->label;
+    const struct version *version = registry_version(registry, label);
+    ask->outcome = GC_ASKED;
+    if (is_asked_for(registry, label))
+        return false;
+    if (!version || version->state != VERSION_RETIRED ||
+        strcmp(version->build_id, ask->entry->build_id) != 0) {
+        ask->outcome = GC_CHANGED;
+        return false;
+    }
     char id[17];
     random_hex(id, 8);
+    char *args = wish_args_encode(WISH_DROP, &(struct wish_args){.build_id = version->build_id});
     struct registry_wish wish = {.kind = command_lend(WISH_DROP),
-                                 .label = entry->label,
-                                 .by = command_lend(gc->command->by),
+                                 .label = command_lend(label),
+                                 .by = command_lend(ask->by),
                                  .reason = command_lend("gc"),
-                                 .id = id};
+                                 .id = id,
+                                 .args = args};
+    bool added = registry_add_wish(registry, &wish);
+    free(args);
+    ask->outcome = added ? GC_ASKED : GC_NO_ROOM;
+    return added;
+}
+
+static bool add_drop(struct registry *registry, void *context)
+{
+    return gc_command_ask(registry, context);
+}
+
+static void keep(struct collect_entry *entry, const char *reason)
+{
+    entry->drop = false;
+    snprintf(entry->reason, sizeof entry->reason, "%s", reason);
+}
+
+static bool ask_for(struct gc_command *gc, struct collect_entry *entry, struct err *err)
+{
+    struct gc_ask ask = {.entry = entry, .by = gc->command->by};
     struct registry_update update = {.name = gc->command->config->name,
                                      .family = entry->family,
                                      .change = add_drop,
-                                     .context = &wish};
-    gc->asked++;
-    return registry_apply(gc->command->docs, &update, err);
+                                     .context = &ask};
+    if (!registry_apply(gc->command->docs, &update, err))
+        return false;
+    gc->asked += ask.outcome == GC_ASKED;
+    if (ask.outcome == GC_CHANGED)
+        keep(entry, "was changed while this was looked at");
+    if (ask.outcome == GC_NO_ROOM)
+        keep(entry, "too many wishes stand that nobody has carried out yet: ask again later");
+    return true;
 }
 
 static bool carry_out(struct gc_command *gc, const struct collect_options *options, struct err *err)
 {
     for (size_t i = 0; i < gc->list.count; i++) {
-        const struct collect_entry *entry = &gc->list.entries[i];
+        struct collect_entry *entry = &gc->list.entries[i];
         if (!entry->drop)
             continue;
         if (!entry->orphan && !ask_for(gc, entry, err))
