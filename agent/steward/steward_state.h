@@ -184,6 +184,9 @@ bool version_fall_back(struct steward *steward, struct version *version, const c
                        struct err *err) MUST_USE;
 /* Its next census may mark what it finds, as this has not been done too often already. */
 bool version_may_be_mended(const struct version *version);
+/* Where the file says that the version is cut over to by itself: asks for that, once in each epoch. */
+bool version_ask_for_cutover(struct steward *steward, const struct version *version,
+                             const struct alias *alias, struct err *err) MUST_USE;
 /* The next state, written down; it clears the reason. */
 bool version_enter(struct steward *steward, struct version *version, enum version_state state,
                    struct err *err) MUST_USE;

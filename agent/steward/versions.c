@@ -19,6 +19,8 @@
 #define UNKNOWN_MS 30000
 /* So often what a census finds is mended until it passes: what comes again and again has a cause. */
 #define MENDS_MOST 3
+/* Who asks for what the file says. */
+#define BY_CONFIGURATION "configuration"
 
 void version_set_text(char **slot, const char *text)
 {
@@ -279,10 +281,50 @@ static bool verify(struct steward *steward, struct version *version, struct err 
     return version_fall_back(steward, version, reason, err);
 }
 
+/* In this epoch: what was asked for in an older one is refused. */
+static bool is_asked_auto(const struct registry *registry, const struct version *version,
+                          int64_t epoch)
+{
+    bool asked = false;
+    for (size_t i = 0; i < registry->wish_count && !asked; i++) {
+        const struct registry_wish *wish = &registry->wishes[i];
+        struct wish_args args;
+        struct err err;
+        if (strcmp(wish->kind, WISH_CUTOVER) != 0 || !wish->label || !wish->by ||
+            strcmp(wish->label, version->label) != 0 || strcmp(wish->by, BY_CONFIGURATION) != 0 ||
+            !wish_args_decode(wish, &args, &err))
+            continue;
+        asked = args.has_epoch && args.epoch == epoch && args.build_id &&
+                strcmp(args.build_id, version->build_id) == 0;
+        wish_args_fini(&args);
+    }
+    return asked;
+}
+
+/* *asked: it stands there. False only where it could not be written down. */
+static bool add_auto(struct steward *steward, const struct version *version,
+                     const struct alias *alias, bool *asked, struct err *err)
+{
+    char id[17], kind[] = WISH_CUTOVER, by[] = BY_CONFIGURATION;
+    *asked = is_asked_auto(&steward->registry, version, alias->epoch);
+    if (*asked)
+        return true;
+    random_hex(id, 8);
+    char *args = wish_args_encode(kind, &(struct wish_args){.build_id = version->build_id,
+                                                            .has_epoch = true,
+                                                            .epoch = alias->epoch});
+    struct registry_wish wish = {
+        .kind = kind, .label = version->label, .by = by, .id = id, .args = args};
+    bool added = registry_add_wish(&steward->registry, &wish); /* or there is no room */
+    free(args);
+    *asked = added && version_save(steward, err);
+    return *asked || !added;
+}
+
 /* The version that the file asks for is cut over to by itself where the file says so: asked for as a
  * person would, and once in each epoch of the alias. */
-static bool ask_for_cutover(struct steward *steward, const struct version *version,
-                            const struct alias *alias, struct err *err)
+bool version_ask_for_cutover(struct steward *steward, const struct version *version,
+                             const struct alias *alias, struct err *err)
 {
     const struct config_family *family = steward->family->config;
     struct steward_note *note = steward_note_of(steward, version->build_id);
@@ -290,18 +332,14 @@ static bool ask_for_cutover(struct steward *steward, const struct version *versi
                   strcmp(version->label, family->version.label) == 0;
     if (!wanted || (note->asked_auto && note->asked_epoch == alias->epoch))
         return true;
-    char id[17], kind[] = WISH_CUTOVER, by[] = "configuration";
-    random_hex(id, 8);
-    char *args = wish_args_encode(kind, &(struct wish_args){.build_id = version->build_id,
-                                                            .has_epoch = true,
-                                                            .epoch = alias->epoch});
-    struct registry_wish wish = {
-        .kind = kind, .label = version->label, .by = by, .id = id, .args = args};
-    bool ok = !registry_add_wish(&steward->registry, &wish) || version_save(steward, err);
-    free(args);
-    note->asked_auto = note->asked_auto || ok;
-    note->asked_epoch = alias->epoch;
-    return ok;
+    bool asked;
+    if (!add_auto(steward, version, alias, &asked, err))
+        return false;
+    if (asked) {
+        note->asked_auto = true;
+        note->asked_epoch = alias->epoch;
+    }
+    return true;
 }
 
 static bool activate(struct steward *steward, struct version *version, const struct alias *alias,
@@ -335,7 +373,7 @@ static bool stay_ready(struct steward *steward, struct version *version, struct 
     if (!steward_load_alias(steward, &alias, err))
         return false;
     ok = is_first(steward) ? activate(steward, version, &alias, err)
-                           : ask_for_cutover(steward, version, &alias, err);
+                           : version_ask_for_cutover(steward, version, &alias, err);
     alias_fini(&alias);
     return ok;
 }
@@ -397,7 +435,7 @@ static bool plan_wanted(struct steward *steward, struct err *err)
                                 .embedder = family->version.embedder,
                                 .store = family->store,
                                 .from = "start",
-                                .by = "configuration"};
+                                .by = BY_CONFIGURATION};
     if (!wish.label)
         return true; /* only what persons ask for */
     if (!registry_held(&steward->registry, wish.label))
