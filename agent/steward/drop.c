@@ -85,11 +85,14 @@ static bool leave_alias(struct steward *steward, const struct version *version, 
         strcmp(alias.previous_target, version->collection) == 0) {
         bson_free(alias.previous_target);
         alias.previous_target = NULL;
-        ok = alias_swap(steward->agent->docs, &steward->family->alias, &alias, &outcome, err);
+        int64_t epoch = alias.epoch;
+        ok = alias_swap(steward->agent->docs, &steward->family->alias, &alias, &outcome, err) &&
+             (outcome == DOC_WON ||
+              err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another")) &&
+             alias_follow_epoch(steward, epoch, alias.epoch, err);
     }
     alias_fini(&alias);
-    return ok && (outcome == DOC_WON ||
-                  err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another"));
+    return ok;
 }
 
 static bool end(struct steward *steward, struct version *version, const char *refused,

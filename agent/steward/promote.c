@@ -454,15 +454,30 @@ static bool offers_what_is_gone(const struct registry *registry, const struct al
     return gone;
 }
 
+bool alias_follow_epoch(struct steward *steward, int64_t from, int64_t to, struct err *err)
+{
+    struct registry *registry = &steward->registry;
+    bool any = wishes_follow_epoch(registry, from, to);
+    for (size_t i = 0; i < registry->version_count; i++) {
+        struct version *version = &registry->versions[i];
+        bool follows = version->state == VERSION_READY && version->verified_epoch == from;
+        if (follows)
+            version->verified_epoch = to;
+        any = any || follows;
+    }
+    return !any || version_save(steward, err);
+}
+
 static bool withdraw_way_back(struct steward *steward, const struct version *active,
                               struct alias *alias, struct err *err)
 {
     const struct version *previous = rollback_target(&steward->registry, active);
+    int64_t epoch = alias->epoch;
     if (!write_alias(steward, active, previous, alias, err))
         return false;
     log_info("alias.previous.withdrawn", LOG_STR("family", steward->family->name),
              LOG_STR("previous", previous ? previous->label : ""), LOG_INT("epoch", alias->epoch));
-    return true;
+    return alias_follow_epoch(steward, epoch, alias->epoch, err);
 }
 
 bool alias_watch(struct steward *steward, struct err *err)

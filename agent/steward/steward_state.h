@@ -280,6 +280,10 @@ bool promote_step(struct steward *steward, struct err *err) MUST_USE;
 /* The version that was served last, if it is kept, besides this one (NULL: any); NULL: none is. */
 struct version *rollback_target(struct registry *registry, const struct version *besides);
 bool steward_load_alias(struct steward *steward, struct alias *out, struct err *err) MUST_USE;
+/* The alias leads where it led in the epoch `from`, but its epoch is another one: what was asked for or
+ * verified in that goes on. Written down; a process that dies before is as if somebody had flipped. */
+bool alias_follow_epoch(struct steward *steward, int64_t from, int64_t to, struct err *err)
+    MUST_USE;
 /* An alias that somebody else changed is taken over where it leads to a version of ours, or told. */
 bool alias_watch(struct steward *steward, struct err *err) MUST_USE;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/steward/wish.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool is(const char *kind, const char *other)
@@ -91,6 +92,32 @@ const struct registry_event *wish_answer(const struct registry *registry, const 
             return event;
     }
     return NULL;
+}
+
+static bool follow(struct registry_wish *wish, int64_t from, int64_t to)
+{
+    struct wish_args args;
+    struct err err;
+    if (!wish->id || !wish_args_decode(wish, &args, &err))
+        return false;
+    bool follows = args.has_epoch && args.epoch == from;
+    if (follows) {
+        args.epoch = to;
+        char *text = wish_args_encode(wish->kind, &args);
+        bson_free(wish->args);
+        wish->args = bson_strdup(text);
+        free(text);
+    }
+    wish_args_fini(&args);
+    return follows;
+}
+
+bool wishes_follow_epoch(struct registry *registry, int64_t from, int64_t to)
+{
+    bool any = false;
+    for (size_t i = 0; i < registry->wish_count; i++)
+        any = follow(&registry->wishes[i], from, to) || any;
+    return any;
 }
 
 int wish_index(const struct registry *registry, const char *id)
