@@ -91,7 +91,23 @@ static void end(struct steward *steward)
     steward->auditing = NULL;
 }
 
-void audits_forget(struct steward *steward)
+/* Its thread may be in a question to MongoDB that takes minutes: nobody waits for that. */
+static void leave(struct steward *steward)
+{
+    const struct audit_report *ignored;
+    struct err err;
+    audit_job_cancel(steward->auditing);
+    if (audit_job_look(steward->auditing, &ignored, &err) != AUDIT_RUNNING)
+        end(steward);
+}
+
+void audits_leave(struct steward *steward)
+{
+    if (steward->auditing)
+        leave(steward);
+}
+
+void audits_join(struct steward *steward)
 {
     end(steward);
 }
@@ -141,8 +157,8 @@ static bool carry_on(struct steward *steward, struct err *err)
     struct version *version =
         version_of_build(&steward->registry, audit_job_of(steward->auditing)->build_id);
     enum audit_job_state state = audit_job_look(steward->auditing, &report, &failed);
-    if (!version || !is_audited(version)) {
-        end(steward); /* nobody asks about it any more */
+    if (!version || !is_audited(version) || audit_job_is_cancelled(steward->auditing)) {
+        leave(steward); /* nobody asks about it any more */
         return true;
     }
     if (state == AUDIT_RUNNING)

@@ -404,7 +404,7 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
      * be started the others from being looked at */
     if (!leads) { /* what they say may be long past when this process leads again */
         verification_forget(steward);
-        audits_forget(steward);
+        audits_leave(steward);
     }
     if ((config->roles & ROLE_WORK) && !steward->overtaken && !reconcile_lanes(steward, err)) {
         refused = *err;
@@ -458,6 +458,7 @@ static void *run(void *argument)
         health_set(steward->agent->health, component, ok ? NULL : err.text);
         agent_sleep(steward->agent, pause_after(steward, ok, moved, &failures));
     }
+    audits_leave(steward);
     for (size_t i = 0; i < steward->lane_count; i++)
         lane_request_stop(steward->lanes[i]);
     int64_t until_ms = clock_mono_ms() + LANE_GRACE_MS; /* for all of them together */
@@ -498,7 +499,7 @@ void steward_join(struct steward *steward)
     sweeps_free(steward);
     upkeeps_free(steward);
     verification_forget(steward);
-    audits_forget(steward);
+    audits_join(steward);
     registry_fini(&steward->registry);
     arena_free(steward->arena);
     free(steward->lanes);

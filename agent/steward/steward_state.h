@@ -256,8 +256,11 @@ bool audits_step(struct steward *steward, struct err *err) MUST_USE;
 /* What comes of one; only what has passed or differs counts as made. */
 enum audit_says { AUDIT_SAYS_PASSED, AUDIT_SAYS_DIFFERS, AUDIT_SAYS_UNSETTLED };
 enum audit_says audits_judge(const struct audit_report *report);
-/* Cuts short what is under way, its place kept. */
-void audits_forget(struct steward *steward);
+/* Cuts short what is under way, its place kept; to be called at each look while nothing is to be audited.
+ * Does not wait for it. */
+void audits_leave(struct steward *steward);
+/* Likewise, and waits for its end. */
+void audits_join(struct steward *steward);
 
 /* --- promote.c --- */
 

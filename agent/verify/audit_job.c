@@ -119,15 +119,26 @@ const struct audit_job_options *audit_job_of(const struct audit_job *job)
     return &job->options;
 }
 
-void audit_job_join(struct audit_job *job)
+void audit_job_cancel(struct audit_job *job)
 {
-    if (!job)
+    if (atomic_exchange(&job->cancelled, true))
         return;
-    atomic_store(&job->cancelled, true);
     pthread_mutex_lock(&job->lock);
     if (job->sink)
         sink_interrupt(job->sink);
     pthread_mutex_unlock(&job->lock);
+}
+
+bool audit_job_is_cancelled(const struct audit_job *job)
+{
+    return atomic_load(&job->cancelled);
+}
+
+void audit_job_join(struct audit_job *job)
+{
+    if (!job)
+        return;
+    audit_job_cancel(job);
     pthread_join(job->thread, NULL);
     pthread_mutex_destroy(&job->lock);
     registry_fini(&job->registry);

@@ -27,5 +27,8 @@ enum audit_job_state { AUDIT_RUNNING, AUDIT_DONE, AUDIT_FAILED };
 enum audit_job_state audit_job_look(struct audit_job *job, const struct audit_report **report,
                                     struct err *err);
 const struct audit_job_options *audit_job_of(const struct audit_job *job);
-/* Ends it soon, its place kept; waits for that; frees. NULL is fine. */
+/* It ends soon, its place kept: what it asks MongoDB is still answered. Does not block. */
+void audit_job_cancel(struct audit_job *job);
+bool audit_job_is_cancelled(const struct audit_job *job);
+/* Cancels, waits for that; frees. NULL is fine. */
 void audit_job_join(struct audit_job *job);
