@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/attr.h"
 #include "base/buf.h"
@@ -23,12 +24,38 @@ void secrets_add(struct secrets *secrets, const char *text)
     secrets->items[++secrets->count] = NULL;
 }
 
+/* Of the base64 of "user:password": what a server may repeat decoded. */
+static void add_login(struct secrets *secrets, const char *encoded)
+{
+    size_t size = strcspn(encoded, " ");
+    if (size == 0 || size % 4 != 0 || size > LIMIT_CONFIG_FILE_SIZE)
+        return;
+    unsigned char *decoded = calloc(1, size / 4 * 3 + 1); /* ends with a zero, whatever it is */
+    if (!decoded)
+        abort();
+    if (EVP_DecodeBlock(decoded, (const unsigned char *)encoded, (int)size) > 0) {
+        const char *password = strchr((const char *)decoded, ':');
+        if (password) {
+            secrets_add(secrets, (const char *)decoded);
+            secrets_add(secrets, password + 1);
+        }
+    }
+    free(decoded);
+}
+
 void secrets_add_header(struct secrets *secrets, const char *header)
 {
     const char *colon = strchr(header, ':');
     const char *value = colon ? colon + 1 + strspn(colon + 1, " ") : header;
-    if (strlen(value) >= HEADER_MIN_SIZE)
-        secrets_add(secrets, value);
+    if (strlen(value) < HEADER_MIN_SIZE)
+        return;
+    secrets_add(secrets, value);
+    const char *blank = strchr(value, ' ');
+    const char *token = blank ? blank + strspn(blank, " ") : "";
+    if (strlen(token) >= HEADER_MIN_SIZE)
+        secrets_add(secrets, token);
+    if (blank && strncasecmp(value, "Basic ", sizeof "Basic " - 1) == 0)
+        add_login(secrets, token);
 }
 
 /* What Basic authentication makes of "user:password". */

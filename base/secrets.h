@@ -12,7 +12,8 @@ struct secrets {
 
 /* NULL and "" add nothing. */
 void secrets_add(struct secrets *secrets, const char *text);
-/* The value of a header, "Name: value"; one of fewer than 6 bytes is no secret. */
+/* The value of a header, "Name: value", and what follows its first word: "Bearer token" is repeated as
+ * "token". Of "Basic ..." also the login and the password. Fewer than 6 bytes are no secret, save of a login. */
 void secrets_add_header(struct secrets *secrets, const char *header);
 /* The password of "http://user:password@host" in each form in which it is sent: as it stands, decoded,
  * and as the base64 of Basic authentication. */
