@@ -55,6 +55,7 @@ struct provider *provider_new(const struct config_embedder *config, struct docst
     provider->spending.docs = docs;
     provider->spending.account = (struct spend_account){
         .name = name, .embedder = config->name, .per_day = limits->characters_per_day};
+    provider->spending.refused = INT64_MAX;
     assert(limits->characters_per_day <= 0 || (docs && name));
     /* a day's spend in one request would never be granted; no text has more characters than bytes */
     provider->limits = (struct provider_limits){
@@ -98,6 +99,14 @@ static void line_join(struct provider *provider, struct waiter *waiter)
     provider->counts.waiting++;
 }
 
+/* Whether the rest of the day's spend may have so much, as far as is known: what one was refused another
+ * may get that wants less. */
+static bool may_be_had(const struct spending *spending, int64_t characters, int64_t now_us)
+{
+    return characters <= spending->share || characters - spending->share < spending->refused ||
+           spending->look_us <= now_us || spending->day_end_us <= now_us;
+}
+
 /* It would never be let in, as it seems. */
 static bool is_passed_over(const struct provider *provider, const struct waiter *waiter,
                            int64_t now_us)
@@ -111,7 +120,8 @@ static bool is_passed_over(const struct provider *provider, const struct waiter 
            provider->granted - from >= PROVIDER_PATIENCE;
 }
 
-/* Whose turn it is. While the provider rests nobody is passed over: all wait. */
+/* Whose turn it is. While the provider rests nobody is passed over: all wait. Nobody waits until midnight for
+ * one of a higher rank that has no room left in the day's spend; for the pace it is a second at most. */
 static const struct waiter *line_next(const struct provider *provider, int64_t now_us)
 {
     const struct waiter *next = provider->first;
@@ -119,7 +129,8 @@ static const struct waiter *line_next(const struct provider *provider, int64_t n
         return next;
     for (const struct waiter *waiter = next; waiter; waiter = waiter->next) {
         bool longer = next == provider->first || waiter->since_us < next->since_us;
-        if (longer && is_passed_over(provider, waiter, now_us))
+        if (longer && is_passed_over(provider, waiter, now_us) &&
+            (!has_cap(provider) || may_be_had(&provider->spending, waiter->characters, now_us)))
             next = waiter;
     }
     return next;
@@ -181,14 +192,14 @@ static bool share_allows(struct provider *provider, int64_t characters, struct l
     if (spending->day_end_us <= look->now_us) {
         spending->share = 0;
         spending->used_up = false;
+        spending->refused = INT64_MAX;
     }
     if (spending->share >= characters) {
         spending->used_up = false;
         return true;
     }
     look->wait_us = LOOK_MS * 1000;
-    look->take_share =
-        !spending->taking && (!spending->used_up || spending->look_us <= look->now_us);
+    look->take_share = !spending->taking && may_be_had(spending, characters, look->now_us);
     return false;
 }
 
@@ -283,7 +294,14 @@ static bool take_share(struct provider *provider, const struct provider_ask *ask
     spending->day_end_us = before_us + share.left_ms * 1000;
     spending->share += share.characters;
     spending->used_up = share.characters == 0;
-    spending->look_us = before_us + INT64_C(1000) * USED_UP_LOOK_MS;
+    if (spending->used_up) {
+        spending->refused = least;
+        spending->look_us = before_us + INT64_C(1000) * USED_UP_LOOK_MS;
+    } else if (share.characters >= spending->refused) { /* another process has given back */
+        spending->refused = INT64_MAX;
+    } else if (spending->refused < INT64_MAX) { /* there was less left, and now is so much less */
+        spending->refused -= share.characters;
+    }
     return true;
 }
 
@@ -358,7 +376,7 @@ static bool wait_to_enter(struct provider *provider, const struct waiter *me,
 bool provider_enter(struct provider *provider, const struct provider_ask *ask,
                     struct provider_grant *grant, struct err *err)
 {
-    struct waiter me = {.rank = ask->rank};
+    struct waiter me = {.rank = ask->rank, .characters = ask->requests[0].characters};
     char told[PROVIDER_REASON_SIZE] = "";
     assert(ask->count > 0);
     *grant = (struct provider_grant){0};

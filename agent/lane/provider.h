@@ -22,7 +22,8 @@ struct provider;
 
 /* The lower goes first, whatever is waited for; of one rank who came first. Where those of lower ranks never
  * leave off, the provider being too slow for them alone, one that has waited for PROVIDER_PATIENCE_MS, and
- * has seen PROVIDER_PATIENCE requests go before it since the last such time, is granted one request. */
+ * has seen PROVIDER_PATIENCE requests go before it since the last such time, is granted one request: unless
+ * the day's spend has no room left for it. */
 enum provider_rank { RANK_ACTIVE, RANK_PREVIOUS, RANK_SHADOW };
 #define PROVIDER_PATIENCE_MS 2000
 #define PROVIDER_PATIENCE 9

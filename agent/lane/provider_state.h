@@ -75,9 +75,10 @@ struct spending {
     int64_t share;                /* taken and not yet granted */
     int64_t day;
     int64_t day_end_us; /* 0: nothing is known yet */
-    int64_t look_us;    /* when used up: looked at again then */
-    bool used_up;
-    bool taking; /* a thread is at it, without the lock */
+    int64_t refused;    /* less than that is left beside the share; INT64_MAX: it is not known */
+    int64_t look_us;    /* when it was: looked at again then */
+    bool used_up;       /* for what was asked for last */
+    bool taking;        /* a thread is at it, without the lock */
 };
 
 /* How much it takes in the time in which it has something to do. A stretch counts only when requests were
@@ -97,6 +98,7 @@ void busy_end(struct busy *busy, size_t full, int64_t now_us);
 struct waiter {
     struct waiter *next;
     enum provider_rank rank;
+    int64_t characters; /* of its first request */
     int64_t since_us;
     uint64_t since_granted; /* how many requests had been granted by then */
 };

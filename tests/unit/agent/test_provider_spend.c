@@ -172,9 +172,52 @@ static void what_is_left_and_too_little_for_one_is_enough_for_another(void **sta
     struct provider *provider = process();
     assert_true(try_to_send(provider, CAP - 50));
     assert_false(try_to_send(provider, 51));
-    fake.mono_us += 60 * SECOND_US; /* when it is looked at again */
     assert_true(try_to_send(provider, 50));
     provider_free(provider);
+}
+
+#define ACTIVE_REQUESTS 40
+
+static struct {
+    struct provider *provider;
+    size_t sent;
+} active;
+
+/* What an active lane does while the shadow waits. */
+static void send_as_active(void)
+{
+    struct provider_ask ask = ask_for(1, 100);
+    struct provider_grant grant;
+    struct err err;
+    fake.on_wait = stop_soon;
+    bool entered = provider_enter(active.provider, &ask, &grant, &err);
+    fake.on_wait = send_as_active;
+    if (entered) {
+        active.sent++;
+        provider_leave(active.provider, &grant, NULL);
+    }
+    fake.mono_us += SECOND_US / 3;
+    if (active.sent == ACTIVE_REQUESTS)
+        stop_soon();
+}
+
+static void what_does_not_fit_into_the_day_keeps_nobody_of_a_lower_rank_waiting(void **state)
+{
+    (void)state;
+    struct provider_request large = {.characters = 8000, .bytes = 8000, .texts = 1};
+    struct provider_ask ask = {
+        .rank = RANK_SHADOW, .requests = &large, .count = 1, .stop = &stop_flag};
+    struct provider_grant grant;
+    struct err err;
+    active.provider = process();
+    active.sent = 0;
+    assert_true(try_to_send(active.provider, 5000));
+    fake.on_wait = send_as_active;
+    assert_false(provider_enter(active.provider, &ask, &grant, &err));
+    fake.on_wait = NULL;
+    assert_int_equal(active.sent, ACTIVE_REQUESTS);
+    provider_free(active.provider);
+    assert_int_equal(taken(), 5000 + ACTIVE_REQUESTS * 100);
 }
 
 static void it_goes_on_with_the_next_day(void **state)
@@ -380,6 +423,7 @@ int main(void)
         TEST(a_restart_neither_forgets_nor_wastes_what_was_spent),
         TEST(what_a_crashed_process_had_taken_counts_as_spent),
         TEST(what_is_left_and_too_little_for_one_is_enough_for_another),
+        TEST(what_does_not_fit_into_the_day_keeps_nobody_of_a_lower_rank_waiting),
         TEST(it_goes_on_with_the_next_day),
         TEST(when_another_process_gives_back_it_goes_on_within_a_minute),
         TEST(a_request_larger_than_a_day_s_spend_is_never_sent),
