@@ -253,16 +253,24 @@ static bool replace_view(mongoc_database_t *database, const bson_t *pipeline, bs
            write_view(database, "create", pipeline, error);
 }
 
-static bool make_view(mongoc_database_t *database, const bson_t *pipeline,
-                      enum embeddings_outcome *outcome, bson_error_t *error)
+/* Never over what is there: whose that is must be known first. */
+static bool make_view(mongoc_database_t *database, const bson_t *pipeline, enum presence present,
+                      struct err *err)
 {
-    if (write_view(database, "create", pipeline, error)) {
-        *outcome = EMBEDDINGS_MADE;
+    bson_error_t error;
+    if (write_view(database, "create", pipeline, &error))
         return true;
-    }
-    /* What it is is not known, or another process was faster: collMod refuses what is no view. */
-    return error->code == MONGO_NAMESPACE_EXISTS &&
-           write_view(database, "collMod", pipeline, error);
+    if (error.code != MONGO_NAMESPACE_EXISTS)
+        return failed(err, &error, "making it");
+    if (present == ABSENT) /* another process was faster */
+        return err_set(err, ERR_RETRY, ERR_STATE, 0,
+                       "the view " EMBEDDINGS_VIEW " was made by another process meanwhile");
+    return err_set(
+        err, ERR_REJECT, ERR_STATE, 0,
+        "there is a collection or view %s." EMBEDDINGS_VIEW
+        ", and without the privilege listCollections vectail cannot tell whose it is: it "
+        "is left as it is",
+        mongoc_database_get_name(database));
 }
 
 bool embeddings_keep(mongoc_client_pool_t *pool, const char *database,
@@ -280,13 +288,12 @@ bool embeddings_keep(mongoc_client_pool_t *pool, const char *database,
                      "%s." EMBEDDINGS_VIEW " is not vectail's view: it is left alone, and there is "
                      "none",
                      database);
-    else if (ok && present != OURS_AS_WANTED) {
-        bool other = present == OURS_BUT_OTHER;
-        ok = other ? replace_view(place, &wanted, &error)
-                   : make_view(place, &wanted, outcome, &error);
-        if (other)
-            *outcome = EMBEDDINGS_REPLACED;
-        ok = ok || failed(err, &error, "making it");
+    else if (ok && present == OURS_BUT_OTHER) {
+        ok = replace_view(place, &wanted, &error) || failed(err, &error, "making it");
+        *outcome = EMBEDDINGS_REPLACED;
+    } else if (ok && present != OURS_AS_WANTED) {
+        ok = make_view(place, &wanted, present, err);
+        *outcome = EMBEDDINGS_MADE;
     }
     mongoc_database_destroy(place);
     bson_destroy(&wanted);

@@ -18,7 +18,7 @@ enum embeddings_outcome {
     EMBEDDINGS_REPLACED, /* it went over other ledgers, or was an older release's */
 };
 
-/* Safe to repeat, and for several at once. REJECT when something else has the name, which is left alone;
- * FATAL when the user may not make or replace it. */
+/* Safe to repeat, and for several at once. REJECT when something else has the name, or what the user may
+ * not look at: it is left alone; FATAL when the user may not make or replace it. */
 bool embeddings_keep(mongoc_client_pool_t *pool, const char *database,
                      enum embeddings_outcome *outcome, struct err *err) MUST_USE;

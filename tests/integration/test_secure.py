@@ -52,10 +52,18 @@ def test_the_view_of_the_ledgers_takes_no_privilege_but_is_replaced_only_with_on
     stage = {"$match": {"$comment": "vectail embeddings 0"}}
     old = {"viewOn": "families", "pipeline": [stage]}  # as an older release may have made it
     state.command("collMod", "embeddings", **old)
+    changing = {"resource": {"db": state.name, "collection": "embeddings"}, "actions": ["collMod"]}
     mark = agent.mark()
     agent.start()
     said = agent.wait_for_event("embeddings.view.failed", 30, since=mark)["error"]
-    assert f"user '{secured.user}' may not use collMod on" in said
+    assert "without the privilege listCollections vectail cannot tell whose it is" in said
+    assert state["embeddings"].find_one()["_id"] == f"{secured.scene.name}/docs", "left as it was"
+    agent.stop()
+    secured.grant(secured.privileges(more=(changing,)))  # it could, and is somebody's all the same
+    mark = agent.mark()
+    agent.start()
+    agent.wait_for_event("embeddings.view.failed", 30, since=mark)
+    assert state["embeddings"].find_one()["_id"] == f"{secured.scene.name}/docs", "left as it was"
     agent.stop()
     listing = {"resource": {"db": state.name, "collection": ""}, "actions": ["listCollections"]}
     secured.grant(secured.privileges(more=(listing,)))
