@@ -10,6 +10,7 @@
 
 #define PATIENCE_MS 3000
 #define SAMPLE_MAX 1000000000
+#define NO_SUCH_JOB "this process has no such job, or not any more"
 
 static struct command command_of(struct job *job)
 {
@@ -87,7 +88,9 @@ static void answer_outcome(struct jobs *jobs, const char *id, struct serve_reply
     const char *state = "";
     CLEANUP(cJSON_Deletep) cJSON *job = jobs_look(jobs, id, &err);
     (void)!json_get_string(job, "state", &state);
-    if (strcmp(state, "done") == 0) {
+    if (!job) { /* others ended meanwhile, and this process remembers only some */
+        serve_problem(reply, 404, NO_SUCH_JOB);
+    } else if (strcmp(state, "done") == 0) {
         serve_json(reply, 200, json_get(job, "result"));
     } else if (strcmp(state, "running") == 0) {
         serve_json(reply, 202, job);
@@ -196,7 +199,7 @@ static void answer_job(struct jobs *jobs, const char *id, struct serve_reply *re
     if (job)
         serve_json(reply, 200, job);
     else
-        serve_problem(reply, 404, "this process has no such job, or not any more");
+        serve_problem(reply, 404, NO_SUCH_JOB);
 }
 
 void api_job(const struct serve_request *request, const struct serve_parts *parts,
