@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/query.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,6 @@
 
 #define QUERY_ARENA_SIZE (256 * MIB)
 #define QUERY_TEXT_SIZE MIB
-/* Worth a warning. */
-#define BEHIND_MS 10000
 
 /* One query while it runs. */
 struct search {
@@ -184,55 +181,6 @@ static cJSON *result_entry(const struct search *search, const struct sink_match 
     return entry;
 }
 
-static void warn(cJSON *warnings, const char *text)
-{
-    json_append(warnings, cJSON_CreateString(text));
-}
-
-static bool is_true(const cJSON *object, const char *name)
-{
-    return cJSON_IsTrue(json_get(object, name));
-}
-
-/* An answer from an index that is behind, in a gap or not whole says so. */
-static void judge(const cJSON *family, const cJSON *version, cJSON *out)
-{
-    cJSON *warnings = json_array();
-    const char *state = "", *role = "", *reason = NULL;
-    int64_t lag_ms = -1, quarantined = 0;
-    double progress = 0;
-    (void)!json_get_string(family, "state", &state);
-    (void)!json_get_string(version, "state", &role);
-    (void)!json_get_double(version, "progress", &progress);
-    (void)!json_get_int(version, "quarantined", &quarantined);
-    bool unknown = !json_get_int(version, "lag_ms", &lag_ms);
-    bool filling = progress < 1;
-    bool whole = strcmp(state, "streaming") == 0;
-    if (!is_true(family, "agent_running"))
-        warn(warnings, "no agent is running: later changes of the source are missing");
-    else if (unknown)
-        warn(warnings, "how far the index is behind is not known");
-    if (lag_ms > BEHIND_MS)
-        warn(warnings, "the index is some seconds behind the source: see `vectail status`");
-    if (filling)
-        warn(warnings, "the version is still being filled");
-    if (!whole)
-        warn(warnings, "the family's source is not being followed as it should: see its state");
-    if (quarantined > 0)
-        warn(warnings, "some documents are set aside");
-    if (is_true(version, "paused"))
-        warn(warnings, "the version is paused");
-    if (json_get_string(version, "reason", &reason))
-        warn(warnings, reason);
-    if (lag_ms < 0)
-        json_add_null(out, "lag_ms");
-    else
-        json_add_int(out, "lag_ms", lag_ms);
-    json_add_string(out, "state", role);
-    json_add_bool(out, "complete", whole && !filling && !unknown && quarantined == 0);
-    json_add(out, "warnings", warnings);
-}
-
 static bool describe(const struct search *search, cJSON *out, struct err *err)
 {
     const struct query_request *request = search->request;
@@ -247,7 +195,7 @@ static bool describe(const struct search *search, cJSON *out, struct err *err)
     json_add_string(out, "family", request->family);
     json_add_string(out, "version", search->version->label);
     json_add_string(out, "embedder", search->version->embedder);
-    judge(family, status_version(family, search->version->label), out);
+    query_judge(family, status_version(family, search->version->label), out);
     return true;
 }
 

@@ -29,3 +29,7 @@ struct query_request {
  * there is not, DATA a text without words, CONFIG what `where` says wrong. RETRY: a server does not answer, or
  * the embedder has no room. */
 bool query_run(const struct query_request *request, cJSON **out, struct err *err) MUST_USE;
+
+/* Adds {lag_ms, state, complete, warnings} to `out`: an answer from an index that is behind, in a gap or not
+ * whole says so. Both are entries of the status. */
+void query_judge(const cJSON *family, const cJSON *version, cJSON *out);

@@ -94,11 +94,45 @@ static void a_version_is_queried_only_with_the_additions_to_requests_it_was_buil
     docstore_free(fixture.docs);
 }
 
+static void assert_complete(const char *family, const char *version, bool complete,
+                            const char *warning)
+{
+    struct err err;
+    CLEANUP(cJSON_Deletep) cJSON *family_entry = json_parse(family, strlen(family), &err);
+    CLEANUP(cJSON_Deletep) cJSON *version_entry = json_parse(version, strlen(version), &err);
+    CLEANUP(cJSON_Deletep) cJSON *out = json_object();
+    assert_true(family_entry && version_entry);
+    query_judge(family_entry, version_entry, out);
+    assert_int_equal(cJSON_IsTrue(json_get(out, "complete")), complete);
+    char *warnings = json_print(json_get(out, "warnings"));
+    if (!strstr(warnings, warning))
+        fail_msg("%s", warnings);
+    free(warnings);
+}
+
+#define FOLLOWED "{\"state\": \"streaming\", \"agent_running\": true, \"generation\": 2}"
+#define WHOLE "\"state\": \"active\", \"progress\": 1, \"lag_ms\": 5"
+
+static void an_answer_is_complete_only_of_what_is_whole_and_kept_so(void **state)
+{
+    (void)state;
+    assert_complete(FOLLOWED, "{" WHOLE ", \"swept_generation\": 2}", true, "[]");
+    assert_complete(FOLLOWED, "{" WHOLE ", \"swept_generation\": 1}", false,
+                    "deleted during a gap");
+    assert_complete(FOLLOWED, "{" WHOLE ", \"swept_generation\": 2, \"paused\": true}", false,
+                    "is paused");
+    assert_complete(FOLLOWED, "{" WHOLE ", \"swept_generation\": 2, \"quarantined\": 1}", false,
+                    "set aside");
+    assert_complete("{\"state\": \"gap\", \"agent_running\": true, \"generation\": 2}",
+                    "{" WHOLE ", \"swept_generation\": 2}", false, "not being followed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             a_version_is_queried_only_with_the_additions_to_requests_it_was_built_with),
+        cmocka_unit_test(an_answer_is_complete_only_of_what_is_whole_and_kept_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
