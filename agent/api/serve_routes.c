@@ -344,6 +344,28 @@ bool serve_is_quick(const struct serve_request *request)
            (strncmp(path, "/v1", 3) != 0 && strcmp(path, "/metrics") != 0);
 }
 
+static enum serve_turn turn_of(const struct route *route, const struct serve_request *request)
+{
+    if (route->answer == api_query)
+        return SERVE_QUERY;
+    if (route->answer == answer_alias) /* who waits for it is parked */
+        return SERVE_BRIEF;
+    bool is_job = route->answer == api_plan || route->answer == api_audit ||
+                  route->answer == api_audit_family;
+    return is_job || serve_argument(request, "wait") ? SERVE_WAITING : SERVE_BRIEF;
+}
+
+enum serve_turn serve_turn_of(const struct serve_request *request)
+{
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        struct serve_parts parts;
+        if (strcmp(routes[i].method, request->method) == 0 &&
+            matches(routes[i].pattern, request->path, &parts))
+            return turn_of(&routes[i], request);
+    }
+    return SERVE_BRIEF;
+}
+
 void serve_route(const struct serve_request *request, struct serve_reply *reply)
 {
     serve_reply_init(reply);

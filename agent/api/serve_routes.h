@@ -69,6 +69,14 @@ const char *serve_argument(const struct serve_request *request, const char *name
 bool serve_is_authorized(const struct serve_request *request);
 /* Nothing that serve_route() does for it waits for a server: it needs no thread of its own. */
 bool serve_is_quick(const struct serve_request *request);
+/* What a call may wait for, so that those of one kind keep none of another from its turn. */
+enum serve_turn {
+    SERVE_BRIEF,   /* the state database */
+    SERVE_WAITING, /* as long as the client says, or for a job */
+    SERVE_QUERY,   /* an embedder and a store */
+    SERVE_TURNS,   /* how many there are */
+};
+enum serve_turn serve_turn_of(const struct serve_request *request);
 /* The calls there are, by their place in the table; {} stands for a name. False: there are no more. */
 bool serve_route_at(size_t index, const char **method, const char **pattern) MUST_USE;
 /* Fills *reply; the caller releases its body with buf_fini(). */

@@ -34,6 +34,7 @@
 #define STUCK_TIMEOUT_S 30
 /* Of a connection: the request's line and headers must fit in half of it. */
 #define CONNECTION_MEMORY (16 * KIB)
+/* Of each kind of call, so that queries that hang keep nobody from a status or a way back. */
 #define HANDLERS 8
 #define QUEUE_MAX 64
 #define QUEUE_WAIT_MS 2000
@@ -51,7 +52,7 @@ struct calls {
     struct calls_options options;
     struct intake intake;
     struct MHD_Daemon *daemon;
-    struct handlers *handlers;
+    struct handlers *handlers[SERVE_TURNS];
     struct connections *connections;
     struct alias_waits *alias_waits;
     struct events *events;
@@ -250,12 +251,13 @@ static enum MHD_Result answer_body(struct call *call)
     }
     if (atomic_load(&calls->stopping))
         return send_problem(call, 503, "the process is stopping");
-    if (!handlers_have_room(calls->handlers))
+    struct handlers *handlers = calls->handlers[serve_turn_of(request)];
+    if (!handlers_have_room(handlers))
         return send_problem(call, 503, "too many requests wait for an answer; try again");
     call->stage = CALL_AWAY;
     enter(call, CONNECTION_BUSY);
     MHD_suspend_connection(call->connection);
-    handlers_put(calls->handlers, call);
+    handlers_put(handlers, call);
     return MHD_YES;
 }
 
@@ -493,7 +495,8 @@ static bool start_daemon(struct calls *calls, struct err *err)
 
 static void calls_free(struct calls *calls)
 {
-    handlers_free(calls->handlers);
+    for (size_t i = 0; i < SERVE_TURNS; i++)
+        handlers_free(calls->handlers[i]);
     alias_waits_free(calls->alias_waits);
     events_free(calls->events);
     connections_free(calls->connections);
@@ -509,7 +512,8 @@ static void start_threads(struct calls *calls)
                                         .wait_max_ms = QUEUE_WAIT_MS,
                                         .run = run_call,
                                         .refuse = refuse_call};
-    calls->handlers = handlers_start(&handlers);
+    for (size_t i = 0; i < SERVE_TURNS; i++)
+        calls->handlers[i] = handlers_start(&handlers);
     calls->alias_waits = alias_waits_start(agent->docs, agent->config);
     calls->events = events_start(agent);
 }
@@ -520,7 +524,11 @@ static bool stop_threads(struct calls *calls)
     int64_t until = clock_mono_ms() + STOP_THREADS_MS;
     alias_waits_stop(calls->alias_waits);
     events_stop(calls->events);
-    bool ended = handlers_stop(calls->handlers, STOP_THREADS_MS);
+    bool ended = true;
+    for (size_t i = 0; i < SERVE_TURNS; i++)
+        (void)!handlers_stop(calls->handlers[i], 0); /* all are told before one is waited for */
+    for (size_t i = 0; i < SERVE_TURNS; i++)
+        ended &= handlers_stop(calls->handlers[i], until - clock_mono_ms());
     ended &= alias_waits_join(calls->alias_waits, until - clock_mono_ms());
     ended &= events_join(calls->events, until - clock_mono_ms());
     return ended;

@@ -179,3 +179,26 @@ def test_a_query_does_not_wait_for_minutes_behind_a_fill(scene):
         lambda: api.post(QUERY, {"text": "text 7"}).status == 200, 60, "room for the query", 0.5
     )
     assert again
+
+
+HANGING = 8  # as many as are answered at a time
+
+
+def test_queries_that_hang_keep_nobody_from_the_status_or_the_way_back(scene):
+    _, api, _ = begin(scene, limits={"max_in_flight": 2 * HANGING})
+    over = threading.Event()
+    slow = Fault(delay_s=30)
+    scene.embedder.misbehave(slow, when=lambda texts: any("slow" in text for text in texts))
+    threads = [
+        threading.Thread(target=lambda: (api.post(QUERY, {"text": "slow"}), over.set()), daemon=True)
+        for _ in range(HANGING)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: scene.embedder.in_flight >= HANGING, 20, "all queries to hang")
+    assert api.get("/v1/status").status == 200
+    assert api.get("/metrics").status == 200
+    assert api.get("/v1/families/docs/alias").status == 200
+    back = api.post("/v1/families/docs:rollback", {"reason": "a test"})
+    assert back.status == 409 and "previous" in back.detail, back
+    assert not over.is_set(), "they were to hang all the while"

@@ -114,6 +114,35 @@ static void every_path_answers_as_documented(void **state)
         expect_status(*state, calls[i].method, calls[i].path, calls[i].status);
 }
 
+static void what_waits_long_takes_no_turn_of_what_does_not(void **state)
+{
+    struct agent *agent = *state;
+    const struct serve_argument wait = {.name = "wait", .value = "10s"};
+    static const struct {
+        const char *method;
+        const char *path;
+        enum serve_turn turn, with_wait;
+    } calls[] = {
+        {"GET", "/metrics", SERVE_BRIEF, SERVE_WAITING},
+        {"GET", "/v1/status", SERVE_BRIEF, SERVE_WAITING},
+        {"GET", "/v1/families/docs/alias", SERVE_BRIEF, SERVE_BRIEF},
+        {"POST", "/v1/families/docs:rollback", SERVE_BRIEF, SERVE_WAITING},
+        {"GET", "/v1/jobs/j1", SERVE_BRIEF, SERVE_WAITING},
+        {"POST", "/v1/families/docs:plan", SERVE_WAITING, SERVE_WAITING},
+        {"POST", "/v1/families/docs/versions/v1:audit", SERVE_WAITING, SERVE_WAITING},
+        {"POST", "/v1/families/docs/query", SERVE_QUERY, SERVE_QUERY},
+        {"GET", "/v1/families/query", SERVE_BRIEF, SERVE_WAITING},
+        {"POST", "/v1/nothing", SERVE_BRIEF, SERVE_BRIEF},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+        struct serve_request request = {
+            .agent = agent, .method = calls[i].method, .path = calls[i].path};
+        assert_int_equal(serve_turn_of(&request), calls[i].turn);
+        request.arguments[request.argument_count++] = wait;
+        assert_int_equal(serve_turn_of(&request), calls[i].with_wait);
+    }
+}
+
 static void a_wrong_method_names_the_right_ones(void **state)
 {
     struct serve_reply reply = ask(*state, "PATCH", "/v1/families/docs/versions/v1");
@@ -242,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(readiness_follows_health_and_says_why),
         TEST(every_path_answers_as_documented),
+        TEST(what_waits_long_takes_no_turn_of_what_does_not),
         TEST(a_wrong_method_names_the_right_ones),
         TEST(only_the_api_needs_the_token),
         TEST(metrics_describe_each_family_once_and_end),
