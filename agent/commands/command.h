@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a command and the HTTP call of the same name have in common lies in this folder: one
  * implementation behind both, which neither prints nor answers. A command turns what comes of it into
- * words and an exit code, agent/serve into a status and a body. Any thread.
+ * words and an exit code, agent/api into a status and a body. Any thread.
  */
 #pragma once
 
