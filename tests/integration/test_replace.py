@@ -57,3 +57,17 @@ def test_the_strategy_and_what_is_there_decide_whether_anything_may_be_emptied(s
             "cutover", "v2", reason=WHY, empty_live=True
         )
         assert scene.alias()["epoch"] == 1
+
+
+def test_what_cannot_begin_where_it_was_asked_to_empties_nothing(scene, kafka):
+    """The log has other partitions than when the version was asked for."""
+    with Stage(scene, "kafka") as stage:
+        agent, wishes = stage.agent, stage.wishes
+        start = "offset:0=0,1=0,2=0,3=0"
+        wishes.done("create", "v2", embedder="wide", **{"from": start})
+        wishes.done("partitions", count=6, deadline_s=60)
+        refused = agent.command("cutover", "docs", "v2", FLAG, "--reason", WHY, "--wait=60s")
+        assert refused.code == 3 and "partition 4 is not" in refused.stderr, refused
+        assert (stage.state("v1"), stage.state("v2")) == ("active", "failed")
+        assert scene.alias()["epoch"] == 1
+        scene.wait_until_equal(agent)
