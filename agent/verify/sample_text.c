@@ -56,19 +56,17 @@ static bool find_fp(struct span *span, const struct sha256 *wanted, int depth)
     return true;
 }
 
-static bool find_chunk(const struct verify *verify, const struct ledger_place *place,
-                       const struct buf *text, struct arena *scratch, struct span *out)
+static bool find_chunk(const struct ledger_place *place, const char *text,
+                       const struct chunk_list *list, struct span *out)
 {
-    struct chunk_list list;
-    chunk_text(&verify->embed.chunk, buf_str(text), text->size, scratch, &list);
-    if (place->index < list.count) { /* mostly */
-        *out = (struct span){text->data + list.spans[place->index].start,
-                             list.spans[place->index].size};
+    if (place->index < list->count) { /* mostly */
+        *out =
+            (struct span){text + list->spans[place->index].start, list->spans[place->index].size};
         if (find_fp(out, &place->fp, 0))
             return true;
     }
-    for (size_t i = 0; i < list.count; i++) {
-        *out = (struct span){text->data + list.spans[i].start, list.spans[i].size};
+    for (size_t i = 0; i < list->count; i++) {
+        *out = (struct span){text + list->spans[i].start, list->spans[i].size};
         if (find_fp(out, &place->fp, place->halved ? MOST_HALVINGS : 0))
             return true;
     }
@@ -115,14 +113,16 @@ static void take_document(struct reading *reading, const bson_t *doc)
                                           sizeof(struct sample_chunk *), compare_key);
     if (!chunk || !text_of(sample->verify, doc, &text))
         return;
+    /* once, however many of its chunks are in the sample: it may be of 15 MB */
+    struct chunk_list list;
+    arena_reset(sample->scratch);
+    chunk_text(&sample->verify->embed.chunk, buf_str(&text), text.size, sample->scratch, &list);
     while (chunk > reading->chunks && compare_key(chunk - 1, chunk) == 0)
         chunk--;
     for (; chunk < reading->chunks + reading->count && strcmp((*chunk)->place->key, place.key) == 0;
          chunk++) {
         struct span span;
-        arena_reset(sample->scratch);
-        (*chunk)->moved_text =
-            !find_chunk(sample->verify, (*chunk)->place, &text, sample->scratch, &span);
+        (*chunk)->moved_text = !find_chunk((*chunk)->place, text.data, &list, &span);
         if (!(*chunk)->moved_text)
             keep_text(reading, *chunk, &span);
     }

@@ -15,7 +15,9 @@ DOCUMENTS = 300
 
 
 def collections(database) -> list[str]:
-    return database.list_collection_names(filter={"type": "collection"})  # views hold nothing
+    """Without views, which hold nothing, and what the server keeps of them."""
+    names = database.list_collection_names(filter={"type": "collection"})
+    return [name for name in names if not name.startswith("system.")]
 
 
 class Backup:
