@@ -54,6 +54,10 @@ static void write_fields(struct buf *out, const struct field *fields, size_t cou
     buf_putc(out, '}');
 }
 
+/* Of a vector in the index. With Chroma's own, 16, some vectors that lie close to many others are found by
+ * no search, not even by themselves: see docs/decisions/0026-*. */
+#define MAX_NEIGHBORS 32
+
 void chroma_build_create(struct buf *out, const struct sink_spec *spec)
 {
     buf_puts(out, "{\"name\":");
@@ -62,7 +66,7 @@ void chroma_build_create(struct buf *out, const struct sink_spec *spec)
     write_fields(out, spec->metadata, spec->metadata_count);
     buf_puts(out, ",\"configuration\":{\"hnsw\":{\"space\":");
     write_text(out, spec->distance);
-    buf_puts(out, "}}}");
+    buf_printf(out, ",\"max_neighbors\":%d}}}", MAX_NEIGHBORS);
 }
 
 void chroma_build_rename(struct buf *out, const char *name)

@@ -80,7 +80,7 @@ void serve_alias(const struct serve_request *request, const char *family, struct
     } else if (serve_alias_load(request->agent->docs, config, &json, &epoch, &err)) {
         serve_alias_reply(reply, family, json);
     } else {
-        serve_problem(reply, 503, err.text);
+        serve_unavailable(reply, err.text);
     }
     free(json);
 }

@@ -84,6 +84,12 @@ void serve_problem(struct serve_reply *reply, int status, const char *detail)
     serve_problem_with(reply, status, detail, NULL);
 }
 
+void serve_unavailable(struct serve_reply *reply, const char *detail)
+{
+    serve_problem(reply, 503, detail);
+    serve_add_header(reply, "Retry-After", "1");
+}
+
 static void answer_alive(const struct serve_request *request, const struct serve_parts *parts,
                          struct serve_reply *reply)
 {
@@ -133,7 +139,10 @@ static cJSON *status_or_problem(const struct serve_request *request, const char 
     cJSON *status = NULL;
     if (load_status(request, family, &status, &err))
         return status;
-    serve_problem(reply, err.action == ERR_REJECT ? 404 : 503, err.text);
+    if (err.action == ERR_REJECT)
+        serve_problem(reply, 404, err.text);
+    else
+        serve_unavailable(reply, err.text);
     return NULL;
 }
 

@@ -88,6 +88,8 @@ void serve_add_header(struct serve_reply *reply, const char *name, const char *f
     PRINTF_LIKE(3, 4);
 /* An RFC 9457 problem document. The reply has been initialised. */
 void serve_problem(struct serve_reply *reply, int status, const char *detail);
+/* 503, to be tried again in a second. */
+void serve_unavailable(struct serve_reply *reply, const char *detail);
 /* With more members, which it takes. */
 void serve_problem_with(struct serve_reply *reply, int status, const char *detail, cJSON *members);
 void serve_json(struct serve_reply *reply, int status, const cJSON *json);

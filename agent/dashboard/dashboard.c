@@ -100,7 +100,7 @@ void dashboard_history(const struct serve_request *request, const struct serve_p
     if (!take_since(request, &since_ms, reply))
         return;
     if (!registry_load(agent->docs, agent->config->name, family, &registry, &err)) {
-        serve_problem(reply, 503, err.text);
+        serve_unavailable(reply, err.text);
         return;
     }
     if (registry.rev == 0 && !config_family_of(agent->config, family)) {
@@ -125,7 +125,7 @@ static bool find_build(const struct serve_request *request, const struct serve_p
     struct registry registry;
     struct agent *agent = request->agent;
     if (!registry_load(agent->docs, agent->config->name, parts->items[0], &registry, &err)) {
-        serve_problem(reply, 503, err.text);
+        serve_unavailable(reply, err.text);
         return false;
     }
     const struct version *version = registry_version(&registry, parts->items[1]);
@@ -149,7 +149,7 @@ void dashboard_verification(const struct serve_request *request, const struct se
     if (!report)
         abort();
     if (!verify_report_load(agent->docs, agent->config->name, build_id, &found, report, &err)) {
-        serve_problem(reply, 503, err.text);
+        serve_unavailable(reply, err.text);
     } else if (!found) {
         serve_problem(reply, 404, "the version was not verified yet");
     } else {

@@ -40,10 +40,10 @@ static void create_names_space_and_metadata(void **state)
     const struct field fields[] = {{"family", value_string("d\"")}, {"dims", value_int(INT64_MAX)}};
     struct sink_spec spec = {"abc", 3, "cosine", fields, 2};
     chroma_build_create(&out, &spec);
-    assert_string_equal(buf_str(&out),
-                        "{\"name\":\"abc\",\"get_or_create\":false,"
-                        "\"metadata\":{\"family\":\"d\\\"\",\"dims\":9223372036854775807},"
-                        "\"configuration\":{\"hnsw\":{\"space\":\"cosine\"}}}");
+    assert_string_equal(
+        buf_str(&out), "{\"name\":\"abc\",\"get_or_create\":false,"
+                       "\"metadata\":{\"family\":\"d\\\"\",\"dims\":9223372036854775807},"
+                       "\"configuration\":{\"hnsw\":{\"space\":\"cosine\",\"max_neighbors\":32}}}");
     buf_clear(&out);
     spec.metadata_count = 0;
     chroma_build_create(&out, &spec);
