@@ -8,7 +8,7 @@ import { h } from "/dashboard/dom.js";
 import * as format from "/dashboard/format.js";
 import { choice, field, figures, input } from "/dashboard/parts.js";
 import { gateTable, verdict } from "/dashboard/sections.js";
-import { VERSION_STATES, stateOf } from "/dashboard/words.js";
+import { VERSION_STATES, stateOf, wayBack } from "/dashboard/words.js";
 
 const LOOK_MS = 1000;
 const LOOKS = 1800;
@@ -172,7 +172,7 @@ export class Actions {
   async do_rollback({ family }) {
     const { shown } = this.look();
     const from = this.active(family);
-    const to = this.family(family).versions.find((version) => version.state === "previous");
+    const to = wayBack(this.family(family).versions);
     await ask({
       title: `Roll ${family} back to ${to.label}?`,
       body: [

@@ -6,7 +6,7 @@ import * as format from "/dashboard/format.js";
 import { eventsSection, gatesSection, quarantineSection } from "/dashboard/sections.js";
 import { button, figures, pill, progress, section, table, time } from "/dashboard/parts.js";
 import { plot } from "/dashboard/plot.js";
-import { FAMILY_STATES, FILLING, LIVE, VERSION_STATES, stateOf } from "/dashboard/words.js";
+import { FAMILY_STATES, FILLING, LIVE, VERSION_STATES, stateOf, wayBack } from "/dashboard/words.js";
 
 const SLOW_MS = 60000;
 const EMPTY = { at: [], lag_ms: [], lag_items: [], items_per_second: [], freshness_p50_ms: [], freshness_p99_ms: [] };
@@ -119,12 +119,13 @@ function versionButtons(family, version) {
   const data = { family: family.family, label: version.label };
   const one = (text, action, kind) => button(text, action, data, { kind, name: `${version.label} of ${family.family}` });
   const { state } = version;
-  if (version.external) return state === "previous" ? [one("Roll back…", "rollback")] : [];
+  const isWayBack = version === wayBack(family.versions);
+  if (version.external) return isWayBack ? [one("Roll back…", "rollback")] : [];
   return [
     state === "ready" && one("Cut over…", "cutover", "primary"),
     FILLING.includes(state) && one("Cut over…", "cutover"),
     state === "verifying" && one("Cut over…", "cutover"),
-    state === "previous" && one("Roll back…", "rollback", "primary"),
+    isWayBack && one("Roll back…", "rollback", "primary"),
     !["planned", "creating"].includes(state) && one("Verify", "verify"),
     version.paused ? one("Resume", "resume") : one("Pause", "pause"),
     !["active", "previous"].includes(state) && one("Drop…", "drop"),

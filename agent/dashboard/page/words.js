@@ -43,3 +43,9 @@ export const FILLING = ["planned", "creating", "backfilling", "catching_up"];
 
 export const stateOf = (table, state) => table[state] ?? [String(state), "plain"];
 export const spaced = (word) => String(word ?? "").replaceAll("_", " ");
+
+/** The version that a rollback leads to: of those kept for it the one that was served last. */
+export function wayBack(versions) {
+  return versions.filter((version) => version.state === "previous")
+    .reduce((last, version) => (last && last.state_at > version.state_at ? last : version), undefined);
+}
