@@ -45,9 +45,9 @@ def lose_history_with(scene, agent, mongo, change) -> None:
 
 def wait_until_stopped(agent, gen: int) -> dict:
     def is_stopped(version: dict) -> bool:
-        sweep = version["sweep"]  # its numbers are noted a moment after its state
+        sweep = version["sweep"]  # its numbers and the reason are noted a moment after its state
         stopped = sweep["state"] == "stopped" and sweep["candidates"] > 0
-        return version["generation"] == gen and stopped
+        return version["generation"] == gen and stopped and version["reason"] is not None
 
     return agent.wait_for_version("docs", is_stopped, 60, what="the sweep to stop")
 
