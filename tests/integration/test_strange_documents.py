@@ -208,15 +208,16 @@ def check(scene, agent, count: int) -> None:
     missing = {f"ordinary {n}" for n in range(ORDINARY)} - ours
     assert not missing
     print(f"{count - len(aside)} carried, {len(aside)} set aside")
-    check_audit(agent, count, len(aside))
+    check_audit(scene, agent, count)
 
 
-def check_audit(agent, count: int, aside: int) -> None:
+def check_audit(scene, agent, count: int) -> None:
     """A name that stands twice in a document has another value in a change than in a find."""
     last = None
 
-    def audited() -> bool:  # what is set aside may just be tried again
+    def audited() -> bool:  # what was set aside may have been tried again since
         nonlocal last
+        aside = len(wait_for_all(scene, agent, count))
         done = agent.command("audit", "docs", "-o", "json")
         assert done.code in (0, 3), done
         last = done.json()
