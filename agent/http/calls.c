@@ -72,12 +72,18 @@ void call_finish(struct call *call)
     MHD_resume_connection(call->connection);
 }
 
-void call_refuse(struct call *call, int status, const char *detail)
+static void put_problem(struct call *call, int status, const char *detail)
 {
     serve_reply_init(&call->reply);
-    serve_problem(&call->reply, status, detail);
     if (status == 503)
-        serve_add_header(&call->reply, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+        serve_unavailable(&call->reply, detail);
+    else
+        serve_problem(&call->reply, status, detail);
+}
+
+void call_refuse(struct call *call, int status, const char *detail)
+{
+    put_problem(call, status, detail);
     call_finish(call);
 }
 
@@ -181,10 +187,7 @@ static enum MHD_Result send_reply(struct call *call)
 
 static enum MHD_Result send_problem(struct call *call, int status, const char *detail)
 {
-    serve_reply_init(&call->reply);
-    serve_problem(&call->reply, status, detail);
-    if (status == 503)
-        serve_add_header(&call->reply, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    put_problem(call, status, detail);
     return send_reply(call);
 }
 
