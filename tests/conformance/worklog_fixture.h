@@ -79,6 +79,17 @@ static inline void fixture_seed_zero(struct fixture *f, const char *group)
     }
 }
 
+/* Kafka: a broker that was just started may answer "not yet" for a while. */
+static inline void fixture_ensure(struct fixture *f, struct worklog_topic *topic)
+{
+    int64_t deadline_ms = clock_mono_ms() + PATIENCE_MS;
+    while (!worklog_ensure(f->log, f->topic, topic, &f->err)) {
+        if (f->err.action != ERR_RETRY || clock_mono_ms() >= deadline_ms)
+            fail_msg("worklog_ensure: %s", f->err.text);
+        clock_sleep_ms(50);
+    }
+}
+
 static inline struct fixture *fixture_new(const struct worklog_options *options)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -87,7 +98,7 @@ static inline struct fixture *fixture_new(const struct worklog_options *options)
     f->driver = options->driver;
     fixture_name(f);
     OK(f, worklog_open(options, &f->log, &f->err));
-    OK(f, worklog_ensure(f->log, f->topic, topic, &f->err));
+    fixture_ensure(f, topic);
     assert_int_equal(topic->partitions, PARTITIONS);
     free(topic);
     fixture_seed_zero(f, f->group);

@@ -422,11 +422,15 @@ static void a_static_reader_comes_back_to_its_own_partitions_at_once(void **stat
     settle(f);
     struct worklog_reader *reader = open_static(f, "one");
     read_all(f, reader, 1, NULL, NULL);
-    worklog_close_reader(reader); /* without leaving the group */
-    int64_t start_ms = clock_mono_ms();
-    reader = open_static(f, "one");
-    read_all(f, reader, 1, NULL, NULL);
-    assert_true(clock_mono_ms() - start_ms < 5000); /* half a session */
+    int64_t shortest_ms = PATIENCE_MS;
+    for (int i = 0; i < 3 && shortest_ms >= 5000; i++) { /* on a busy machine one may be slow */
+        worklog_close_reader(reader);                    /* without leaving the group */
+        int64_t start_ms = clock_mono_ms();
+        reader = open_static(f, "one");
+        read_all(f, reader, 1, NULL, NULL);
+        shortest_ms = clock_mono_ms() - start_ms;
+    }
+    assert_true(shortest_ms < 5000); /* half a session: nobody waited for its end */
     worklog_close_reader(reader);
 }
 

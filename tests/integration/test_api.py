@@ -92,7 +92,11 @@ def test_a_failed_gate_is_told_with_its_figures(scene, api):
     scene.reader.delete(collection, gone)
     refused = api.post(f"{DOCS}/versions/v1:verify?wait=0s")
     assert outcome(api, refused)["state"] == "refused"
-    refused = api.post(f"{DOCS}/versions/v1:verify?wait=10s")
+    for _ in range(9):  # on a busy machine the gates may need longer than a call may wait
+        refused = api.post(f"{DOCS}/versions/v1:verify?wait=10s")
+        if refused.status != 202:
+            break
+        outcome(api, refused)
     assert refused.status == 409
     assert "chunks" in refused.detail
     failed = [gate for gate in refused.body["gates"] if not gate["ok"]]
