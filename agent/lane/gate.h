@@ -19,7 +19,7 @@ void gate_free(struct gate *gate);
  * wants it; false when `*stop` is set. Where that never ends, the store being too slow for those alone, one
  * that has waited for GATE_PATIENCE_MS goes first, and the next one as much later. */
 #define GATE_RANKS 3
-#define GATE_PATIENCE_MS 1000
+#define GATE_PATIENCE_MS 300
 bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop);
 /* One of a lower rank has wanted it within the last seconds: it should not find a long request before it. */
 bool gate_is_shared(struct gate *gate, int rank);

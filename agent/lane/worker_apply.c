@@ -15,7 +15,7 @@
 /* A round whose condition fails is decided again this often before the batch is tried anew. */
 #define MAX_ROUNDS 1000
 /* Of a round that others of a lower rank may have to wait for. */
-#define SHARED_ROUND_CHUNKS ((size_t)128)
+#define SHARED_ROUND_CHUNKS ((size_t)48)
 
 struct round {
     struct task **looked; /* at: their rows are read */
