@@ -1,35 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The batches of a lane that are in flight.
- *
- * One thread per lane reads them, one consumer of the group; the lane's workers carry them out side by
- * side, so that one is embedded while another is written. No two of them hold the same key, and
- * offsets are stored in the order of reading: up to the first batch that has not ended.
+/* What feeds a lane's workers: one thread, one consumer of the group. It reads batches while there is room
+ * for more (flights.h), stores the offsets of what has ended, and hands partitions over.
  */
 #pragma once
 
+#include "agent/lane/flights.h"
 #include "agent/lane/lane.h"
-#include "base/arena.h"
 #include "cdc/worklog.h"
-
-enum flight_state {
-    FLIGHT_FREE,
-    FLIGHT_BLOCKED, /* one before it holds a key of it */
-    FLIGHT_WAITING, /* for a worker */
-    FLIGHT_TAKEN,
-    FLIGHT_APPLIED,  /* every record is applied, dropped or set aside */
-    FLIGHT_GIVEN_UP, /* its records have to come again */
-};
-
-struct flight {
-    struct worklog_batch batch; /* copies in `arena` */
-    struct arena *arena;        /* the reader's until it is taken, and again when it has ended */
-    enum flight_state state;
-    uint64_t number;    /* in the order of reading */
-    size_t size;        /* bytes */
-    uint64_t *hashes;   /* of its keys, sorted */
-    _Atomic bool lost;  /* its partitions may be another's: nothing is written any more */
-    _Atomic bool hurry; /* what waits for a server that is away is better given up */
-};
 
 struct lane_reader;
 
@@ -38,13 +15,8 @@ void lane_reader_free(struct lane_reader *reader);
 /* The thread's function: returns when the lane stops and no batch is in flight any more. */
 void lane_reader_run(struct lane_reader *reader);
 
-/* --- for workers --- */
-
-/* The next batch; NULL: the lane stops. */
-struct flight *flight_take(struct lane_reader *reader);
-void flight_end(struct lane_reader *reader, struct flight *flight, bool applied);
-/* Another may have its partitions: nothing may be sent for it. */
-bool flight_is_lost(struct lane_reader *reader, struct flight *flight);
+/* For the lane's workers. */
+struct flights *lane_reader_flights(struct lane_reader *reader);
 
 /* --- lane_generation.c --- */
 

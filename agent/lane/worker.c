@@ -27,7 +27,7 @@ static bool may_send(void *context)
 
 bool worker_is_lost(const struct worker *worker)
 {
-    return flight_is_lost(worker->lane->reader, worker->flight);
+    return flights_is_lost(lane_reader_flights(worker->lane->reader), worker->flight);
 }
 
 /* Reads do no harm: the guard is for the time between intent and done. */
@@ -211,15 +211,23 @@ static bool carry_out(struct worker *worker)
     return ok;
 }
 
+/* The next batch; NULL: the lane stops. */
+static struct flight *take(struct lane *lane)
+{
+    struct flight *flight = NULL;
+    while (!flight && !lane_stopping(lane))
+        flight = flights_take(lane_reader_flights(lane->reader));
+    return flight;
+}
+
 void worker_run(struct worker *worker)
 {
-    struct lane_reader *reader = worker->lane->reader;
     begin_stretch(worker);
-    while ((worker->flight = flight_take(reader))) {
+    while ((worker->flight = take(worker->lane))) {
         bool ok = carry_out(worker);
         if (!ok)
             begin_stretch(worker); /* the next batch may hold the same keys */
-        flight_end(reader, worker->flight, ok);
+        flights_end(lane_reader_flights(worker->lane->reader), worker->flight, ok);
     }
     close_all(worker);
 }

@@ -131,12 +131,15 @@ static void *read_on(void *argument)
 static void *wait_in_vain(void *argument)
 {
     struct scene *s = argument;
-    struct flight *flight;
-    while ((flight = flight_take(s->lane.reader))) {
+    struct flights *flights = lane_reader_flights(s->lane.reader);
+    while (!lane_stopping(&s->lane)) {
+        struct flight *flight = flights_take(flights);
+        if (!flight)
+            continue;
         atomic_fetch_add(&s->taken, 1);
         while (!atomic_load(&flight->hurry))
             clock_sleep_ms(5);
-        flight_end(s->lane.reader, flight, false);
+        flights_end(flights, flight, false);
     }
     atomic_fetch_add(&s->ended, 1);
     return NULL;
