@@ -12,7 +12,7 @@ import pytest
 from scene import DIMS, LONG, SEED
 from support import vector_of, wait_until
 from support.hash_vector import hash_vector
-from support.readers import Readers
+from support.readers import ByAlias, Readers
 from support.wishes import Wishes
 
 pytestmark = [pytest.mark.timeout(7200), pytest.mark.usefixtures("kafka")]
@@ -55,7 +55,7 @@ def test_no_reader_fails_through_flips_between_versions_of_other_dims(scene):
     texts = [f"text {n}" for n in range(DOCUMENTS)]
     flips, drops, served, other = 0, 0, "v1", "v2"
     began = time.monotonic()
-    with Readers(scene.alias, scene.reader, embed, texts) as readers:
+    with Readers(ByAlias(scene.alias, scene.reader, embed), texts) as readers:
         while flips < FLIPS:
             wishes.done("cutover", other)
             wishes.done("rollback")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 
@@ -14,6 +13,7 @@ from scene import DIMS
 from support import wait_until
 from support.api import Api
 from support.embedder import Fault
+from support.readers import ByQuery, Readers
 from support.wishes import Wishes
 from test_flips import create, end_window
 
@@ -46,56 +46,11 @@ def begin(scene, **embedder):
     return agent, api, Wishes(scene.state, scene.name, "docs")
 
 
-class Askers:
-    """Threads that ask in a loop until they are stopped, and check each answer."""
-
-    def __init__(self, api: Api, threads: int = 3):
-        self.api = api
-        self.asked, self.versions, self.failures = 0, set(), []
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(threads)]
-
-    def __enter__(self) -> Askers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(60)
-
-    def _run(self, number: int) -> None:
-        chance = random.Random(number)
-        while not self._over.is_set():
-            text = f"text {chance.randrange(DOCUMENTS)}"
-            try:
-                wrong = self._ask(text)
-            except Exception as error:  # noqa: BLE001  whatever it is, whoever asks has met it
-                wrong = [repr(error)[:300]]
-            with self._lock:
-                self.asked += 1
-                self.failures += wrong
-
-    def _ask(self, text: str) -> list[str]:
-        answer = self.api.post(QUERY, {"text": text, "k": 5})
-        if answer.status != 200:
-            return [f"{answer.status}: {answer.body}"]
-        version, results = answer.body["version"], answer.body["results"]
-        with self._lock:
-            self.versions.add(version)
-        mixed = {one["metadata"]["version"] for one in results} - {version}
-        wrong = [f"{version} answered with records of {mixed}"] if mixed else []
-        if not results or results[0]["text"] != text:
-            wrong.append(f"'{text}' was not the nearest in {version}: {results[:1]}")
-        return wrong
-
-
 def test_no_query_fails_or_mixes_versions_through_flips_and_drops(scene):
     agent, api, wishes = begin(scene)
     create(agent, wishes, "v2", "other")
-    with Askers(api) as askers:
+    texts = [f"text {n}" for n in range(DOCUMENTS)]
+    with Readers(ByQuery(api, QUERY), texts, 3) as readers:
         for _ in range(FLIPS // 2):
             wishes.done("cutover", "v2")
             wishes.done("rollback")
@@ -103,14 +58,15 @@ def test_no_query_fails_or_mixes_versions_through_flips_and_drops(scene):
         end_window(scene, wishes)
         wait_until(lambda: wishes.version("v1")["state"] == "retired", 30, "v1 to be retired")
         wishes.done("drop", "v1", 60)
-        before = askers.asked
-        wait_until(lambda: askers.asked >= before + 20, 30, "queries of what is left")
+        seen = readers.seen
+        before = seen.queries
+        wait_until(lambda: seen.queries >= before + 20, 30, "queries of what is left")
     print(
-        f"{FLIPS + 1} flips and a drop, {askers.asked} queries, versions {sorted(askers.versions)}, "
-        f"{len(askers.failures)} failed"
+        f"{FLIPS + 1} flips and a drop, {seen.queries} queries, versions {sorted(seen.versions)}, "
+        f"{len(seen.failures)} failed"
     )
-    assert not askers.failures, askers.failures[:5]
-    assert askers.versions == {"v1", "v2"}
+    assert not seen.failures, seen.failures[:5]
+    assert seen.versions == {"v1", "v2"}
     gone = api.post(QUERY, {"text": "text 1", "label": "v1"})
     assert gone.status == 409 and "no collection to search" in gone.detail
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers that follow the contract: the alias says what to search, and how to embed the query."""
+"""Readers that follow the contract: by the alias, which says what to search and how to embed, or over HTTP."""
 
 from __future__ import annotations
 
@@ -8,29 +8,34 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .api import Api
 from .chroma import ChromaError, ChromaReader
 
 
 @dataclass
+class Found:
+    """What one look for a text came to."""
+
+    version: str | None = None  # that answered
+    failures: list[str] = field(default_factory=list)
+    again: bool = False  # resolved once more, as the contract asks after a refusal
+
+
+@dataclass
 class Seen:
+    """What all looks came to."""
+
     queries: int = 0
-    again: int = 0  # resolved once more, as the contract asks after a refusal
+    again: int = 0
     versions: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
 
 
 class Readers:
-    """Threads that resolve, embed and search in a loop until they are stopped."""
+    """Threads that look for texts in a loop until they are stopped."""
 
-    def __init__(
-        self,
-        resolve: Callable[[], dict],
-        reader: ChromaReader,
-        embed: Callable[[str, dict], list[float]],
-        texts: list[str],
-        threads: int = 2,
-    ):
-        self.resolve, self.reader, self.embed, self.texts = resolve, reader, embed, texts
+    def __init__(self, look: Callable[[str], Found], texts: list[str], threads: int = 2):
+        self.look, self.texts = look, texts
         self.seen = Seen()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -50,31 +55,62 @@ class Readers:
         chance = random.Random(number)
         while not self._over.is_set():
             try:
-                self._look(chance.choice(self.texts))
+                found = self.look(chance.choice(self.texts))
             except Exception as error:  # noqa: BLE001  whatever it is, a reader has met it
-                with self._lock:
-                    self.seen.failures.append(repr(error)[:300])
+                found = Found(failures=[repr(error)[:300]])
+            self._note(found)
 
-    def _look(self, text: str) -> None:
-        alias = self.resolve()
-        try:
-            found = self._search(alias, text)
-        except ChromaError:  # gone meanwhile, or of other dimensions: once more
-            alias = self.resolve()
-            with self._lock:
-                self.seen.again += 1
-            found = self._search(alias, text)
+    def _note(self, found: Found) -> None:
         with self._lock:
             self.seen.queries += 1
-            self.seen.versions.add(alias["embed"]["version"])
-            self.seen.failures += [
-                f"{alias['target']} answered with a record of {record.metadata['version']}"
-                for record in found
-                if record.metadata["config_fp"] != alias["embed"]["config_fp"]
-            ]
-            if not any(record.document == text for record in found):
-                self.seen.failures.append(f"'{text}' was not found in {alias['target']}")
+            self.seen.again += found.again
+            self.seen.versions |= {found.version} - {None}
+            self.seen.failures += found.failures
+
+
+@dataclass
+class ByAlias:
+    """Resolves the alias, embeds and searches."""
+
+    resolve: Callable[[], dict]
+    reader: ChromaReader
+    embed: Callable[[str, dict], list[float]]
+
+    def __call__(self, text: str) -> Found:
+        alias, again = self.resolve(), False
+        try:
+            records = self._search(alias, text)
+        except ChromaError:  # gone meanwhile, or of other dimensions: once more
+            alias, again = self.resolve(), True
+            records = self._search(alias, text)
+        wrong = [
+            f"{alias['target']} answered with a record of {record.metadata['version']}"
+            for record in records
+            if record.metadata["config_fp"] != alias["embed"]["config_fp"]
+        ]
+        if not any(record.document == text for record in records):
+            wrong.append(f"'{text}' was not found in {alias['target']}")
+        return Found(alias["embed"]["version"], wrong, again)
 
     def _search(self, alias: dict, text: str):
         vector = self.embed(text, alias["embed"])
         return list(self.reader.query(alias["target"], vector, 5))
+
+
+@dataclass
+class ByQuery:
+    """Asks the agent, which embeds and searches."""
+
+    api: Api
+    path: str
+
+    def __call__(self, text: str) -> Found:
+        answer = self.api.post(self.path, {"text": text, "k": 5})
+        if answer.status != 200:
+            return Found(failures=[f"{answer.status}: {answer.body}"])
+        version, results = answer.body["version"], answer.body["results"]
+        mixed = {one["metadata"]["version"] for one in results} - {version}
+        wrong = [f"{version} answered with records of {mixed}"] if mixed else []
+        if not results or results[0]["text"] != text:
+            wrong.append(f"'{text}' was not the nearest in {version}: {results[:1]}")
+        return Found(version, wrong)
