@@ -43,7 +43,7 @@ struct version_stats {
     int64_t sweep_state; /* of enum sweep_state */
     int64_t sweep_candidates;
     int64_t sweep_documents;
-    int64_t in_step_ms; /* wall time: when nothing of its log was last left to apply; 0: never */
+    int64_t in_step_ms; /* by MongoDB's clock: when its log was last applied whole; 0: never */
     int64_t applied_ms; /* wall time of the commit of what some process applied last; 0: unknown */
     /* of the last audit that an agent made by itself */
     int64_t audited_ms; /* by MongoDB's clock; 0: none was */

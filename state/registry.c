@@ -127,14 +127,17 @@ bool registry_load(struct docstore *store, const char *name, const char *family,
     char *id = registry_id(name, family);
     struct doc_ref ref = {.collection = FAMILIES, .id = id, .counter = "rev"};
     bson_t *doc = NULL;
+    int64_t clock_ms = 0, mono_ms = clock_mono_ms();
     *out = (struct registry){0};
-    bool ok = docstore_load(store, &ref, &doc, NULL, err);
+    bool ok = docstore_load(store, &ref, &doc, &clock_ms, err);
     if (ok && doc) {
         ok = registry_decode(doc, out, err);
     } else if (ok) {
         out->name = bson_strdup(name);
         out->family = bson_strdup(family);
     }
+    out->clock_ms = clock_ms;
+    out->clock_mono_ms = mono_ms;
     bson_destroy(doc);
     bson_free(id);
     return ok;
@@ -180,6 +183,12 @@ bool registry_list(struct docstore *store, const char *name, struct registry **o
     bson_free(*out);
     *out = NULL;
     return false;
+}
+
+int64_t registry_now_ms(const struct registry *registry)
+{
+    return registry->clock_ms > 0 ? registry->clock_ms + clock_mono_ms() - registry->clock_mono_ms
+                                  : clock_wall_ms();
 }
 
 struct version *registry_version(struct registry *registry, const char *label)
@@ -231,7 +240,7 @@ struct version *registry_add_version(struct registry *registry, const char *labe
 
     char build_id[2 * BUILD_ID_BYTES + 1];
     random_hex(build_id, BUILD_ID_BYTES);
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = registry_now_ms(registry);
     *added = (struct version){
         .label = bson_strdup(label),
         .build = build,
@@ -262,7 +271,7 @@ void registry_note(struct registry *registry, const struct registry_event *event
     size_t count = registry->event_count + 1;
     registry->events = bson_realloc(registry->events, count * sizeof(*registry->events));
     registry->events[count - 1] = (struct registry_event){
-        .at_ms = event->at_ms ? event->at_ms : clock_wall_ms(),
+        .at_ms = event->at_ms ? event->at_ms : registry_now_ms(registry),
         .what = copy(event->what),
         .label = copy(event->label),
         .by = copy(event->by),

@@ -156,6 +156,8 @@ struct registry {
     size_t event_count;
     struct registry_wish *wishes; /* oldest first; at most 32 */
     size_t wish_count;
+    int64_t clock_ms;      /* MongoDB's, as it was loaded; 0: not known, the machine's own counts */
+    int64_t clock_mono_ms; /* and when that was */
 };
 
 /* *out is empty with rev 0 when there is none. */
@@ -168,6 +170,8 @@ bool registry_save(struct docstore *store, struct registry *registry, enum doc_s
 bool registry_list(struct docstore *store, const char *name, struct registry **out, size_t *count,
                    struct err *err) MUST_USE;
 void registry_fini(struct registry *registry);
+/* MongoDB's clock, by which all that is in it is dated: whoever reads it may have another. */
+int64_t registry_now_ms(const struct registry *registry);
 
 struct version *registry_version(struct registry *registry, const char *label); /* newest build */
 struct version *registry_in_state(struct registry *registry, enum version_state state);

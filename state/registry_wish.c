@@ -97,7 +97,7 @@ bool registry_add_wish(struct registry *registry, const struct registry_wish *wi
         .gen = wish->gen,
         .by = copy(wish->by),
         .reason = copy(wish->reason),
-        .at_ms = wish->at_ms ? wish->at_ms : clock_wall_ms(),
+        .at_ms = wish->at_ms ? wish->at_ms : registry_now_ms(registry),
         .id = copy(wish->id),
         .args = copy(wish->args),
     };

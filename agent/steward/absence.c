@@ -28,7 +28,9 @@ struct absence {
     int64_t
         last_ms[WORKLOG_MAX_PARTITIONS]; /* when the last record was appended; 0: none was read */
     int64_t since_ms; /* made, or in step with the whole log, whichever was later */
-    int64_t known_ms; /* monotonic; since when that is known; 0: never read */
+    int64_t clock_ms; /* MongoDB's clock, by which that is dated, as it was read */
+    int64_t wall_ms;  /* the machine's own then */
+    int64_t known_ms; /* monotonic: when all that was read; 0: never */
     int64_t noted_ms; /* monotonic; 0: never */
 };
 
@@ -86,6 +88,8 @@ static bool load_since(const struct lane *lane, struct absence *absence, struct 
     stats_fini(&stats);
     if (!registry_load(agent->docs, agent->config->name, lane->family->name, &registry, err))
         return false;
+    absence->clock_ms = registry_now_ms(&registry);
+    absence->wall_ms = clock_wall_ms();
     for (size_t i = 0; i < registry.version_count; i++) {
         const struct version *version = &registry.versions[i];
         if (strcmp(version->build_id, lane->build_id) == 0 &&
@@ -145,30 +149,37 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static int64_t known_ms(int64_t limit_ms)
+/* MongoDB's clock: how far the machine's own is off does not count. That of a machine that slept went on
+ * meanwhile, where the monotonic one stood; and it may have been set back. */
+static int64_t now_of(const struct absence *absence)
 {
-    return limit_ms / 4 < KNOWN_MS ? limit_ms / 4 : KNOWN_MS;
+    return absence->clock_ms +
+           later(clock_wall_ms() - absence->wall_ms, clock_mono_ms() - absence->known_ms);
+}
+
+static bool is_known(const struct absence *absence, int64_t limit_ms)
+{
+    int64_t holds_ms = limit_ms / 4 < KNOWN_MS ? limit_ms / 4 : KNOWN_MS;
+    return absence->known_ms > 0 && now_of(absence) - absence->clock_ms <= holds_ms;
 }
 
 static bool look(const struct lane *lane, struct absence *absence,
                  const struct worklog_record *record, bool *possible, struct err *err)
 {
     int p = record->partition;
-    struct absence_view view = {.now_ms = clock_wall_ms(),
-                                .limit_ms =
-                                    absence_limit_ms(lane->agent->config->worklog.retention_ms),
+    int64_t limit_ms = absence_limit_ms(lane->agent->config->worklog.retention_ms);
+    *possible = false;
+    if (absence->known_ms > 0 &&
+        now_of(absence) - later(absence->since_ms, absence->last_ms[p]) <= limit_ms)
+        return true; /* mostly: nothing is asked */
+    if (!is_known(absence, limit_ms) && !load_since(lane, absence, err))
+        return false;
+    struct absence_view view = {.now_ms = now_of(absence),
+                                .limit_ms = limit_ms,
                                 .since_ms = later(absence->since_ms, absence->last_ms[p]),
                                 .expected = absence->expected[p],
                                 .offset = record->offset,
                                 .broker_ms = record->broker_ms};
-    *possible = false;
-    if (view.now_ms - view.since_ms <= view.limit_ms)
-        return true; /* mostly: nothing is asked */
-    if (absence->known_ms == 0 || clock_mono_ms() - absence->known_ms > known_ms(view.limit_ms)) {
-        if (!load_since(lane, absence, err))
-            return false;
-        view.since_ms = later(absence->since_ms, absence->last_ms[p]);
-    }
     if (absence_is_possible(&view))
         view.expected = expected_of(lane, absence, p);
     *possible = absence_is_possible(&view);

@@ -21,7 +21,7 @@ struct feed_view {
     int64_t *end_offsets;   /* NULL until the snapshot is done */
     struct worklog_position positions[WORKLOG_MAX_PARTITIONS];
     bool has_positions;
-    int64_t at_ms;     /* wall time of just before they were asked for */
+    int64_t at_ms;     /* by MongoDB's clock, of just before they were asked for */
     int64_t lag_items; /* -1 unknown */
 };
 

@@ -140,11 +140,10 @@ static void note(struct steward *steward, const struct registry_wish *wish, cons
                                                                .reason = wish->reason});
 }
 
-/* By two clocks, maybe: one that lies ahead must not make it wait. */
-static bool is_fresh(const struct registry_wish *wish)
+bool gap_is_fresh(const struct registry *registry, const struct registry_wish *wish)
 {
-    int64_t age_ms = clock_wall_ms() - wish->at_ms;
-    return age_ms >= 0 && age_ms < GAP_AGE_MS;
+    int64_t age_ms = registry_now_ms(registry) - wish->at_ms;
+    return age_ms >= 0 && age_ms < GAP_AGE_MS; /* from the future: of another MongoDB's clock */
 }
 
 /* What a wish for a generation comes to at this look. *over: it is to be removed. */
@@ -167,9 +166,9 @@ static bool carry_out(struct steward *steward, const struct registry_wish *wish,
         *over = true;
         return true;
     }
-    /* a source that is gone has no documents: only a person says that it is to be read again; and a
-     * capture that has just come to lead may be about to find the same by itself */
-    if (!view.known || (!resume && (feed_is_stopped(&view) || is_fresh(wish))))
+    /* a source that is gone has no documents: only a person says that it is to be read again */
+    if (!view.known ||
+        (!resume && (feed_is_stopped(&view) || gap_is_fresh(&steward->registry, wish))))
         return true;
     ask_capture(steward, memory ? steward_lane(steward, version->build_id) : NULL, wish->gen,
                 wish->reason ? wish->reason : wish->kind);

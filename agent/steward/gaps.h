@@ -9,6 +9,7 @@
 
 #include "agent/agent.h"
 #include "cdc/worklog.h"
+#include "state/registry.h"
 
 struct gap_view {
     int64_t gen;       /* of the checkpoint */
@@ -25,6 +26,9 @@ bool gap_is_none(const struct worklog_position *position);
 bool gap_is_mendable(const struct gap_view *view);
 /* "partition 3: offset 17 is gone, the work log holds 20 to 41" */
 void gap_describe(int partition, const struct worklog_position *position, char *out, size_t size);
+
+/* A capture that has just come to lead may be about to find the same by itself. */
+bool gap_is_fresh(const struct registry *registry, const struct registry_wish *wish);
 
 /* Asks the leader for a generation above `gen`, once. */
 struct gap_wish {

@@ -23,8 +23,6 @@
 /* Counting a ledger may take a twentieth of the time, at most. */
 #define COUNT_SHARE 20
 #define COUNT_EVERY_MS 1000
-/* MongoDB's clock is read again; between that it goes on as the monotonic one does. */
-#define CLOCK_MS 60000
 
 bool steward_save(struct steward *steward, struct err *err)
 {
@@ -368,20 +366,12 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
 }
 
 /* What the source holds "as of the start" goes by MongoDB's clock, as the tokens do. */
-static bool read_clock(struct steward *steward, struct err *err)
+static void note_clock(struct steward *steward)
 {
-    int64_t now_ms = clock_mono_ms();
-    if (steward->started_ms > 0 && now_ms - steward->clock_mono_ms < CLOCK_MS)
-        return true;
-    struct doc_ref ref = {.collection = "families", .id = steward->family->name, .counter = "rev"};
-    bson_t *doc = NULL;
-    if (!docstore_load(steward->agent->docs, &ref, &doc, &steward->clock_ms, err))
-        return false;
-    bson_destroy(doc);
-    steward->clock_mono_ms = now_ms;
+    steward->clock_ms = steward->registry.clock_ms;
+    steward->clock_mono_ms = steward->registry.clock_mono_ms;
     if (steward->started_ms == 0)
         steward->started_ms = steward->clock_ms;
-    return true;
 }
 
 /* One look. *moved: there is more to do at once. */
@@ -394,8 +384,7 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     if (!registry_load(steward->agent->docs, config->name, steward->family->name,
                        &steward->registry, err))
         return false;
-    if (!read_clock(steward, err))
-        return false;
+    note_clock(steward);
     int64_t rev = steward->registry.rev;
     bool leads = steward_leads(steward);
     struct err refused;

@@ -84,7 +84,7 @@ static bool read_positions(struct steward *steward, const struct version *versio
     const struct config *config = steward->agent->config;
     char *topic = lane_topic(config, steward->family, version);
     char *group = lane_group(config, steward->family->name, version);
-    view->at_ms = clock_wall_ms();
+    view->at_ms = steward_now_ms(steward);
     bool ok = worklog_positions(steward->agent->log, topic, group, view->positions,
                                 view->partitions, err);
     free(topic);

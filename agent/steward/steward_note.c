@@ -69,7 +69,7 @@ static int64_t applied_ms_of(struct steward *steward, const char *build_id)
 int64_t steward_lag_ms(struct steward *steward, const char *build_id, const struct feed_view *view)
 {
     struct steward_note *note = steward_note_of(steward, build_id);
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = steward_now_ms(steward); /* as records are dated */
     if (view->lag_items <= 0) {
         note->lagging_since_ms = 0;
         return view->lag_items == 0 ? 0 : -1;

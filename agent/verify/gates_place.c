@@ -321,7 +321,7 @@ static void judge_lag(struct verify *verify, const struct version_stats *stats)
     int64_t most = verify->config->verify.max_lag_items;
     int64_t wanted_ms = is_first(verify) ? 0 : verify->config->verify.lag_for_ms;
     int64_t steady_ms = verify->version->steady_ms;
-    int64_t for_ms = steady_ms > 0 ? clock_wall_ms() - steady_ms : 0;
+    int64_t for_ms = steady_ms > 0 ? registry_now_ms(&verify->registry) - steady_ms : 0;
     struct gate_figures figures = {stats->lag_items <= most, (double)stats->lag_items,
                                    (double)most};
     if (!figures.ok) {

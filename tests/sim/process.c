@@ -94,6 +94,7 @@ void process_start(struct sim_process *process)
     *process = (struct sim_process){.number = number, .life = life, .running = true};
     process->agent.config = world.config;
     process->agent.log = log_handle();
+    process->agent.docs = docstore_memory_new(); /* says what time it is */
     snprintf(process->agent.holder, sizeof process->agent.holder, "p%d.%d", number, life);
     process->agent.limiters = limiters_new(world.config, NULL);
     process->agent.vectors = vectors_new(64 * 1024);
@@ -107,6 +108,7 @@ static void end_process(struct sim_process *process)
     limiters_free(process->agent.limiters);
     vectors_free(process->agent.vectors);
     timings_free(process->agent.timings);
+    docstore_free(process->agent.docs);
     process->agent.limiters = NULL;
     process->restart_us = sched_now_us() + sched_between(0, world.healing ? 1000000 : 8000000);
 }

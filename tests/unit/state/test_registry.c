@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "state/registry_doc.h"
 #include "support/test.h"
+#include "unit/server_clock.h"
 #include "unit/state/mutate.h"
 
 static void fill(struct registry *registry)
@@ -230,6 +232,42 @@ static void nobodys_backlog_keeps_others_from_asking_nor_an_agent_nor_the_way_ba
     registry_fini(&registry);
 }
 
+#define SERVER_MS 1700000000000
+#define HOUR_MS 3600000
+
+static int64_t an_hour_ahead(void)
+{
+    return SERVER_MS + HOUR_MS;
+}
+
+static int64_t standing_still(void)
+{
+    return 1;
+}
+
+static void what_a_machine_with_a_wrong_clock_writes_is_dated_by_the_server(void **state)
+{
+    (void)state;
+    static const struct clock_ops wrong = {.wall_ms = an_hour_ahead, .mono_us = standing_still};
+    clock_use(&wrong);
+    struct server server = server_at(SERVER_MS);
+    struct registry registry;
+    struct err err;
+    char gap[] = WISH_GAP;
+    assert_true(registry_load(&server.base, "ducks", "messages", &registry, &err));
+    assert_int_equal(registry_now_ms(&registry), SERVER_MS);
+    struct version *version = registry_add_version(&registry, "v1");
+    assert_int_equal(version->created_ms, SERVER_MS);
+    assert_int_equal(version->state_ms, SERVER_MS);
+    registry_note(&registry, &(struct registry_event){.what = gap});
+    assert_int_equal(registry.events[0].at_ms, SERVER_MS);
+    assert_true(registry_add_wish(&registry, &(struct registry_wish){.kind = gap, .gen = 1}));
+    assert_int_equal(registry.wishes[0].at_ms, SERVER_MS);
+    registry_fini(&registry);
+    server_fini(&server);
+    clock_use(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +279,7 @@ int main(void)
         cmocka_unit_test(
             a_version_is_fed_from_its_first_backfill_to_the_end_of_its_rollback_window),
         cmocka_unit_test(whatever_value_is_of_another_type_decoding_ends_well),
+        cmocka_unit_test(what_a_machine_with_a_wrong_clock_writes_is_dated_by_the_server),
         cmocka_unit_test(nobodys_backlog_keeps_others_from_asking_nor_an_agent_nor_the_way_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
