@@ -51,6 +51,8 @@ static bool take_for_feed(struct capture *capture, const struct source_event *ev
         capture_stand(capture, feed, FAMILY_SOURCE_DROPPED,
                       "the source collection was dropped or renamed away: what is served stays; "
                       "when a collection of that name is there again, say `resume`");
+        /* people are shown what is saved; what came before is in the work log then */
+        ring_mark(capture->ring, &(struct mark){.kind = MARK_SAVE});
         return true;
     case SOURCE_REPLACED:
         return take_replacement(capture, event, feed, err);
