@@ -7,6 +7,7 @@
 
 #include "agent/api/jobs.h"
 #include "agent/api/query_pool.h"
+#include "agent/http/traffic.h"
 #include "agent/status/history.h"
 #include "base/clock.h"
 #include "base/http.h"
@@ -115,6 +116,7 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
     agent->timings = timings_new();
     agent->jobs = jobs_new(agent);
     agent->queries = query_pool_new(config, agent->docs, agent->limiters);
+    agent->traffic = traffic_new();
     agent->totals = metrics_totals_new();
     agent->history = history_new();
     return true;
@@ -129,6 +131,7 @@ void agent_close(struct agent *agent)
     free(agent->families);
     worklog_close(agent->log);
     query_pool_free(agent->queries);
+    traffic_free(agent->traffic);
     limiters_free(agent->limiters);
     vectors_free(agent->vectors);
     timings_free(agent->timings);

@@ -19,6 +19,7 @@
 struct history;
 struct jobs;
 struct query_pool;
+struct traffic;
 
 struct agent {
     const struct config *config;
@@ -37,6 +38,7 @@ struct agent {
     struct vectors *vectors; /* bought lately, by any lane */
     struct jobs *jobs;       /* that calls over HTTP have begun */
     struct query_pool *queries;
+    struct traffic *traffic; /* over HTTP */
     struct history *history; /* of the last hour, for the role serve */
     bool once;               /* to end when everything is in step */
     int64_t quiet_save_ms;   /* how often the token of a quiet stream is saved */

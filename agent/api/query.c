@@ -62,11 +62,13 @@ static bool find_active(struct search *search, struct err *err)
             search->version = version;
     }
     bool ok = search->version != NULL;
-    if (!ok && alias.target)
+    if (ok)
+        query_pool_note(search->pool, family->name, search->version->embedder);
+    else if (alias.target)
         err_set(err, ERR_REJECT, ERR_STATE, 0,
                 "the alias of family %s names %s, which vectail has not built", family->name,
                 alias.target);
-    else if (!ok)
+    else
         refuse_inactive(search, err);
     alias_fini(&alias);
     return ok;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/status/status.h"
 #include "base/clock.h"
@@ -23,6 +22,7 @@ struct waiting {
 
 struct standing {
     const char *family; /* of the configuration */
+    size_t embedder;    /* its place there */
     int64_t at_ms;
     cJSON *status; /* NULL: it was never asked for */
 };
@@ -42,23 +42,32 @@ struct query_pool {
     pthread_t watcher;
 };
 
+/* The first, where there is none of the name. */
+static size_t place_of(const struct config *config, const char *embedder)
+{
+    for (size_t i = 0; embedder && i < config->embedder_count; i++) {
+        if (strcmp(config->embedders[i].name, embedder) == 0)
+            return i;
+    }
+    return 0;
+}
+
 struct query_pool *query_pool_new(const struct config *config, struct docstore *docs,
                                   struct limiters *limiters)
 {
     struct query_pool *pool = calloc(1, sizeof *pool);
-    pthread_condattr_t monotonic;
     pool->config = config;
     pool->docs = docs;
     pool->limiters = limiters;
     pool->standings = calloc(config->family_count + 1, sizeof *pool->standings);
     pool->standing_count = config->family_count;
-    for (size_t i = 0; i < config->family_count; i++)
-        pool->standings[i].family = config->families[i].name;
+    for (size_t i = 0; i < config->family_count; i++) {
+        const struct config_family *family = &config->families[i];
+        pool->standings[i].family = family->name;
+        pool->standings[i].embedder = place_of(config, family->version.embedder);
+    }
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&pool->changed);
     return pool;
 }
 
@@ -144,16 +153,6 @@ void query_pool_put(struct query_pool *pool, struct query_link *link)
 
 /* --- the embedder's room ------------------------------------------------------------------------ */
 
-static struct timespec in_ms(int64_t ms)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_nsec += (ms % 1000) * 1000000;
-    at.tv_sec += ms / 1000 + at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
-}
-
 /* Tells those whose time is over; sleeps while nobody waits. */
 static void *watch(void *argument)
 {
@@ -165,12 +164,10 @@ static void *watch(void *argument)
             if (pool->ending || now_ms >= at->until_ms)
                 atomic_store(&at->stop, true);
         }
-        if (pool->waiting) {
-            struct timespec until = in_ms(LOOK_MS);
-            pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
-        } else {
+        if (pool->waiting)
+            clock_wait(&pool->changed, &pool->lock, LOOK_MS);
+        else
             pthread_cond_wait(&pool->changed, &pool->lock);
-        }
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -258,6 +255,24 @@ static struct standing *find_standing(struct query_pool *pool, const char *famil
             return &pool->standings[i];
     }
     return NULL;
+}
+
+size_t query_pool_embedder(struct query_pool *pool, const char *family)
+{
+    pthread_mutex_lock(&pool->lock);
+    const struct standing *standing = find_standing(pool, family);
+    size_t embedder = standing ? standing->embedder : 0;
+    pthread_mutex_unlock(&pool->lock);
+    return embedder;
+}
+
+void query_pool_note(struct query_pool *pool, const char *family, const char *embedder)
+{
+    pthread_mutex_lock(&pool->lock);
+    struct standing *standing = find_standing(pool, family);
+    if (standing)
+        standing->embedder = place_of(pool->config, embedder);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 static cJSON *recent(struct query_pool *pool, const char *family)

@@ -48,6 +48,12 @@ struct query_pool *query_pool_new(const struct config *config, struct docstore *
                                   struct limiters *limiters);
 void query_pool_free(struct query_pool *pool); /* NULL is fine */
 
+/* The place in the configuration of the embedder that the family's queries go to, as far as that is known
+ * before one is looked at: of the version searched last, before that of the one in the file. */
+size_t query_pool_embedder(struct query_pool *pool, const char *family);
+/* What is served is searched with that embedder. */
+void query_pool_note(struct query_pool *pool, const char *family, const char *embedder);
+
 /* An idle one of the build, or NULL. */
 struct query_link *query_pool_take(struct query_pool *pool, const char *build_id);
 /* Takes it. */

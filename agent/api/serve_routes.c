@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "agent/api/api.h"
+#include "agent/api/query_pool.h"
 #include "agent/api/serve_alias.h"
 #include "agent/dashboard/dashboard.h"
 #include "agent/metrics/serve_metrics_answer.h"
@@ -297,28 +298,53 @@ static void allow(struct serve_reply *reply, const char *method)
         allow(reply, "HEAD");
 }
 
-static void route_method(const struct serve_request *request, struct serve_reply *reply)
+/* NULL: there is none. */
+static const struct route *find(const struct serve_request *request, struct serve_parts *parts)
 {
     const char *method = strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-        struct serve_parts parts;
-        if (!matches(routes[i].pattern, request->path, &parts))
-            continue;
-        if (strcmp(routes[i].method, method) != 0) {
+        if (strcmp(routes[i].method, method) == 0 &&
+            matches(routes[i].pattern, request->path, parts))
+            return &routes[i];
+    }
+    return NULL;
+}
+
+static void refuse_method(const struct serve_request *request, struct serve_reply *reply)
+{
+    struct serve_parts parts;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        if (matches(routes[i].pattern, request->path, &parts))
             allow(reply, routes[i].method);
-            continue;
-        }
-        reply->allow[0] = '\0';
-        if (routes[i].answer)
-            routes[i].answer(request, &parts, reply);
-        else
-            serve_problem(reply, 501, "this call is not built yet");
-        return;
     }
     if (reply->allow[0])
         serve_problem(reply, 405, "this path does not take that method");
     else
         serve_problem(reply, 404, "there is no such path");
+}
+
+static void route_method(const struct serve_request *request, struct serve_reply *reply)
+{
+    struct serve_parts parts;
+    const struct route *route = find(request, &parts);
+    if (!route)
+        refuse_method(request, reply);
+    else if (route->answer)
+        route->answer(request, &parts, reply);
+    else
+        serve_problem(reply, 501, "this call is not built yet");
+}
+
+size_t serve_route_count(void)
+{
+    return ARRAY_LEN(routes);
+}
+
+size_t serve_route_of(const struct serve_request *request)
+{
+    struct serve_parts parts;
+    const struct route *route = find(request, &parts);
+    return route ? (size_t)(route - routes) : ARRAY_LEN(routes);
 }
 
 const char *serve_argument(const struct serve_request *request, const char *name)
@@ -364,15 +390,19 @@ static enum serve_turn turn_of(const struct route *route, const struct serve_req
     return is_job || serve_argument(request, "wait") ? SERVE_WAITING : SERVE_BRIEF;
 }
 
-enum serve_turn serve_turn_of(const struct serve_request *request)
+size_t serve_group_count(const struct config *config, enum serve_turn turn)
 {
-    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-        struct serve_parts parts;
-        if (strcmp(routes[i].method, request->method) == 0 &&
-            matches(routes[i].pattern, request->path, &parts))
-            return turn_of(&routes[i], request);
-    }
-    return SERVE_BRIEF;
+    return turn == SERVE_QUERY && config->embedder_count > 0 ? config->embedder_count : 1;
+}
+
+struct serve_place serve_place_of(const struct serve_request *request)
+{
+    struct serve_parts parts;
+    const struct route *route = find(request, &parts);
+    struct serve_place place = {.turn = route ? turn_of(route, request) : SERVE_BRIEF};
+    if (place.turn == SERVE_QUERY)
+        place.group = query_pool_embedder(request->agent->queries, parts.items[0]);
+    return place;
 }
 
 void serve_route(const struct serve_request *request, struct serve_reply *reply)

@@ -76,7 +76,18 @@ enum serve_turn {
     SERVE_QUERY,   /* an embedder and a store */
     SERVE_TURNS,   /* how many there are */
 };
-enum serve_turn serve_turn_of(const struct serve_request *request);
+/* Where a request waits for its turn: with those of its kind, and of them with those of one group, which may
+ * all wait for the same server. */
+struct serve_place {
+    enum serve_turn turn;
+    size_t group;
+};
+struct serve_place serve_place_of(const struct serve_request *request);
+/* How many groups there are of a kind. */
+size_t serve_group_count(const struct config *config, enum serve_turn turn);
+size_t serve_route_count(void);
+/* The place of the request's route in the table; serve_route_count(): there is none. */
+size_t serve_route_of(const struct serve_request *request);
 /* The calls there are, by their place in the table; {} stands for a name. False: there are no more. */
 bool serve_route_at(size_t index, const char **method, const char **pattern) MUST_USE;
 /* Fills *reply; the caller releases its body with buf_fini(). */

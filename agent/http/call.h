@@ -37,6 +37,7 @@ struct call {
     /* in a list of parked calls */
     struct call *previous, *next;
     int64_t since_ms;
+    int64_t whole_us; /* when all of the request was there */
 };
 
 /* The reply is whole: libmicrohttpd's thread sends it. The call must not be touched any more. */

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/http/alias_waits.h"
@@ -19,23 +18,22 @@
 #include "agent/http/intake.h"
 #include "agent/http/tls.h"
 #include "agent/http/token.h"
+#include "agent/http/traffic.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 
 #define CONNECTIONS_MAX ((size_t)2048)
-/* Beyond the maximum, so that these can be told; the rest waits in the kernel's queue. */
-#define CONNECTIONS_SPARE ((size_t)32)
 /* Of them, those that wait for an alias or listen to events: the others must find a place, too. */
 #define PARKED_MAX ((int64_t)1536)
-/* Descriptors that the rest of the process may need. */
-#define DESCRIPTORS_SPARE ((size_t)512)
 /* A client that takes nothing of its answer for so long is gone. */
 #define STUCK_TIMEOUT_S 30
 /* Of a connection: the request's line and headers must fit in half of it. */
 #define CONNECTION_MEMORY (16 * KIB)
-/* Of each kind of call, so that queries that hang keep nobody from a status or a way back. */
-#define HANDLERS 8
+/* Of each kind of call, so that queries that hang keep nobody from a status or a way back; and of queries for
+ * each embedder, so that those of one that hangs keep nobody from the others. */
+#define HANDLERS ((size_t)8)
+#define HANDLERS_MAX ((size_t)32) /* of one kind */
 #define QUEUE_MAX 64
 #define QUEUE_WAIT_MS 2000
 /* Of all bodies that are coming in or are being handled. */
@@ -56,9 +54,9 @@ struct calls {
     struct connections *connections;
     struct alias_waits *alias_waits;
     struct events *events;
+    struct traffic *traffic; /* the agent's */
     size_t connections_max;
     int64_t parked_max;
-    _Atomic int64_t parked;
     size_t bodies_size;   /* libmicrohttpd's thread only */
     _Atomic int64_t open; /* calls */
     _Atomic bool stopping;
@@ -92,7 +90,7 @@ static bool may_park(struct call *call)
 {
     struct calls *calls = call->calls;
     call->parked = true;
-    if (atomic_fetch_add(&calls->parked, 1) < calls->parked_max)
+    if (atomic_fetch_add(&calls->traffic->parked, 1) < calls->parked_max)
         return true;
     serve_reply_init(&call->reply);
     serve_problem(&call->reply, 503, "too many clients wait for an alias or listen to events");
@@ -146,6 +144,12 @@ static void add_headers(struct MHD_Response *response, const struct serve_reply 
         MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 }
 
+static void count_answer(struct call *call, int status)
+{
+    traffic_count(call->calls->traffic, serve_route_of(&call->request), status,
+                  clock_mono_us() - call->whole_us);
+}
+
 static enum MHD_Result send_events(struct call *call)
 {
     const char *last_id =
@@ -157,6 +161,7 @@ static enum MHD_Result send_events(struct call *call)
     add_headers(response, &call->reply);
     MHD_add_response_header(response, "X-Accel-Buffering", "no"); /* for nginx */
     enter(call, CONNECTION_BUSY);
+    count_answer(call, MHD_HTTP_OK);
     enum MHD_Result result = MHD_queue_response(call->connection, MHD_HTTP_OK, response);
     MHD_destroy_response(response);
     return result;
@@ -179,6 +184,7 @@ static enum MHD_Result send_reply(struct call *call)
     if (call->closes)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     enter(call, CONNECTION_SENDING);
+    count_answer(call, reply->status);
     enum MHD_Result result =
         MHD_queue_response(call->connection, (unsigned)reply->status, response);
     MHD_destroy_response(response);
@@ -240,6 +246,7 @@ static void release_body(struct call *call)
 static enum MHD_Result answer_body(struct call *call)
 {
     struct calls *calls = call->calls;
+    call->whole_us = clock_mono_us();
     if (call->refusal.status)
         return send_refusal(call);
     struct serve_request *request = &call->request;
@@ -254,13 +261,14 @@ static enum MHD_Result answer_body(struct call *call)
     }
     if (atomic_load(&calls->stopping))
         return send_problem(call, 503, "the process is stopping");
-    struct handlers *handlers = calls->handlers[serve_turn_of(request)];
-    if (!handlers_have_room(handlers))
+    struct serve_place place = serve_place_of(request);
+    struct handlers *handlers = calls->handlers[place.turn];
+    if (!handlers_have_room(handlers, place.group))
         return send_problem(call, 503, "too many requests wait for an answer; try again");
     call->stage = CALL_AWAY;
     enter(call, CONNECTION_BUSY);
     MHD_suspend_connection(call->connection);
-    handlers_put(handlers, call);
+    handlers_put(handlers, call, place.group);
     return MHD_YES;
 }
 
@@ -298,6 +306,7 @@ static enum MHD_Result begin_call(struct call *call, const char *path, const cha
 {
     struct calls *calls = call->calls;
     call->stage = CALL_READING;
+    call->whole_us = clock_mono_us();
     call->token = calls->options.token ? token_copy(calls->options.token) : NULL;
     call->request = (struct serve_request){
         .agent = calls->options.agent,
@@ -389,7 +398,7 @@ static void on_end(void *context, struct MHD_Connection *connection, void **stat
         return;
     enter(call, CONNECTION_IDLE);
     if (call->parked)
-        atomic_fetch_sub(&calls->parked, 1);
+        atomic_fetch_sub(&calls->traffic->parked, 1);
     release_body(call);
     buf_fini(&call->reply.body);
     free(call->token);
@@ -407,9 +416,11 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         *socket_context = connections_add(calls->connections, info->connect_fd);
+        atomic_fetch_add(&calls->traffic->connections, 1);
     } else if (*socket_context) {
         connections_remove(calls->connections, *socket_context);
         *socket_context = NULL;
+        atomic_fetch_sub(&calls->traffic->connections, 1);
     }
 }
 
@@ -429,6 +440,7 @@ static void *tick(void *argument)
     while (!atomic_load(&calls->stopping)) {
         int64_t now_ms = clock_mono_ms();
         size_t cut = connections_cut_slow(calls->connections, now_ms);
+        atomic_fetch_add(&calls->traffic->cut, cut);
         if (cut > 0)
             log_info("serve.cut", LOG_INT("connections", (int64_t)cut));
         alias_waits_tick(calls->alias_waits, now_ms);
@@ -440,26 +452,6 @@ static void *tick(void *argument)
         clock_sleep_ms(TICK_MS);
     }
     return NULL;
-}
-
-/* One descriptor for each connection, as far as the system lets us. */
-static size_t descriptors_for(size_t connections)
-{
-    struct rlimit limit;
-    size_t wanted = connections + CONNECTIONS_SPARE + DESCRIPTORS_SPARE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return connections;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        (void)getrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur >= wanted)
-        return connections;
-    size_t left = limit.rlim_cur < 2 * DESCRIPTORS_SPARE
-                      ? limit.rlim_cur / 2
-                      : limit.rlim_cur - DESCRIPTORS_SPARE - CONNECTIONS_SPARE;
-    log_warn("serve.descriptors", LOG_INT("limit", (int64_t)limit.rlim_cur),
-             LOG_INT("connections", (int64_t)left));
-    return left;
 }
 
 /* With TLS poll(): with epoll libmicrohttpd spins as long as a client lets it wait within the handshake.
@@ -506,17 +498,26 @@ static void calls_free(struct calls *calls)
     free(calls);
 }
 
-static void start_threads(struct calls *calls)
+static struct handlers *start_handlers(const struct config *config, enum serve_turn turn)
 {
-    struct agent *agent = calls->options.agent;
+    size_t groups = serve_group_count(config, turn);
+    size_t threads = HANDLERS * groups;
     struct handlers_options handlers = {.name = "serve",
-                                        .threads = HANDLERS,
+                                        .threads = threads < HANDLERS_MAX ? threads : HANDLERS_MAX,
+                                        .groups = groups,
+                                        .group_max = HANDLERS,
                                         .queue_max = QUEUE_MAX,
                                         .wait_max_ms = QUEUE_WAIT_MS,
                                         .run = run_call,
                                         .refuse = refuse_call};
+    return handlers_start(&handlers);
+}
+
+static void start_threads(struct calls *calls)
+{
+    struct agent *agent = calls->options.agent;
     for (size_t i = 0; i < SERVE_TURNS; i++)
-        calls->handlers[i] = handlers_start(&handlers);
+        calls->handlers[i] = start_handlers(agent->config, (enum serve_turn)i);
     calls->alias_waits = alias_waits_start(agent->docs, agent->config);
     calls->events = events_start(agent);
 }
@@ -541,11 +542,13 @@ struct calls *calls_start(const struct calls_options *options, struct err *err)
 {
     struct calls *calls = calloc(1, sizeof *calls);
     calls->options = *options;
+    calls->traffic = options->agent->traffic;
     calls->intake = (struct intake){.checks_host = !options->token,
                                     .listen = options->agent->config->serve.listen};
     calls->connections = connections_new();
-    calls->connections_max = descriptors_for(CONNECTIONS_MAX);
+    calls->connections_max = connections_may_open(CONNECTIONS_MAX);
     calls->parked_max = PARKED_MAX * (int64_t)calls->connections_max / (int64_t)CONNECTIONS_MAX;
+    atomic_store(&calls->traffic->connections_max, (int64_t)calls->connections_max);
     start_threads(calls);
     if (!start_daemon(calls, err)) {
         (void)!stop_threads(calls); /* they have nothing to do */

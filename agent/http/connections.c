@@ -3,15 +3,20 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 /* For the whole of a request, and for a TLS handshake. */
 #define READING_MS 10000
 #define IDLE_MS 30000
 /* An answer of megabytes over a slow line; one that does not move at all is ended sooner. */
 #define SENDING_MS 60000
+
+/* Descriptors that the rest of the process may need. */
+#define DESCRIPTORS_SPARE ((size_t)512)
 
 struct connection {
     struct connection *previous, *next;
@@ -118,4 +123,23 @@ size_t connections_cut_slow(struct connections *connections, int64_t now_ms)
     }
     pthread_mutex_unlock(&connections->lock);
     return cut;
+}
+
+size_t connections_may_open(size_t connections)
+{
+    struct rlimit limit;
+    size_t wanted = connections + CONNECTIONS_SPARE + DESCRIPTORS_SPARE;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return connections;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= wanted)
+        return connections;
+    size_t left = limit.rlim_cur < 2 * DESCRIPTORS_SPARE
+                      ? limit.rlim_cur / 2
+                      : limit.rlim_cur - DESCRIPTORS_SPARE - CONNECTIONS_SPARE;
+    log_warn("serve.descriptors", LOG_INT("limit", (int64_t)limit.rlim_cur),
+             LOG_INT("connections", (int64_t)left));
+    return left;
 }

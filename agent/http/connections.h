@@ -20,6 +20,11 @@ enum connection_phase {
     CONNECTION_SENDING, /* the client reads the answer */
 };
 
+/* Beyond what may be open, so that these can be told; the rest waits in the kernel's queue. */
+#define CONNECTIONS_SPARE ((size_t)32)
+
+/* How many, of so many wanted, the system has descriptors for. */
+size_t connections_may_open(size_t connections);
 struct connections *connections_new(void);
 void connections_free(struct connections *connections);
 

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/metrics/serve_metrics_http.h"
 #include "agent/status/health.h"
 #include "base/json.h"
 
@@ -197,6 +198,8 @@ void metrics_write(const struct metrics_sources *sources, struct metrics_page *p
         health_figures(sources->health, page);
     if (sources->process)
         metrics_write_process(sources->process, page);
+    if (sources->traffic)
+        metrics_write_http(sources->traffic, page);
     metric_head(&readable, page);
     metric_sample("vectail_state_readable", &none, sources->status != NULL, page);
     if (sources->status)

@@ -9,12 +9,15 @@
 #include "agent/metrics/metrics_totals.h"
 #include "agent/metrics/serve_metrics_process.h"
 
+struct traffic;
+
 /* All borrowed. */
 struct metrics_sources {
     const cJSON *status;             /* NULL: the state database cannot be read */
     struct metrics_totals *totals;   /* needed with `status` */
     struct metrics_process *process; /* NULL: a process that sends and stores nothing */
     struct health *health;           /* NULL: nobody watches it */
+    const struct traffic *traffic;   /* NULL: nobody is listened to */
 };
 
 void metrics_write(const struct metrics_sources *sources, struct metrics_page *page);

@@ -19,8 +19,11 @@ void metrics_answer(const struct serve_request *request, const cJSON *status,
         stores[i] = (struct metrics_store){name, limiters_counts(agent->limiters, name)};
     }
     process.providers = limiters_providers(agent->limiters, &process.provider_count);
-    struct metrics_sources sources = {
-        .status = status, .totals = agent->totals, .process = &process, .health = agent->health};
+    struct metrics_sources sources = {.status = status,
+                                      .totals = agent->totals,
+                                      .process = &process,
+                                      .health = agent->health,
+                                      .traffic = agent->traffic};
     reply->status = 200;
     reply->content_type = metrics_content_type(page.format);
     metrics_write(&sources, &page);

@@ -138,26 +138,57 @@ def test_a_query_does_not_wait_for_minutes_behind_a_fill(scene):
     assert again
 
 
-HANGING = 8  # as many as are answered at a time
+HANGING = 8  # as many as are answered at a time, for one embedder
+
+
+def ask_in_the_background(api: Api, text: str) -> threading.Event:
+    """Set when there was an answer."""
+    over = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):  # the end of the test cuts it off
+            api.post(QUERY, {"text": text})
+        over.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return over
 
 
 def test_queries_that_hang_keep_nobody_from_the_status_or_the_way_back(scene):
     _, api, _ = begin(scene, limits={"max_in_flight": 2 * HANGING})
-    over = threading.Event()
     slow = Fault(delay_s=30)
     scene.embedder.misbehave(slow, when=lambda texts: any("slow" in text for text in texts))
-
-    def ask() -> None:
-        with contextlib.suppress(OSError):  # the end of the test cuts it off
-            api.post(QUERY, {"text": "slow"})
-        over.set()
-
-    for _ in range(HANGING):
-        threading.Thread(target=ask, daemon=True).start()
+    asked = [ask_in_the_background(api, "slow") for _ in range(HANGING)]
     wait_until(lambda: scene.embedder.in_flight >= HANGING, 20, "all queries to hang")
     assert api.get("/v1/status").status == 200
     assert api.get("/metrics").status == 200
     assert api.get("/v1/families/docs/alias").status == 200
     back = api.post("/v1/families/docs:rollback")
     assert back.status == 409 and "no previous version" in back.detail, back
-    assert not over.is_set(), "they were to hang all the while"
+    assert not any(over.is_set() for over in asked), "they were to hang all the while"
+
+
+def test_queries_of_one_embedder_that_hangs_keep_none_of_another_from_its_answer(scene, second):
+    for name, embedder in (("docs", "double"), ("pages", "second")):
+        version = {"label": "v1", "embedder": embedder}
+        scene.family(name, version=version, verify={"lag_for": "0s", "sample": 10})
+        scene.database[name].insert_many({"_id": n, "text": f"text {n}"} for n in range(10))
+    config = scene.config()
+    limits = {"limits": {"max_in_flight": 10 * HANGING}}
+    config["embedders"]["double"] |= limits
+    config["embedders"]["second"] = scene.embedder_config(
+        url=second.openai_url, model="second", dims=2 * DIMS
+    )
+    api = Api(scene.serving(config))
+    agent = scene.agent(config).start()
+    for name in ("docs", "pages"):
+        agent.wait_for_version(name, lambda version: version["state"] == "active", 60)
+    with scene.embedder.held(but=()):
+        for _ in range(4 * HANGING):
+            ask_in_the_background(api, "text 1")
+        wait_until(lambda: scene.embedder.in_flight >= HANGING, 60, "queries to hang")
+        for n in range(10):
+            answer = api.post("/v1/families/pages/query", {"text": f"text {n}", "k": 1})
+            assert answer.status == 200, answer
+            assert answer.body["results"][0]["text"] == f"text {n}"
+        assert scene.embedder.in_flight == HANGING, "as many as one embedder may have"

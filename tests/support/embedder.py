@@ -19,7 +19,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy
@@ -82,6 +82,9 @@ class Embedder:
         self._in_flight = 0
         self._max_in_flight = 0
         self._stopped = threading.Event()
+        self._open = threading.Event()
+        self._open.set()
+        self._unheld: frozenset[str] = frozenset()
         self._server = DoubleServer(_Handler, self, port)
 
     def __enter__(self) -> Embedder:
@@ -94,6 +97,7 @@ class Embedder:
         """Refuses connections from now on; open ones are closed."""
         if not self._stopped.is_set():
             self._stopped.set()
+            self._open.set()
             self._server.end()
 
     @property
@@ -191,6 +195,16 @@ class Embedder:
     def behave(self) -> None:
         self._orders.clear()
 
+    @contextlib.contextmanager
+    def held(self, but: Sequence[str] = ("vectail",)) -> Iterator[None]:
+        """Nobody is answered meanwhile, but who asks for nothing else than `but`."""
+        self._unheld = frozenset(but)
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
+
     # Called by the handler's threads
 
     def begin(self, texts: Sequence[str]) -> Fault:
@@ -198,6 +212,8 @@ class Embedder:
             self._in_flight += 1
             self._max_in_flight = max(self._max_in_flight, self._in_flight)
             self._texts.update(texts)
+        if not self._unheld.issuperset(texts):
+            self._open.wait()
         fault = self._orders.take(texts)
         delay_s = self.base_delay_s + self.text_delay_s * len(texts) + fault.delay_s
         if delay_s:

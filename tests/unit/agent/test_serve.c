@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include "agent/api/query_pool.h"
 #include "agent/api/serve_routes.h"
+#include "agent/http/traffic.h"
 #include "agent/status/health.h"
 #include "agent/status/history.h"
 #include "base/http.h"
@@ -25,6 +27,8 @@ static int set_up(void **state)
     agent->docs = docstore_memory_new();
     agent->health = health_new();
     agent->limiters = limiters_new(config, agent->docs);
+    agent->queries = query_pool_new(config, agent->docs, agent->limiters);
+    agent->traffic = traffic_new();
     agent->totals = metrics_totals_new();
     agent->timings = timings_new();
     agent->history = history_new();
@@ -35,6 +39,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct agent *agent = *state;
+    query_pool_free(agent->queries);
+    traffic_free(agent->traffic);
     limiters_free(agent->limiters);
     metrics_totals_free(agent->totals);
     timings_free(agent->timings);
@@ -137,9 +143,48 @@ static void what_waits_long_takes_no_turn_of_what_does_not(void **state)
     for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
         struct serve_request request = {
             .agent = agent, .method = calls[i].method, .path = calls[i].path};
-        assert_int_equal(serve_turn_of(&request), calls[i].turn);
+        assert_int_equal(serve_place_of(&request).turn, calls[i].turn);
         request.arguments[request.argument_count++] = wait;
-        assert_int_equal(serve_turn_of(&request), calls[i].with_wait);
+        assert_int_equal(serve_place_of(&request).turn, calls[i].with_wait);
+    }
+}
+
+static void queries_of_a_family_wait_with_those_of_the_embedder_that_serves_it(void **state)
+{
+    struct agent *agent = *state;
+    struct serve_request request = {
+        .agent = agent, .method = "POST", .path = "/v1/families/docs/query"};
+    size_t groups = serve_group_count(agent->config, SERVE_QUERY);
+    assert_int_equal(groups, agent->config->embedder_count);
+    assert_int_equal(serve_group_count(agent->config, SERVE_BRIEF), 1);
+    for (size_t i = 0; i < groups; i++) {
+        query_pool_note(agent->queries, "docs", agent->config->embedders[i].name);
+        assert_int_equal(serve_place_of(&request).group, i);
+    }
+    request.path = "/v1/families/nobody/query";
+    assert_int_equal(serve_place_of(&request).group, 0);
+}
+
+static void requests_are_counted_by_the_template_of_their_call(void **state)
+{
+    static const struct {
+        const char *method, *path, *route;
+    } calls[] = {
+        {"GET", "/v1/families/docs", "/v1/families/{}"},
+        {"HEAD", "/v1/families/docs", "/v1/families/{}"},
+        {"POST", "/v1/families/docs/query", "/v1/families/{}/query"},
+        {"POST", "/v1/families/docs/versions/v1:cutover", "/v1/families/{}/versions/{}:cutover"},
+        {"FROB", "/v1/families/docs", NULL},
+        {"GET", "/etc/passwd", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+        struct serve_request request = {
+            .agent = *state, .method = calls[i].method, .path = calls[i].path};
+        const char *method, *pattern = NULL;
+        bool found = serve_route_at(serve_route_of(&request), &method, &pattern);
+        assert_int_equal(found, calls[i].route != NULL);
+        if (found)
+            assert_string_equal(pattern, calls[i].route);
     }
 }
 
@@ -272,6 +317,8 @@ int main(void)
         TEST(readiness_follows_health_and_says_why),
         TEST(every_path_answers_as_documented),
         TEST(what_waits_long_takes_no_turn_of_what_does_not),
+        TEST(queries_of_a_family_wait_with_those_of_the_embedder_that_serves_it),
+        TEST(requests_are_counted_by_the_template_of_their_call),
         TEST(a_wrong_method_names_the_right_ones),
         TEST(only_the_api_needs_the_token),
         TEST(metrics_describe_each_family_once_and_end),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/metrics/serve_metrics.h"
 
+#include "agent/api/serve_routes.h"
+#include "agent/http/traffic.h"
 #include "agent/status/health.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -94,6 +96,40 @@ static void a_histogram_adds_up_its_buckets(void **state)
     expect_line(text, "vectail_freshness_seconds_count{family=\"docs\",version=\"v1\"} 0");
     free(text);
     timings_free(timings);
+}
+
+static void requests_over_http_stand_under_their_call_and_answer(void **state)
+{
+    (void)state;
+    struct traffic *traffic = traffic_new();
+    struct metrics_process process = {0};
+    size_t others = traffic->route_count - 1, query = 0;
+    const char *method, *pattern;
+    while (serve_route_at(query, &method, &pattern) && !strstr(pattern, "/query"))
+        query++;
+    traffic_count(traffic, query, 200, 3 * MS);
+    traffic_count(traffic, query, 200, 700 * MS);
+    traffic_count(traffic, query, 503, MS);
+    traffic_count(traffic, others, 404, MS);
+    traffic_count(traffic, others, 299, MS);
+    atomic_store(&traffic->connections, 7);
+    char *text = page_of(&(struct metrics_sources){.process = &process, .traffic = traffic},
+                         METRICS_OPENMETRICS);
+#define QUERY "{method=\"POST\",route=\"/v1/families/{}/query\""
+#define OTHER "{method=\"other\",route=\"other\""
+    expect_line(text, "# TYPE vectail_http_requests counter");
+    expect_line(text, "vectail_http_requests_total" QUERY ",code=\"200\"} 2");
+    expect_line(text, "vectail_http_requests_total" QUERY ",code=\"503\"} 1");
+    expect_line(text, "vectail_http_requests_total" OTHER ",code=\"404\"} 1");
+    expect_line(text, "vectail_http_requests_total" OTHER ",code=\"other\"} 1");
+    expect_line(text, "vectail_http_seconds_bucket" QUERY ",le=\"0.005\"} 2");
+    expect_line(text, "vectail_http_seconds_bucket" QUERY ",le=\"+Inf\"} 3");
+    expect_line(text, "vectail_http_seconds_count" QUERY "} 3");
+    expect_line(text, "vectail_http_connections 7");
+    expect_line(text, "vectail_http_cut_total 0");
+    assert_null(strstr(text, "/readyz")); /* of what nobody asked for there is nothing */
+    free(text);
+    traffic_free(traffic);
 }
 
 static void a_version_has_one_entry_however_often_its_lane_starts(void **state)
@@ -278,6 +314,7 @@ int main(void)
         TEST(a_counter_does_not_fall_when_a_build_takes_anothers_place),
         TEST(a_deployment_has_its_families_and_versions),
         TEST(requests_to_a_store_stand_under_their_kind_and_end),
+        TEST(requests_over_http_stand_under_their_call_and_answer),
         TEST(a_version_has_one_entry_however_often_its_lane_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
