@@ -37,13 +37,13 @@ static void add_known(cJSON *object, const char *name, int64_t number)
 }
 
 /* With the work log memory each version has a capture of its own: the active one speaks for the
- * family, else the newest that is fed. */
+ * family, else, or where that was adopted, the newest that is fed. */
 static const char *speaking_build(const struct view *view)
 {
     const char *build_id = NULL;
     for (size_t i = 0; view->registry && i < view->registry->version_count; i++) {
         const struct version *version = &view->registry->versions[i];
-        if (version->state == VERSION_ACTIVE)
+        if (version->state == VERSION_ACTIVE && !version->external)
             return version->build_id;
         if (version_is_fed(version))
             build_id = version->build_id;

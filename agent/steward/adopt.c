@@ -62,6 +62,16 @@ static struct version *add(struct steward *steward, const struct adoption *adopt
     return version;
 }
 
+/* What kept the others from being served is that the alias led to it. */
+static void clear_reasons(struct registry *registry, const struct version *adopted)
+{
+    for (size_t i = 0; i < registry->version_count; i++) {
+        struct version *version = &registry->versions[i];
+        if (version != adopted && version->state == VERSION_READY)
+            version_set_text(&version->reason, NULL);
+    }
+}
+
 bool adopt_carry_out(struct steward *steward, const struct registry_wish *wish,
                      const struct request *request, struct err *err)
 {
@@ -90,6 +100,7 @@ bool adopt_carry_out(struct steward *steward, const struct registry_wish *wish,
         return promote_begin(steward, &promotion, err);
     }
     version->state = VERSION_ACTIVE;
+    clear_reasons(&steward->registry, version);
     if (!request_done(steward, wish, err))
         return false;
     crash_point("adopt.written");

@@ -187,6 +187,7 @@ def test_an_index_of_somebody_else_is_adopted_cut_over_from_and_gone_back_to(sce
     wishes.done("adopt", target=name, embedder="double")
     assert scene.alias() == theirs, "what is served is taken as it is"
     assert wishes.version("external")["state"] == "active"
+    assert not wishes.version("v1").get("reason"), "nothing is in its way any more"
 
     wishes.done("cutover", "v1")
     alias = scene.alias()
