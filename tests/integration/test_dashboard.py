@@ -8,13 +8,12 @@ import itertools
 import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from person import NARROW, WIDE, Person, person_at
 from scene import timed
-from support import agent as agents
-from support.browser import Browser, expect, open_browser
+from support.browser import expect
 from support.embedder import Fault
 
 pytestmark = pytest.mark.timeout(280)
@@ -24,12 +23,6 @@ TOKEN = "a token of the test"  # noqa: S105
 # What a document, or a provider, may call itself: it must only ever be shown as text.
 HOSTILE_ID = '"><img src=x onerror="document.title=\'owned\'">'
 HOSTILE_REASON = "<script>document.title = 'owned'</script> is no text"
-WIDE = {"width": 1440, "height": 900}
-NARROW = {"width": 400, "height": 800}
-
-
-def pictures() -> Path:
-    return Path(agents.default_binary()).parents[1] / "screenshots"
 
 
 def start(scene):
@@ -78,51 +71,6 @@ def busy(scene) -> Iterator[None]:
         thread.join()
 
 
-class Person:
-    """What somebody does with the page, by the names that stand on it."""
-
-    def __init__(self, browser: Browser, url: str):
-        self.browser = browser
-        self.page = browser.page
-        self.url = url
-
-    @property
-    def dialog(self):
-        return self.page.get_by_role("dialog")
-
-    def lane(self, label: str):
-        return self.page.locator("article.lane", has=self.page.locator(f"h3:text-is('{label}')"))
-
-    def sees(self, label: str, state: str, deadline_s: float = 20) -> None:
-        pill = self.lane(label).locator(".pill").first
-        expect(pill).to_have_text(state, timeout=deadline_s * 1000)
-
-    def presses(self, name: str, within=None) -> None:
-        place = within or self.page
-        place.get_by_role("button", name=name).first.click()
-
-    def goes_to(self, name: str) -> None:
-        """By the keyboard only."""
-        for _ in range(80):
-            self.page.keyboard.press("Tab")
-            at = "document.activeElement"
-            title = self.page.evaluate(f"{at}.getAttribute('aria-label') ?? {at}.textContent")
-            if title.strip().startswith(name):
-                return
-        raise AssertionError(f"the Tab key never came to {name!r}")
-
-    def is_told(self, text: str) -> None:
-        expect(self.page.locator(".toast", has_text=text).last).to_be_visible()
-
-    def checks(self, what: str, *, dark: bool = False) -> None:
-        """That nobody is kept out by structure, name or colour; with `dark` also by those colours."""
-        assert not (found := self.browser.violations()), f"{what}: {found}"
-        if dark:
-            self.page.emulate_media(color_scheme="dark")
-            assert not (found := self.browser.violations("color-contrast")), f"{what}, dark: {found}"
-            self.page.emulate_media(color_scheme="light")
-
-
 def gives_the_token(person: Person) -> None:
     person.page.goto(person.url)
     person.dialog.get_by_label("Token").fill("a wrong one")
@@ -135,9 +83,25 @@ def gives_the_token(person: Person) -> None:
     expect(person.page.locator("#connection")).to_have_text("live")  # by events, not asked for
 
 
+def watches_it_fill(person: Person) -> None:
+    lane = person.lane("v2")
+    expect(lane.get_by_role("progressbar")).to_be_visible()
+    expect(lane).to_contain_text(f"of {DOCUMENTS + 1:,} documents")
+    person.sees("v2", "filling")
+    for name in ("Verify", "Cut over…"):
+        button = lane.get_by_role("button", name=name)
+        expect(button).to_have_attribute("aria-disabled", "true")
+        expect(button).to_have_attribute("title", re.compile("v2 is still being filled"))
+    lane.get_by_role("button", name="Cut over…").focus()
+    person.page.keyboard.press("Enter")
+    person.is_told("v2 is still being filled")
+    expect(person.dialog).to_have_count(0)
+    person.browser.shoot("filling")
+    person.checks("the version that is filled", dark=True)
+
+
 def builds_a_version(person: Person, scene) -> None:
     """With the keyboard, from the top of the page."""
-    scene.embedder.text_delay_s = 0.002
     page = person.page
     page.locator("body").focus()
     page.keyboard.press("Tab")
@@ -148,6 +112,7 @@ def builds_a_version(person: Person, scene) -> None:
     page.keyboard.press("Control+A")
     page.keyboard.type("v2")
     page.keyboard.press("Tab")
+    expect(person.dialog.get_by_label("Embedder")).to_have_value("double")  # as what is served
     page.keyboard.press("ArrowDown")
     expect(person.dialog.get_by_label("Embedder")).to_have_value("small")
     person.goes_to("Work out what it costs")
@@ -155,13 +120,12 @@ def builds_a_version(person: Person, scene) -> None:
     expect(person.dialog).to_contain_text("are to be embedded")
     person.browser.shoot("plan", whole=False)
     person.checks("the new version")
-    person.goes_to("Create")
-    page.keyboard.press("Enter")
-    expect(person.dialog).to_have_count(0)
-    expect(person.lane("v2").get_by_role("progressbar")).to_be_visible()
-    expect(person.lane("v2")).to_contain_text(f"of {DOCUMENTS + 1:,} documents")
-    person.browser.shoot("filling")
-    scene.embedder.text_delay_s = 0
+    with scene.embedder.held():
+        person.goes_to("Create")
+        page.keyboard.press("Enter")
+        expect(person.dialog).to_have_count(0)
+        person.is_told("Create v2 of docs: it is there, and is being filled.")
+        watches_it_fill(person)
     person.sees("v2", "ready to serve", 60)
 
 
@@ -229,9 +193,8 @@ def sees_plots(person: Person) -> None:
 
 def heals(person: Person, scene, agent) -> None:
     page = person.page
-    attention = page.get_by_role("region", name="Needs attention")
-    expect(attention).to_contain_text("1 document is set aside")
-    quarantine = page.locator("details", has=page.locator("summary", has_text="Quarantine"))
+    expect(person.attention).to_contain_text("1 document is set aside")
+    quarantine = person.section("Quarantine")
     quarantine.locator("summary").click()
     row = quarantine.get_by_role("row", name="<img src=x onerror=").first
     expect(row).to_contain_text(HOSTILE_REASON)
@@ -244,6 +207,7 @@ def heals(person: Person, scene, agent) -> None:
     expect(quarantine).to_have_count(0)
     assert scene.wait_until_equal(agent).documents == DOCUMENTS + 1
     assert "owned" not in page.title()
+
 
 def pauses(person: Person) -> None:
     person.presses("Pause", person.lane("v2"))
@@ -281,8 +245,7 @@ def drops(person: Person) -> None:
 def sees_what_is_away(person: Person, scene, agent) -> None:
     scene.embedder.stop()
     scene.database.docs.insert_one({"_id": "late", "text": "when the embedder was away"})
-    attention = person.page.get_by_role("region", name="Needs attention")
-    expect(attention).to_contain_text(f"127.0.0.1:{scene.embedder.port}")
+    expect(person.attention).to_contain_text(f"127.0.0.1:{scene.embedder.port}")
     person.browser.shoot("embedder-away")
     agent.kill()
     connection = person.page.locator("#connection")
@@ -297,9 +260,7 @@ def sees_what_is_away(person: Person, scene, agent) -> None:
 def test_a_person_does_all_of_it_in_the_browser(scene):
     with timed("the first version is served"):
         agent, url = start(scene)
-    look = {"viewport": WIDE, "color_scheme": "light", "reduced_motion": "reduce"}
-    with open_browser(pictures(), **look) as browser:
-        person = Person(browser, url)
+    with person_at(url) as person:
         gives_the_token(person)
         person.sees("v1", "serving readers")
         with busy(scene):
@@ -321,5 +282,3 @@ def test_a_person_does_all_of_it_in_the_browser(scene):
         ):
             with timed(name):
                 step()
-        assert browser.foreign == []
-        assert browser.complaints == []

@@ -7,8 +7,8 @@ import { ask, toast } from "/dashboard/dialog.js";
 import { h } from "/dashboard/dom.js";
 import * as format from "/dashboard/format.js";
 import { choice, field, figures, input } from "/dashboard/parts.js";
-import { gateTable, verdict } from "/dashboard/sections.js";
-import { VERSION_STATES, stateOf, wayBack } from "/dashboard/words.js";
+import { failedGates, verdict } from "/dashboard/sections.js";
+import { FILLING, wayBack, whyUnready } from "/dashboard/words.js";
 
 const LOOK_MS = 1000;
 const LOOKS = 1800;
@@ -33,9 +33,10 @@ function servedLines(version, shown) {
       ["embedder", version.embedder],
       embedder?.model && ["model", embedder.model],
       ["dimensions", count(version.dims)],
-      ["documents", count(version.documents)],
-      ["chunks", count(version.chunks)],
+      !version.external && ["documents", count(version.documents)],
+      !version.external && ["chunks", count(version.chunks)],
     ]),
+    version.external && h("p", { class: "soft" }, "adopted: not kept in step"),
   ];
 }
 
@@ -46,9 +47,14 @@ function swap(from, to, shown) {
     h("div", null, h("p", { class: "soft" }, "and will search"), servedLines(to, shown)));
 }
 
+// A version is created long before it is filled.
+function begun({ version_state: state }) {
+  return FILLING.includes(state) ? "it is there, and is being filled" : "done";
+}
+
 function fewer(from, to) {
   const missing = (from?.documents ?? 0) - to.documents;
-  return missing > 0 && h("p", { class: "note warn" },
+  return missing > 0 && !to.external && h("p", { class: "note warn" },
     `${to.label} holds ${plural(missing, "document")} fewer than ${from.label}.`);
 }
 
@@ -76,19 +82,19 @@ export class Actions {
     return handler.call(this, data).catch((error) => toast(error.message, "bad"));
   }
 
-  // Sends a wish and tells how it ended, whenever that is.
-  async wish(method, path, body, title) {
+  // Sends a wish and tells how it ended, whenever that is. `done(answer)`: in which words.
+  async wish(method, path, body, title, done = () => "done") {
     const answer = await call(method, path, body);
     this.after();
     if (answer.state !== "pending") {
-      toast(`${title}: done.`, "good");
+      toast(`${title}: ${done(answer)}.`, "good");
       return;
     }
     toast(`${title}: asked for. The agent that leads carries it out.`);
-    this.follow(answer, title);
+    this.follow(answer, title, done);
   }
 
-  async follow({ family, wish }, title) {
+  async follow({ family, wish }, title, done) {
     for (let round = 0; round < LOOKS; round++) {
       await pause(LOOK_MS);
       let now;
@@ -100,7 +106,7 @@ export class Actions {
       }
       if (now.state === "pending") continue;
       this.after();
-      if (now.state === "done") toast(`${title}: done.`, "good");
+      if (now.state === "done") toast(`${title}: ${done(now)}.`, "good");
       else toast(`${title}: ${now.state}. ${now.reason ?? ""}`, "bad");
       return;
     }
@@ -112,9 +118,9 @@ export class Actions {
     const { shown } = this.look();
     const from = this.active(family);
     const to = this.version(family, label);
-    const forced = to.state !== "ready";
+    const forced = whyUnready(to) !== null;
     await ask({
-      title: `Cut over ${family} to ${label}?`,
+      title: forced ? `Cut over ${family} to ${label} before it is ready?` : `Cut over ${family} to ${label}?`,
       body: [
         swap(from, to, shown(family)), fewer(from, to),
         h("ul", { class: "points" }, this.cutoverPoints(family, from, to).map((point) => h("li", null, point))),
@@ -123,7 +129,7 @@ export class Actions {
       confirm: forced ? `Force ${label} now` : `Cut over to ${label}`,
       kind: forced ? "danger" : "primary",
       submit: ({ force, reason }) => {
-        if (forced && !force) throw new Error("Say that it is to be forced, or wait until it is ready.");
+        if (forced && !force) throw new Error("Tick that it is to be cut over all the same, or wait until it is ready.");
         if (forced && !reason.trim()) throw new Error("Give a reason: it is written down who did it, and why.");
         const body = forced ? { force: true, reason: reason.trim() } : {};
         return this.wish("POST", `${versionPath(family, label)}:cutover`, body, `Cut over ${family} to ${label}`);
@@ -155,14 +161,12 @@ export class Actions {
     if (!report) return h("p", { class: "note warn" }, `${version.label} was not verified yet.`);
     const says = `Verified ${format.ago(report.at)}: ${verdict(report)}.`;
     if (report.ok) return h("p", { class: "ok" }, says);
-    return [h("p", { class: "failed" }, says), gateTable(report, version.label)];
+    return [h("p", { class: "failed" }, says), failedGates(report)];
   }
 
   forceFields(version) {
     return [
-      h("p", { class: "note bad" },
-        `${version.label} is not ready: it is ${stateOf(VERSION_STATES, version.state)[0]}` +
-        `${version.reason ? ` (${version.reason})` : ""}. Readers would get what it has by now.`),
+      h("p", { class: "note bad" }, `${whyUnready(version)} Readers would get what it has by now.`),
       h("label", { class: "check" }, h("input", { type: "checkbox", name: "force", value: "yes" }),
         h("span", null, "Cut over all the same")),
       field("Reason", input("reason"), "Is kept in the history with who did it."),
@@ -251,7 +255,7 @@ export class Actions {
 
   async do_create({ family }) {
     const [stores, store] = this.stores(family);
-    const embedder = choice("embedder", this.embedders(family));
+    const embedder = choice("embedder", this.embedders(family), this.active(family)?.embedder);
     const cost = h("button", { type: "button" }, "Work out what it costs");
     const costs = h("div", { "aria-live": "polite" });
     cost.addEventListener("click", () => this.showCost(family, embedder.value, cost, costs));
@@ -277,7 +281,7 @@ export class Actions {
         const body = { label: label.trim(), embedder: name, from };
         if (place && place !== store) body.store = place;
         if (no_reuse) body.no_reuse = true;
-        return this.wish("POST", `${familyPath(family)}/versions`, body, `Create ${label.trim()} of ${family}`);
+        return this.wish("POST", `${familyPath(family)}/versions`, body, `Create ${label.trim()} of ${family}`, begun);
       },
     });
   }
@@ -309,7 +313,7 @@ export class Actions {
       body: [
         h("p", { class: "soft" }, "A collection that vectail did not make becomes what readers are led to. It is never written, and never deleted; it is there to go back to."),
         h("div", { class: "fields" },
-          field("Collection", input("target", { required: true })),
+          field("Collection", input("target", { required: true, value: this.family(family).alias.target })),
           field("Embedder that built it", choice("embedder", this.embedders(family))),
           field("Store", choice("store", stores, store))),
       ],

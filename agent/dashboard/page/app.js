@@ -221,6 +221,10 @@ const actions = new Actions(
 document.addEventListener("click", (event) => {
   const pressed = event.target.closest("[data-action]");
   if (!pressed) return;
+  if (pressed.getAttribute("aria-disabled") === "true") {
+    toast(pressed.title);
+    return;
+  }
   const { action, ...data } = pressed.dataset;
   actions.run(action, data);
 });

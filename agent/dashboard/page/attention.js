@@ -40,7 +40,9 @@ export function attentionItems(status, health) {
   const reasons = health?.reasons ?? status?.reasons ?? [];
   const items = reasons.map(({ component, reason, since, blocks }) =>
     ({ tone: blocks === false ? "warn" : "bad", where: component, what: withoutName(reason, component), since }));
-  return items.concat((status?.families ?? []).flatMap(familyItems));
+  // what keeps a family keeps its version, too: it is said once
+  const said = new Set(items.map((item) => item.what));
+  return items.concat((status?.families ?? []).flatMap(familyItems).filter((item) => !said.has(item.what)));
 }
 
 // The health is newer than what the status says of them.
@@ -54,7 +56,8 @@ function serversView(status, health) {
 
 export function attentionView(items, status, health) {
   const families = status?.families ?? [];
-  const live = families.reduce((sum, family) => sum + family.versions.filter((version) => LIVE.includes(version.state)).length, 0);
+  const isFed = (version) => LIVE.includes(version.state) && !version.external;
+  const live = families.reduce((sum, family) => sum + family.versions.filter(isFed).length, 0);
   const title = h("h2", { id: "attention-title" }, items.length ? "Needs attention" : "All is well");
   const of = `${format.plural(families.length, "family", "families")}, ${format.plural(live, "version")} kept in step`;
   return h("section", { class: "attention card", "data-key": "attention", "aria-labelledby": "attention-title" }, title,

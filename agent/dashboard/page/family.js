@@ -6,7 +6,9 @@ import * as format from "/dashboard/format.js";
 import { eventsSection, gatesSection, quarantineSection } from "/dashboard/sections.js";
 import { button, figures, pill, progress, section, table, time } from "/dashboard/parts.js";
 import { plot } from "/dashboard/plot.js";
-import { FAMILY_STATES, FILLING, LIVE, VERSION_STATES, stateOf, wayBack } from "/dashboard/words.js";
+import {
+  FAMILY_STATES, FILLING, LIVE, VERSION_STATES, stateOf, wayBack, whyUnready, whyUnverifiable,
+} from "/dashboard/words.js";
 
 const SLOW_MS = 60000;
 const EMPTY = { at: [], lag_ms: [], lag_items: [], items_per_second: [], freshness_p50_ms: [], freshness_p99_ms: [] };
@@ -62,11 +64,14 @@ function logStage(family, shown) {
 
 // --- a version ---
 
-function embedStage(version, shown) {
+function embedWords(version, shown) {
   const embedder = shown.config?.embedders?.[version.embedder];
+  return `${embedder?.model ?? version.embedder} · ${format.plural(version.dims, "dim")}`;
+}
+
+function embedStage(version, shown) {
   return h("section", { class: "stage flows", "data-key": "embed", "aria-label": `Embedding of ${version.label}` },
-    h("div", { class: "stage-head" }, h("h4", null, "Embed"),
-      h("span", { class: "soft" }, `${embedder?.model ?? version.embedder} · ${format.plural(version.dims, "dim")}`)),
+    h("div", { class: "stage-head" }, h("h4", null, "Embed"), h("span", { class: "soft" }, embedWords(version, shown))),
     figures([
       ["waiting", format.isKnown(version.lag_items) ? format.plural(version.lag_items, "item") : format.UNKNOWN],
       ["chunks embedded", count(version.embedded)],
@@ -75,11 +80,14 @@ function embedStage(version, shown) {
     ]));
 }
 
-function storeStage(version, shown) {
+function storeWords(version, shown) {
   const store = shown.config?.stores?.[version.store];
+  return store ? `${version.store} · ${store.driver}` : version.store;
+}
+
+function storeStage(version, shown) {
   return h("section", { class: "stage", "data-key": "store", "aria-label": `Store of ${version.label}` },
-    h("div", { class: "stage-head" }, h("h4", null, "Store"),
-      h("span", { class: "soft" }, store ? `${version.store} · ${store.driver}` : version.store)),
+    h("div", { class: "stage-head" }, h("h4", null, "Store"), h("span", { class: "soft" }, storeWords(version, shown))),
     figures([
       ["documents", count(version.documents)],
       ["chunks", count(version.chunks)],
@@ -90,6 +98,16 @@ function storeStage(version, shown) {
       version.skipped > 0 && ["done without", count(version.skipped)],
     ]),
     h("p", { class: "soft id" }, version.collection));
+}
+
+// What is known of a collection that somebody else made.
+function adoptedStage(version, shown) {
+  return h("section", { class: "stage", "data-key": "adopted", "aria-label": `Collection of ${version.label}` },
+    figures([
+      ["collection", h("span", { class: "id" }, version.collection)],
+      ["store", storeWords(version, shown)],
+      ["embedder that built it", embedWords(version, shown)],
+    ]));
 }
 
 function versionPlots(version, shown) {
@@ -111,24 +129,26 @@ function notes(version) {
     version.sweep?.state === "stopped" && asNote("bad",
       `A sweep would erase ${format.plural(version.sweep.documents, "document")}, more than the file allows: look at ` +
       "`vectail sweep`, and confirm it there."),
-    version.external && asNote("warn", "Adopted: vectail neither writes to it nor keeps it in step."),
+    version.external && asNote("busy", "Adopted: vectail did not make it, does not write to it, and does not keep it in step."),
   ];
 }
 
 function versionButtons(family, version) {
   const data = { family: family.family, label: version.label };
-  const one = (text, action, kind) => button(text, action, data, { kind, name: `${version.label} of ${family.family}` });
+  const one = (text, action, more) => button(text, action, data, { name: `${version.label} of ${family.family}`, ...more });
   const { state } = version;
   const isWayBack = version === wayBack(family.versions);
   if (version.external) return isWayBack ? [one("Roll back…", "rollback")] : [];
+  const served = ["active", "previous"].includes(state);
+  const unready = whyUnready(version);
   return [
-    state === "ready" && one("Cut over…", "cutover", "primary"),
-    FILLING.includes(state) && one("Cut over…", "cutover"),
-    state === "verifying" && one("Cut over…", "cutover"),
-    isWayBack && one("Roll back…", "rollback", "primary"),
-    !["planned", "creating"].includes(state) && one("Verify", "verify"),
+    isWayBack && one("Roll back…", "rollback", { kind: "primary" }),
+    !served && !unready && one("Cut over…", "cutover", { kind: "primary" }),
+    one("Verify", "verify", { why: whyUnverifiable(version) }),
+    unready && one("Cut over…", "cutover", { why: unready }),
     version.paused ? one("Resume", "resume") : one("Pause", "pause"),
-    !["active", "previous"].includes(state) && one("Drop…", "drop"),
+    !served && one("Drop…", "drop"),
+    unready && !["planned", "creating"].includes(state) && one("Force…", "cutover"),
   ];
 }
 
@@ -147,8 +167,10 @@ function lane(family, version, shown) {
     notes(version),
     fills && progress("filled", version.progress,
       rest(version.documents, family.source.documents, version.documents_per_second, version.eta_s, "documents")),
-    h("div", { class: "lane-body" }, embedStage(version, shown), storeStage(version, shown), versionPlots(version, shown)),
-    gatesSection(family, version, shown));
+    version.external ? adoptedStage(version, shown) : [
+      h("div", { class: "lane-body" }, embedStage(version, shown), storeStage(version, shown), versionPlots(version, shown)),
+      gatesSection(family, version, shown),
+    ]);
 }
 
 function pastVersions(family, versions) {

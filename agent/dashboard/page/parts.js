@@ -25,9 +25,13 @@ export function progress(name, part, ...text) {
     h("p", { class: "progress-text" }, h("span", null, `${name} ${percent(share)}`), ...text.filter(Boolean)));
 }
 
-// `name` tells a screen reader which of many equal buttons it is. `data`: what the action needs.
-export function button(text, action, data, { kind, name } = {}) {
-  const attributes = { type: "button", class: kind, "data-action": action, "aria-label": name && `${text}: ${name}` };
+// `name` tells a screen reader which of many equal buttons it is. `data`: what the action needs. `why`: for what
+// reason it does nothing just now, which is told to who presses it.
+export function button(text, action, data, { kind, name, why } = {}) {
+  const attributes = {
+    type: "button", class: kind, "data-action": action, "aria-label": name && `${text}: ${name}`,
+    "aria-disabled": why ? "true" : null, title: why,
+  };
   for (const [key, value] of Object.entries(data ?? {})) attributes[`data-${key}`] = value;
   return h("button", attributes, text);
 }

@@ -15,7 +15,7 @@ export function verdict(report) {
   return report.ok ? `all ${passed} gates passed` : `${report.gates.length - passed} of ${report.gates.length} gates failed`;
 }
 
-export function gateTable(report, of) {
+function gateTable(report, of) {
   return table({
     caption: `Gates of ${of}, looked at ${format.moment(report.at)}, in ${format.duration(report.took_ms)}`,
     heads: ["Gate", "Result", { name: "Value", kind: "number" }, { name: "Limit", kind: "number" }, { name: "What was seen", kind: "long" }],
@@ -28,6 +28,11 @@ export function gateTable(report, of) {
       ],
     })),
   });
+}
+
+export function failedGates(report) {
+  return h("ul", { class: "points" }, report.gates.filter((gate) => !gate.ok).map((gate) =>
+    h("li", null, h("strong", null, GATES[gate.name] ?? spaced(gate.name)), `: ${gate.detail}`)));
 }
 
 export function gatesSection(family, version, shown) {
@@ -92,7 +97,7 @@ export function eventsSection(family, shown) {
     says: [`last: ${spaced(last.what)} ${last.label ?? ""} `, time(last.at)],
     content: () => table({
       caption: `What happened to the versions of ${family.family}, the latest first`,
-      heads: ["What", "Version", "When", "By", { name: "Why", kind: "long" }],
+      heads: ["What", "Version", { name: "When", kind: "when" }, "By", { name: "Why", kind: "long" }],
       rows: events.map((event, index) => ({
         key: `${event.at} ${event.what} ${event.label} ${index}`,
         cells: [

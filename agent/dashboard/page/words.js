@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the states of the agent are called on this page, and how they look.
 
+import { percent } from "/dashboard/format.js";
+
 export const VERSION_STATES = {
   planned: ["planned", "busy"],
   creating: ["being created", "busy"],
@@ -40,6 +42,23 @@ export const GATES = {
 
 export const LIVE = ["planned", "creating", "backfilling", "catching_up", "verifying", "ready", "active", "previous"];
 export const FILLING = ["planned", "creating", "backfilling", "catching_up"];
+
+/** Why it cannot be verified yet; null: it can. */
+export function whyUnverifiable({ label, state, progress }) {
+  if (state === "planned" || state === "creating") return `${label} has no collection yet.`;
+  if (state === "backfilling") return `${label} is still being filled: ${percent(progress ?? 0)} are done.`;
+  return null;
+}
+
+/** Why it cannot be cut over to, but by force; null: it can. */
+export function whyUnready(version) {
+  const { label, state, reason, verified_at: verified } = version;
+  // one that was ready is looked at once more, and the cutover waits for that
+  const waits = state === "catching_up" || (state === "verifying" && !verified);
+  if (waits && reason) return `${label} is not ready: ${reason}.`;
+  if (waits) return state === "verifying" ? `${label} is being verified.` : `${label} is catching up, and is verified after that.`;
+  return whyUnverifiable(version);
+}
 
 export const stateOf = (table, state) => table[state] ?? [String(state), "plain"];
 export const spaced = (word) => String(word ?? "").replaceAll("_", " ");
