@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import re
 import socket
@@ -14,12 +15,14 @@ import pytest
 
 from http_scene import memory_limit_mb, resident_mb, serve
 from scene import SEED
+from support import wait_until
 from support.http_listeners import Listeners, address_of, exchange, request_text
 
 pytestmark = pytest.mark.timeout(120)
 
 TOKEN = "wanted-1f2e3d4c"
 GROWTH_MB = 12  # that an attack may leave behind; what it sends is more
+FILES_KEPT = 20  # what the agent may have opened meanwhile, for itself
 CLOSE = "Connection: close"
 
 
@@ -30,9 +33,18 @@ class Target:
         for _ in range(20):
             self.ask("GET", "/v1/status")
         self.before = self.resident_mb()
+        self.files = self.open_files()
 
     def resident_mb(self) -> float:
         return resident_mb(self.agent)
+
+    def open_files(self) -> int:
+        return len(os.listdir(f"/proc/{self.agent.pid}/fd"))
+
+    def figure(self, name: str) -> float:
+        """Of /metrics."""
+        text = self.ask("GET", "/metrics")[1]
+        return sum(map(float, re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, flags=re.M)))
 
     def ask(self, method: str, path: str, body=None, **headers) -> tuple[int, str, dict]:
         connection = HTTPConnection(*address_of(self.url), timeout=10)
@@ -52,6 +64,8 @@ class Target:
         growth = self.resident_mb() - self.before
         print(f"grown by {growth:.1f} MB")
         assert growth < memory_limit_mb(GROWTH_MB)
+        kept = lambda: self.open_files() - self.files  # noqa: E731
+        wait_until(lambda: kept() <= FILES_KEPT, 30, "the files of clients that left to be closed")
 
 
 @pytest.fixture
@@ -150,7 +164,22 @@ def test_slow_clients_are_cut_however_often_they_send_a_byte(target):
         assert [len(group.closed) for group in groups] == [100, 100, 100]
     cut = target.agent.events_named("serve.cut")
     assert sum(event["connections"] for event in cut) == 300
+    assert target.figure("vectail_http_cut_total") == 300
     print(f"cut after {time.monotonic() - begun:.1f} s")
+
+
+def test_who_asks_and_does_not_read_fills_no_memory(target):
+    """100 MB would wait if all that is asked for were answered at once."""
+    asked = request_text("/v1/openapi.json") * 20
+    with Listeners(target.url, 100, asked):
+        answered = lambda: target.figure("vectail_http_requests_total") >= 100  # noqa: E731
+        wait_until(answered, 30, "the first answers")
+        most = target.resident_mb() - target.before
+        print(f"{most:.0f} MB while they do not read")
+        assert most < memory_limit_mb(40)
+        assert target.figure("vectail_http_connections") >= 100
+        assert target.ask("GET", "/v1/status")[0] == 200
+    target.before += 15  # the allocator keeps some of it
 
 
 PATHS = [
@@ -190,6 +219,9 @@ def test_a_path_means_one_thing(target):
         assert b"application/problem+json" in head, (path, head)
         assert b"x-content-type-options: nosniff" in head
     print(f"{len(PATHS)} paths")
+    text = target.ask("GET", "/metrics")[1]
+    routes = set(re.findall(r'vectail_http_requests_total\{method="\w+",route="([^"]*)"', text))
+    assert "other" in routes and not any("nnn" in route for route in routes), routes
 
 
 def test_a_request_has_one_end(target):
