@@ -191,7 +191,7 @@ int64_t registry_now_ms(const struct registry *registry)
                                   : clock_wall_ms();
 }
 
-struct version *registry_version(struct registry *registry, const char *label)
+struct version *registry_version(const struct registry *registry, const char *label)
 {
     struct version *newest = NULL;
     for (size_t i = 0; i < registry->version_count; i++) {
@@ -202,12 +202,24 @@ struct version *registry_version(struct registry *registry, const char *label)
     return newest;
 }
 
-struct version *registry_in_state(struct registry *registry, enum version_state state)
+struct version *registry_in_state(const struct registry *registry, enum version_state state)
 {
     for (size_t i = 0; i < registry->version_count; i++)
         if (registry->versions[i].state == state)
             return &registry->versions[i];
     return NULL;
+}
+
+struct version *registry_way_back(const struct registry *registry, const struct version *besides)
+{
+    struct version *last = NULL;
+    for (size_t i = 0; i < registry->version_count; i++) {
+        struct version *version = &registry->versions[i];
+        if (version != besides && version->state == VERSION_PREVIOUS &&
+            (!last || version->state_ms > last->state_ms))
+            last = version;
+    }
+    return last;
 }
 
 bool registry_held(const struct registry *registry, const char *label)

@@ -173,8 +173,12 @@ void registry_fini(struct registry *registry);
 /* MongoDB's clock, by which all that is in it is dated: whoever reads it may have another. */
 int64_t registry_now_ms(const struct registry *registry);
 
-struct version *registry_version(struct registry *registry, const char *label); /* newest build */
-struct version *registry_in_state(struct registry *registry, enum version_state state);
+/* Newest build of the label. */
+struct version *registry_version(const struct registry *registry, const char *label);
+struct version *registry_in_state(const struct registry *registry, enum version_state state);
+/* Where a rollback leads to: of the versions that are kept for it, besides this one (NULL: any), the one
+ * that was served last. NULL: none is. */
+struct version *registry_way_back(const struct registry *registry, const struct version *besides);
 /* Adds an entry with a random build_id and build = highest of this label + 1; holds the label. */
 struct version *registry_add_version(struct registry *registry, const char *label);
 bool registry_held(const struct registry *registry, const char *label);

@@ -114,9 +114,8 @@ int cmd_cutover(const struct cli_args *args)
 
 int cmd_rollback(const struct cli_args *args)
 {
-    struct errand errand = {.wish = {.kind = WISH_ROLLBACK},
-                            .verb = "roll back",
-                            .done = "serves its previous version again"};
+    struct errand errand = {
+        .wish = {.kind = WISH_ROLLBACK}, .verb = "roll back", .done = "is rolled back"};
     return begin_and_run(&errand, args, errand_run);
 }
 

@@ -49,12 +49,21 @@ static void print_json(const struct errand *errand)
 static void print_pending(const struct errand *errand)
 {
     if (errand->wish.leaderless)
-        printf("The wish to %s %s stands: no agent runs that could carry it out now, and the next "
-               "one will.\n",
-               errand->verb, errand->title);
+        printf("The wish to %s %s%s stands: no agent runs that could carry it out now, and the "
+               "next one will.\n",
+               errand->verb, errand->title, errand->way);
     else if (!errand->out_of_time)
-        printf("The wish to %s %s is written down, and an agent is at it: `vectail status %s`\n",
-               errand->verb, errand->title, errand->wish.family->name);
+        printf("The wish to %s %s%s is written down, and an agent is at it: `vectail status %s`\n",
+               errand->verb, errand->title, errand->way, errand->wish.family->name);
+}
+
+/* Of a rollback: from which version to which. */
+static void note_way(struct errand *errand)
+{
+    const struct wish_command *wish = &errand->wish;
+    if (*wish->to)
+        snprintf(errand->way, sizeof errand->way, "%s%s to %s", *wish->from ? " from " : "",
+                 wish->from, wish->to);
 }
 
 static int tell(const struct errand *errand)
@@ -70,7 +79,8 @@ static int tell(const struct errand *errand)
     else if (errand->wish.outcome == WISH_PENDING)
         print_pending(errand);
     else if (errand->wish.outcome == WISH_DONE)
-        printf("%s %s\n", errand->title, errand->wish.was_so ? errand->is_so : errand->done);
+        printf("%s %s%s\n", errand->title, errand->wish.was_so ? errand->is_so : errand->done,
+               errand->way);
     if (errand->wish.outcome == WISH_REFUSED)
         fprintf(stderr, "vectail: refused: %s\n", errand->wish.reason);
     if (errand->wish.outcome == WISH_FAILED)
@@ -113,13 +123,24 @@ static bool follow(struct errand *errand, struct err *err)
     return !goes_on || !cli_has(errand->args, FLAG_WAIT) || errand_follow(errand, err);
 }
 
+static bool submit(struct errand *errand, struct err *err)
+{
+    if (!wish_command_submit(&errand->wish, err))
+        return false;
+    note_way(errand);
+    if (errand->wish.outcome == WISH_PENDING && *errand->wish.warning)
+        fprintf(stderr, "vectail: warning: %s\n", errand->wish.warning);
+    return true;
+}
+
 int errand_run(struct errand *errand)
 {
     struct err err;
     set_limit(errand);
-    if (!wish_command_submit(&errand->wish, &err) ||
+    if (!submit(errand, &err) ||
         (errand->wish.outcome == WISH_PENDING && !errand_wait(errand, &err)) ||
         !follow(errand, &err))
         return fail(errand, &err);
+    note_way(errand); /* as it was carried out */
     return tell(errand);
 }

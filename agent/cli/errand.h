@@ -21,6 +21,7 @@ struct errand {
     const char *done;  /* the sentence about it once it is carried out */
     const char *is_so; /* the same where there was nothing to carry out */
 
+    char way[2 * WISH_LABEL_SIZE + 16]; /* rollback: " from v2 to v1" */
     char by[160];
     bool out_of_time; /* while it was waited for */
     int64_t until_ms; /* monotonic; -1: no limit */

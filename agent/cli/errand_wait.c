@@ -40,15 +40,16 @@ static bool is_over(struct errand *errand, bool waits)
 static void show_waiting(const struct errand *errand, const struct registry *registry,
                          struct progress *progress)
 {
-    char line[256];
+    char line[768];
     if (errand->wish.leaderless)
-        snprintf(line, sizeof line, "no agent runs that could %s %s: waiting for one", errand->verb,
-                 errand->title);
+        snprintf(line, sizeof line, "no agent runs that could %s %s%s: waiting for one",
+                 errand->verb, errand->title, errand->way);
     else if (registry->step.kind)
         snprintf(line, sizeof line, "%s %s", registry->step.kind,
                  registry->step.label ? registry->step.label : "");
     else
-        snprintf(line, sizeof line, "waiting for an agent to %s %s", errand->verb, errand->title);
+        snprintf(line, sizeof line, "waiting for an agent to %s %s%s", errand->verb, errand->title,
+                 errand->way);
     progress_show(progress, line, line);
 }
 

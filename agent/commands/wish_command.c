@@ -240,11 +240,34 @@ static void take_args(struct writing *writing, struct registry *registry)
     wish->ask.build_id = NULL;
 }
 
+static void set_label(char out[WISH_LABEL_SIZE], const char *label)
+{
+    snprintf(out, WISH_LABEL_SIZE, "%s", label ? label : "");
+}
+
+/* Where a rollback leads: each goes one version further back than the last, at the end maybe to an index
+ * that nobody has fed since. */
+static void note_way(struct wish_command *wish, const struct version *to)
+{
+    wish->warning[0] = '\0';
+    set_label(wish->to, to ? to->label : NULL);
+    if (to && to->external)
+        snprintf(wish->warning, sizeof wish->warning,
+                 "version %s was adopted: vectail does not write to its collection '%s', and what "
+                 "has changed in the source since it was made is not in it",
+                 to->label, to->collection);
+}
+
 static bool add_wish(struct registry *registry, void *context)
 {
     struct writing *writing = context;
     struct wish_command *wish = writing->wish;
     take_args(writing, registry);
+    if (is(wish, WISH_ROLLBACK)) {
+        const struct version *from = registry_in_state(registry, VERSION_ACTIVE);
+        set_label(wish->from, from ? from->label : NULL);
+        note_way(wish, registry_way_back(registry, NULL));
+    }
     const struct registry_wish *before = standing(registry, &writing->entry);
     wish->outcome = WISH_PENDING;
     writing->full = false;
@@ -338,17 +361,19 @@ bool wish_command_find_leader(struct wish_command *wish, struct err *err)
     return true;
 }
 
-static void note_state(struct wish_command *wish, struct registry *registry)
+static void note_state(struct wish_command *wish, const struct registry *registry)
 {
     const struct version *version = wish->label ? registry_version(registry, wish->label) : NULL;
     snprintf(wish->stands, sizeof wish->stands, "%s",
              version ? version_state_name(version->state) : "");
 }
 
-static void judge(struct wish_command *wish, struct registry *registry)
+static void judge(struct wish_command *wish, const struct registry *registry)
 {
     const struct registry_event *answer = wish_answer(registry, wish->id);
     note_state(wish, registry);
+    if (answer && !answer->refused && is(wish, WISH_ROLLBACK) && answer->label)
+        note_way(wish, registry_version(registry, answer->label));
     if (answer) {
         wish->outcome = answer->refused ? WISH_REFUSED : WISH_DONE;
         snprintf(wish->reason, sizeof wish->reason, "%s",
@@ -390,6 +415,11 @@ cJSON *wish_command_json(const struct wish_command *wish)
     json_add_string(reply, "reason", *reason ? reason : NULL);
     if (wish->label)
         json_add_string(reply, "version_state", *wish->stands ? wish->stands : NULL);
+    if (is(wish, WISH_ROLLBACK)) {
+        json_add_string(reply, "from", *wish->from ? wish->from : NULL);
+        json_add_string(reply, "to", *wish->to ? wish->to : NULL);
+        json_add_string(reply, "warning", *wish->warning ? wish->warning : NULL);
+    }
     return reply;
 }
 
@@ -406,7 +436,10 @@ bool wish_look_json(const struct wish_look *look, bool *found, cJSON **out, stru
     snprintf(wish.id, sizeof wish.id, "%s", look->id);
     *found = answer || index >= 0;
     if (*found) {
+        wish.kind = answer ? answer->what : registry.wishes[index].kind;
         wish.label = answer ? answer->label : registry.wishes[index].label;
+        if (is(&wish, WISH_ROLLBACK) && !answer)
+            note_way(&wish, registry_way_back(&registry, NULL));
         judge(&wish, &registry);
         ok = wish.outcome != WISH_PENDING || wish_command_find_leader(&wish, err);
         *out = ok ? wish_command_json(&wish) : NULL;

@@ -9,6 +9,8 @@
 #include "agent/commands/command.h"
 #include "agent/steward/wish.h"
 
+#define WISH_LABEL_SIZE 128
+
 enum wish_outcome { WISH_PENDING, WISH_DONE, WISH_REFUSED, WISH_FAILED };
 const char *wish_outcome_name(enum wish_outcome outcome);
 
@@ -23,11 +25,14 @@ struct wish_command {
     /* what came of it */
     char id[17]; /* of the wish; "" while there is none */
     enum wish_outcome outcome;
-    bool was_so;        /* done without a wish: it is so already */
-    char reason[512];   /* of the outcome; "": none */
-    char stands[16];    /* the state of the version, where one is named; "": unknown */
-    bool leaderless;    /* nobody leads as of the last look */
-    int64_t checked_ms; /* monotonic, of the last look for one */
+    bool was_so;                /* done without a wish: it is so already */
+    char reason[512];           /* of the outcome; "": none */
+    char from[WISH_LABEL_SIZE]; /* rollback: what is served as it is asked for; "": unknown */
+    char to[WISH_LABEL_SIZE];   /* rollback: what it leads to; "": unknown */
+    char warning[400];          /* rollback: what one should know of that; "": nothing */
+    char stands[16];            /* the state of the version, where one is named; "": unknown */
+    bool leaderless;            /* nobody leads as of the last look */
+    int64_t checked_ms;         /* monotonic, of the last look for one */
 };
 
 /* What the configuration says to it: names of embedder and store, `from`, a label that can be one.
@@ -40,7 +45,7 @@ bool wish_command_submit(struct wish_command *wish, struct err *err) MUST_USE;
 bool wish_command_look(struct wish_command *wish, struct registry *registry, struct err *err)
     MUST_USE;
 bool wish_command_find_leader(struct wish_command *wish, struct err *err) MUST_USE;
-/* {family, label?, wish, state, reason, version_state?} */
+/* {family, label?, wish, state, reason, version_state?}; of a rollback also {from, to, warning} */
 cJSON *wish_command_json(const struct wish_command *wish) MUST_USE;
 
 /* A wish that was written down earlier, by its id. *found false: nobody knows it (any more). */

@@ -84,18 +84,6 @@ bool steward_load_alias(struct steward *steward, struct alias *out, struct err *
     return alias_load(steward->agent->docs, &steward->family->alias, out, err);
 }
 
-struct version *rollback_target(struct registry *registry, const struct version *besides)
-{
-    struct version *last = NULL;
-    for (size_t i = 0; i < registry->version_count; i++) {
-        struct version *version = &registry->versions[i];
-        if (version != besides && version->state == VERSION_PREVIOUS &&
-            (!last || version->state_ms > last->state_ms))
-            last = version;
-    }
-    return last;
-}
-
 static void set_step(struct steward *steward, const struct promotion *promotion,
                      const struct alias *alias)
 {
@@ -214,7 +202,7 @@ static const struct version *next_previous(struct steward *steward, const struct
     bool stays = strcmp(why, PROMOTE_ROLLBACK) != 0 && strcmp(why, PROMOTE_REPLACE) != 0;
     if (stays && active != to && !(active && active->filling))
         return active;
-    return rollback_target(&steward->registry, to);
+    return registry_way_back(&steward->registry, to);
 }
 
 /* What readers are told of both, in the epoch that the alias was loaded in. RETRY when it has moved. */
@@ -471,7 +459,7 @@ bool alias_follow_epoch(struct steward *steward, int64_t from, int64_t to, struc
 static bool withdraw_way_back(struct steward *steward, const struct version *active,
                               struct alias *alias, struct err *err)
 {
-    const struct version *previous = rollback_target(&steward->registry, active);
+    const struct version *previous = registry_way_back(&steward->registry, active);
     int64_t epoch = alias->epoch;
     if (!write_alias(steward, active, previous, alias, err))
         return false;

@@ -41,7 +41,7 @@ static bool is_to_replace(const struct steward *steward, const struct version *v
 {
     return steward->family->config->strategy == STRATEGY_DELETE_UPFRONT &&
            version->state <= VERSION_BACKFILLING &&
-           registry_in_state((struct registry *)(uintptr_t)&steward->registry, VERSION_ACTIVE);
+           registry_in_state(&steward->registry, VERSION_ACTIVE);
 }
 
 bool replace_waits(const struct steward *steward, const struct version *version)

@@ -153,7 +153,7 @@ static bool carry_out_cutover(struct steward *steward, const struct registry_wis
 static bool carry_out_rollback(struct steward *steward, const struct registry_wish *wish,
                                struct err *err)
 {
-    struct version *version = rollback_target(&steward->registry, NULL);
+    struct version *version = registry_way_back(&steward->registry, NULL);
     struct promotion promotion = {.to = version, .why = PROMOTE_ROLLBACK, .wish = wish->id};
     char reason[300];
     enum in_step in_step = IN_STEP_YES;

@@ -280,8 +280,6 @@ struct promotion {
 bool promote_begin(struct steward *steward, const struct promotion *promotion, struct err *err)
     MUST_USE;
 bool promote_step(struct steward *steward, struct err *err) MUST_USE;
-/* The version that was served last, if it is kept, besides this one (NULL: any); NULL: none is. */
-struct version *rollback_target(struct registry *registry, const struct version *besides);
 bool steward_load_alias(struct steward *steward, struct alias *out, struct err *err) MUST_USE;
 /* The alias leads where it led in the epoch `from`, but its epoch is another one: what was asked for or
  * verified in that goes on. Written down; a process that dies before is as if somebody had flipped. */

@@ -34,26 +34,6 @@ static bool same(const char *a, const char *b)
     return a && b && strcmp(a, b) == 0;
 }
 
-static const struct version *newest(const struct registry *registry, const char *label)
-{
-    const struct version *found = NULL;
-    for (size_t i = 0; label && i < registry->version_count; i++) {
-        const struct version *version = &registry->versions[i];
-        if (strcmp(version->label, label) == 0 && (!found || version->build > found->build))
-            found = version;
-    }
-    return found;
-}
-
-static const struct version *in_state(const struct registry *registry, enum version_state state)
-{
-    for (size_t i = 0; i < registry->version_count; i++) {
-        if (registry->versions[i].state == state)
-            return &registry->versions[i];
-    }
-    return NULL;
-}
-
 bool transition_is_named(const struct version *version, const struct alias *alias)
 {
     return same(version->collection, alias->target);
@@ -84,7 +64,7 @@ static bool find_version(const struct look *look)
 static bool alias_is_ours(const struct look *look)
 {
     const struct alias *alias = look->alias;
-    const struct version *active = in_state(look->registry, VERSION_ACTIVE);
+    const struct version *active = registry_in_state(look->registry, VERSION_ACTIVE);
     if (!alias || (!active && !alias->target))
         return true;
     if (!active)
@@ -182,7 +162,7 @@ static bool is_of_this_epoch(const struct look *look)
 static bool can_take_the_place(const struct look *look)
 {
     const struct version *version = look->version;
-    const struct version *active = in_state(look->registry, VERSION_ACTIVE);
+    const struct version *active = registry_in_state(look->registry, VERSION_ACTIVE);
     if (version->state == VERSION_FAILED)
         return refuse(look, "version %s is failed%s%s", version->label, version->reason ? ": " : "",
                       version->reason ? version->reason : "");
@@ -216,7 +196,7 @@ static bool check_cutover(const struct look *look)
 
 static bool check_rollback(const struct look *look)
 {
-    const struct version *previous = in_state(look->registry, VERSION_PREVIOUS);
+    const struct version *previous = registry_way_back(look->registry, NULL);
     if (!previous)
         return refuse(look, "family %s has no previous version to go back to",
                       look->registry->family);
@@ -251,7 +231,7 @@ static bool check_drop(const struct look *look)
 static bool check_adopt(const struct look *look)
 {
     const char *target = look->args->target;
-    const struct version *active = in_state(look->registry, VERSION_ACTIVE);
+    const struct version *active = registry_in_state(look->registry, VERSION_ACTIVE);
     if (!target || !*target)
         return refuse(look, "no collection is named");
     if (!look->args->embedder)
@@ -291,8 +271,9 @@ bool transition_check(const struct registry *registry, const struct registry_wis
 {
     struct err err;
     struct wish_args args;
-    struct look look = {registry, wish, alias, &args, newest(registry, wish->label), reason, size};
+    struct look look = {registry, wish, alias, &args, NULL, reason, size};
     bool allowed = true;
+    look.version = wish->label ? registry_version(registry, wish->label) : NULL;
     reason[0] = '\0';
     if (registry->step.kind && same(registry->step.wish, wish->id))
         return true; /* begun: it is carried on */

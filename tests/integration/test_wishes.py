@@ -6,106 +6,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from bson.int64 import Int64
 
-from scene import DIMS, Scene, Servers
+from hand_scene import Hand
+from scene import Scene, Servers
 from support import wait_until
 
 pytestmark = pytest.mark.timeout(90)
-
-
-class Hand:
-    """Plays the leader of a family whose first version is active, through MongoDB."""
-
-    def __init__(self, scene, embedder="double"):
-        scene.family(version={"label": "v1", "embedder": embedder})
-        scene.database.docs.insert_many([{"_id": n, "text": f"document {n}"} for n in range(5)])
-        config = scene.config("memory")
-        config["embedders"]["other"] = scene.embedder_config(query_prefix="query: ")
-        config["embedders"]["test"] = {"driver": "hash", "dims": DIMS}
-        self.scene = scene
-        self.agent = scene.agent(config)
-        assert self.agent.start("--once").wait(60) == 0
-        self.id = f"{scene.name}/docs"
-        self.began = self.registry
-        self.families = dict(config["families"])
-
-    def again(self) -> Hand:
-        """As it was in the beginning, for the next test."""
-        self.scene.state.families.replace_one({"_id": self.id}, self.began, upsert=True)
-        self.scene.state.captures.update_many({}, {"$set": {"holder": None}})
-        self.agent.config["families"] = self.families
-        self.agent.write_config()
-        return self
-
-    def run(self, *arguments):
-        return self.agent.command(*arguments)
-
-    def ask(self, *arguments):
-        """With -o json; the exit code, and what it says."""
-        result = self.run(*arguments, "-o", "json")
-        return result.code, json.loads(result.stdout)
-
-    @property
-    def registry(self) -> dict:
-        return self.scene.state.families.find_one({"_id": self.id})
-
-    def wishes(self) -> list[dict]:
-        return self.registry["wishes"]
-
-    def change(self, change) -> None:
-        """By compare-and-set, as all do."""
-
-        def done() -> bool:
-            doc = self.registry
-            rev = doc["rev"]
-            change(doc)
-            doc["rev"] = Int64(rev + 1)
-            found = {"_id": self.id, "rev": rev}
-            return self.scene.state.families.replace_one(found, doc).modified_count == 1
-
-        wait_until(done, 10, "the registry to be changed", 0.01)
-
-    def version(self, label: str, **more) -> None:
-        """Adds one like v1, or changes it."""
-
-        def add(doc) -> None:
-            versions = {version["label"]: version for version in doc["versions"]}
-            if label not in versions:
-                new = versions["v1"] | {"label": label, "build_id": f"{label:0>16}"}
-                doc["versions"].append(new | {"collection": f"docs__{label}"})
-            next(v for v in doc["versions"] if v["label"] == label).update(more)
-
-        self.change(add)
-
-    def answer(self, refused: str | None = None, before=None) -> None:
-        """The oldest wish of a person, in one write."""
-
-        def carry_out(doc) -> None:
-            wish = doc["wishes"].pop(0)
-            event = {"at": datetime.now(UTC), "what": wish["kind"], "label": wish["label"]}
-            event |= {"by": "the test", "reason": refused, "wish": wish["id"]}
-            doc["events"].append(event | {"refused": refused is not None})
-
-        wait_until(lambda: self.wishes(), 20, "a wish")
-        if before:
-            before()
-        self.change(carry_out)
-
-    def lead(self) -> None:
-        """For as long as the test lasts."""
-        lease = {"holder": "the test", "until": datetime.now(UTC) + timedelta(minutes=5)}
-        capture = f"{self.scene.name}/{self.scene.database.name}"
-        self.scene.state.captures.update_one({"_id": capture}, {"$set": lease})
-
-    def meanwhile(self, act) -> threading.Thread:
-        thread = threading.Thread(target=act)
-        thread.start()
-        return thread
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +128,28 @@ def test_a_version_that_is_created_is_followed_until_it_is_ready(hand):
     assert "drop it first" in said["reason"]
 
 
+def test_a_rollback_says_from_where_to_where_and_what_is_not_kept_in_step(hand):
+    """The second one in a row may lead to an index that nobody has fed since it was adopted."""
+    old = {"state": "previous", "external": True, "collection": "made_by_a_script"}
+    hand.version("external", state_at=datetime(2024, 1, 1, tzinfo=UTC), **old)
+    hand.version("v0", state="previous", state_at=datetime(2025, 1, 1, tzinfo=UTC))
+    result = hand.run("rollback", "docs")
+    assert result.code == 0
+    assert "to roll back family docs from v1 to v0 stands" in result.stdout
+    assert "warning" not in result.stderr
+    hand.answer(refused="it is for the next part")
+
+    hand.version("v0", state="ready")
+    hand.lead()
+    other = hand.meanwhile(lambda: hand.answer(answered="external"))
+    code, said = hand.ask("rollback", "docs", "--wait=30s")
+    other.join()
+    assert (code, said["state"], said["from"], said["to"]) == (0, "done", "v1", "external")
+    assert "'made_by_a_script'" in said["warning"] and "is not in it" in said["warning"]
+    result = hand.run("rollback", "docs")
+    assert "warning: version external was adopted" in result.stderr
+
+
 def test_what_is_there_already_is_asked_for_in_vain_only_if_it_differs(hand):
     code, said = hand.ask("create", "docs", "v1", "--embed", "double")
     assert (code, said["state"], said["version_state"]) == (0, "done", "active")
@@ -230,10 +162,10 @@ def test_what_is_there_already_is_asked_for_in_vain_only_if_it_differs(hand):
 REFUSED = {
     "drop docs v1": "what is served",
     "drop docs v9": "no version 'v9'",
+    "remove nobody": "nothing is written down of a family 'nobody'",
     "rollback docs": "no previous version",
     "adopt docs --target old --embed other": "has a served version already: v1",
     "create docs v2 --embed test": "allow_test_embedder",
-    "remove nobody": "nothing is written down of a family 'nobody'",
 }
 WRONG = {
     "create docs v2": "--embed NAME",
@@ -319,5 +251,7 @@ def test_an_agent_carries_it_out(scene):
     assert any(line.split()[:3] == ["docs", "2", "v2"] for line in table.splitlines()), table
 
     assert run("drop", "docs", "v1", "--wait=10s").code == 3, "it is kept to go back to"
-    assert run("rollback", "docs", "--wait=30s").code == 0
+    result = run("rollback", "docs", "--wait=30s")
+    assert result.code == 0, result
+    assert result.stdout.endswith("family docs is rolled back from v2 to v1\n")
     assert scene.alias()["embed"]["version"] == "v1"
