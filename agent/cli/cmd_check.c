@@ -146,8 +146,10 @@ int cmd_check(const struct cli_args *args)
         return code;
     }
     config_mistakes_fini(&mistakes);
-    check_note(&checks, true, "configuration", "%s: %zu families, %zu stores, %zu embedders",
-               config->file, config->family_count, config->store_count, config->embedder_count);
+    check_note(&checks, true, "configuration", "%s: %zu %s, %zu %s, %zu %s", config->file,
+               config->family_count, config->family_count == 1 ? "family" : "families",
+               config->store_count, config->store_count == 1 ? "store" : "stores",
+               config->embedder_count, config->embedder_count == 1 ? "embedder" : "embedders");
     if (cli_has(args, FLAG_CONNECT))
         return try_all(&checks, config, args->json);
     return finish(&checks, args->json, CLI_DONE);

@@ -62,6 +62,11 @@ static int read_file(const char *name, struct buf *out)
     return failed;
 }
 
+/* To whoever has just begun. */
+#define HINT                                                                                       \
+    "; -c FILE or $VECTAIL_CONFIG says where the configuration is, if not vectail.yaml in the "    \
+    "current directory"
+
 static void unreadable(const char *file, int failed, struct config_mistakes *mistakes)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(LIMIT_ARENA_SIZE);
@@ -69,7 +74,8 @@ static void unreadable(const char *file, int failed, struct config_mistakes *mis
     report->file = file;
     report->arena = arena;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): it is safe in glibc and musl */
-    config_mistake(report, 0, "", "cannot be read: %s", strerror(failed));
+    config_mistake(report, 0, "", "cannot be read: %s%s", strerror(failed),
+                   failed == ENOENT ? HINT : "");
     config_report_give(report, mistakes);
 }
 
