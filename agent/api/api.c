@@ -237,10 +237,10 @@ bool api_has_version(const struct api_place *place, const char *label, struct se
         api_fail(reply, &err);
         return false;
     }
-    bool found = registry_version(&registry, label) != NULL;
+    bool found = command_version(&registry, label, &err);
     registry_fini(&registry);
     if (!found)
-        serve_problem(reply, 404, "the family has no version of that label");
+        serve_problem(reply, 404, err.text);
     return found;
 }
 

@@ -52,10 +52,8 @@ void api_sweep(const struct serve_request *request, const struct serve_parts *pa
 static void answer_removed(const struct remove_command *remove, struct serve_reply *reply)
 {
     CLEANUP(cJSON_Deletep) cJSON *json = remove_command_json(remove);
-    bool known = remove->removal.registry.rev > 0 ||
-                 config_family_of(remove->command->config, remove->family) != NULL;
     if (remove->removal.refused)
-        serve_problem(reply, known ? 409 : 404, remove->removal.reason);
+        serve_problem(reply, remove->removal.unknown ? 404 : 409, remove->removal.reason);
     else
         serve_json(reply, 200, json);
 }

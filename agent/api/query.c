@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/commands/command.h"
 #include "agent/family.h"
 #include "agent/status/status.h"
 #include "base/json.h"
@@ -47,10 +48,10 @@ static bool refuse_inactive(const struct search *search, struct err *err)
 static bool find_active(struct search *search, struct err *err)
 {
     const struct query_request *request = search->request;
-    const struct config_family *family = config_family_of(request->config, request->family);
+    const struct config_family *family = command_family(request->config, request->family, err);
     struct alias alias = {0};
     if (!family)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0, "there is no family '%s'", request->family);
+        return false;
     struct alias_ref ref = {.database = family->alias.database,
                             .collection = family->alias.collection,
                             .family = family->name};
@@ -82,10 +83,9 @@ static bool find_version(struct search *search, struct err *err)
         return false;
     if (!request->label)
         return find_active(search, err);
-    search->version = registry_version(&search->registry, request->label);
+    search->version = command_version(&search->registry, request->label, err);
     if (!search->version)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0, "family %s has no version '%s'",
-                       request->family, request->label);
+        return false;
     if (!search->version->collection_id || search->version->state == VERSION_DROPPED)
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
                        "version %s is %s: there is no collection to search", request->label,

@@ -298,6 +298,30 @@ static void allow(struct serve_reply *reply, const char *method)
         allow(reply, "HEAD");
 }
 
+/* Whatever stands in the path is repeated as plain letters at most. */
+static void put_plain(const char *text, size_t most, struct buf *out)
+{
+    for (size_t i = 0; text[i] && i < most; i++)
+        buf_putc(out, text[i] > ' ' && text[i] <= '~' ? text[i] : '?');
+    if (strlen(text) > most)
+        buf_puts(out, "...");
+}
+
+static void refuse_route(const struct serve_request *request, struct serve_reply *reply)
+{
+    CLEANUP(buf_fini) struct buf detail = BUF_INIT(KIB);
+    bool known = reply->allow[0] != '\0';
+    buf_puts(&detail, known ? "" : "there is no path ");
+    put_plain(request->path, 200, &detail);
+    if (known) {
+        buf_printf(&detail, " takes %s, not ", reply->allow);
+        put_plain(request->method, 20, &detail);
+    } else {
+        buf_puts(&detail, ": /v1/openapi.json lists those that there are");
+    }
+    serve_problem(reply, known ? 405 : 404, buf_str(&detail));
+}
+
 /* NULL: there is none. */
 static const struct route *find(const struct serve_request *request, struct serve_parts *parts)
 {
@@ -317,10 +341,7 @@ static void refuse_method(const struct serve_request *request, struct serve_repl
         if (matches(routes[i].pattern, request->path, &parts))
             allow(reply, routes[i].method);
     }
-    if (reply->allow[0])
-        serve_problem(reply, 405, "this path does not take that method");
-    else
-        serve_problem(reply, 404, "there is no such path");
+    refuse_route(request, reply);
 }
 
 static void route_method(const struct serve_request *request, struct serve_reply *reply)

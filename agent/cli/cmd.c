@@ -105,7 +105,9 @@ const struct config_store *cmd_store(const struct config *config, const char *na
 int cmd_fail(const struct err *err)
 {
     fprintf(stderr, "vectail: %s\n", err->text);
-    return err->domain == ERR_CONFIG ? CLI_USAGE : CLI_FAILED;
+    if (err->domain == ERR_CONFIG)
+        return CLI_USAGE;
+    return err->action == ERR_REJECT && err->domain == ERR_STATE ? CLI_REFUSED : CLI_FAILED;
 }
 
 void cmd_print_json(const cJSON *value)

@@ -73,8 +73,9 @@ const struct config_store *cmd_store(const struct config *config, const char *na
 /* Who is at the command line, for the registry. */
 void cmd_who(char *out, size_t size);
 
-/* Prints "vectail: <text>" on standard error and returns CLI_FAILED, or CLI_USAGE for a mistake in
- * the configuration. */
+/* Prints "vectail: <text>" on standard error, and returns what HTTP says with another number: CLI_USAGE
+ * for a mistake in the configuration and for a name that there is not, CLI_REFUSED for what cannot be as
+ * things stand, else CLI_FAILED. */
 int cmd_fail(const struct err *err);
 /* One JSON value and a line end on standard output. */
 void cmd_print_json(const cJSON *value);

@@ -34,19 +34,29 @@ static void put_result(struct cmd_table *table, const cJSON *result)
     cmd_table_put(table, text_of(result, "text"), TONE_PLAIN);
 }
 
-static void print_results(const cJSON *answer)
+static void print_table(const cJSON *results)
 {
     CLEANUP(cmd_table_freep) struct cmd_table *table = cmd_table_new(4);
     CLEANUP(buf_fini) struct buf text = BUF_INIT(16 * MIB);
     struct cmd_screen screen = cmd_screen_of();
-    const cJSON *result, *warning;
+    const cJSON *result;
     cmd_table_put_right(table, "SCORE", TONE_HEAD);
     cmd_table_put(table, "SOURCE ID", TONE_HEAD);
     cmd_table_put_right(table, "CHUNK", TONE_HEAD);
     cmd_table_put(table, "TEXT", TONE_HEAD);
-    cJSON_ArrayForEach(result, json_get(answer, "results")) put_result(table, result);
+    cJSON_ArrayForEach(result, results) put_result(table, result);
     cmd_table_write(table, &screen, &text);
     fputs(buf_str(&text), stdout);
+}
+
+static void print_results(const cJSON *answer)
+{
+    const cJSON *warning;
+    if (cJSON_GetArraySize(json_get(answer, "results")) > 0)
+        print_table(json_get(answer, "results"));
+    else
+        printf("nothing was found in version %s of family %s\n", text_of(answer, "version"),
+               text_of(answer, "family"));
     cJSON_ArrayForEach(warning, json_get(answer, "warnings"))
         fprintf(stderr, "warning: %s\n", cJSON_GetStringValue(warning));
 }
@@ -62,7 +72,8 @@ int cmd_query(const struct cli_args *args)
     if (wanted) {
         CLEANUP(cJSON_Deletep) cJSON *where = json_parse(wanted, strlen(wanted), &err);
         if (!cJSON_IsObject(where)) {
-            fprintf(stderr, "vectail: --where must be a JSON object\n");
+            fprintf(stderr, "vectail: --where must be a JSON object%s%s\n", where ? "" : ": ",
+                    where ? "" : err.text);
             return CLI_USAGE;
         }
         if (!where_check(where, &err))

@@ -38,8 +38,8 @@ static int tell(const struct remove_command *remove, bool as_json)
         print_text(remove->command->config, removal, &remove->remains);
     }
     if (removal->refused)
-        fprintf(stderr, "vectail: refused: %s\n", removal->reason);
-    return removal->refused ? CLI_REFUSED : CLI_DONE;
+        fprintf(stderr, "vectail: %s%s\n", removal->unknown ? "" : "refused: ", removal->reason);
+    return removal->unknown ? CLI_USAGE : removal->refused ? CLI_REFUSED : CLI_DONE;
 }
 
 int cmd_remove(const struct cli_args *args)

@@ -94,12 +94,6 @@ static void print_report(const struct verify_report *report)
            report->seed);
 }
 
-static int refuse(const struct err *err)
-{
-    int code = cmd_fail(err);
-    return err->action == ERR_REJECT ? CLI_REFUSED : code;
-}
-
 static int run_gates(struct verify_options *options, bool as_json)
 {
     struct err err;
@@ -110,7 +104,7 @@ static int run_gates(struct verify_options *options, bool as_json)
     bool ok = verify_run(options, report, &err);
     end_telling(&telling);
     ok = ok && verify_report_save(options->docs, options->config->name, report, &err);
-    int code = !ok ? refuse(&err) : report->ok ? CLI_DONE : CLI_REFUSED;
+    int code = !ok ? cmd_fail(&err) : report->ok ? CLI_DONE : CLI_REFUSED;
     if (ok && as_json) {
         CLEANUP(cJSON_Deletep) cJSON *json = verify_report_json(report);
         cmd_print_json(json);
@@ -128,11 +122,10 @@ static bool find_build(const struct verify_options *options, const char *label, 
     struct registry registry;
     if (!registry_load(options->docs, options->config->name, options->family, &registry, err))
         return false;
-    const struct version *version = registry_version(&registry, label);
+    const struct version *version = command_version(&registry, label, err);
     *build_id = version ? strdup(version->build_id) : NULL;
     registry_fini(&registry);
-    return *build_id || err_set(err, ERR_REJECT, ERR_STATE, 0, "family %s has no version '%s'",
-                                options->family, label);
+    return *build_id != NULL;
 }
 
 static int verify_label(struct verify_options *options, const char *label, bool as_json)
@@ -150,7 +143,7 @@ static int verify_label(struct verify_options *options, const char *label, bool 
         options->log = log;
         code = run_gates(options, as_json);
     } else {
-        code = refuse(&err);
+        code = cmd_fail(&err);
     }
     free(build_id);
     free(state_id);

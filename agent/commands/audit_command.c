@@ -130,11 +130,8 @@ bool audit_command_run(struct audit_command *audit, struct err *err)
     audit->options.keep_place = true;
     if (!audit->label)
         return audit_all(audit, err);
-    const struct version *version = registry_version(&audit->registry, audit->label);
-    if (version)
-        return audit_version(audit, version, err);
-    return err_set(err, ERR_REJECT, ERR_STATE, 0, "family %s has no version '%s'",
-                   audit->family->name, audit->label);
+    const struct version *version = command_version(&audit->registry, audit->label, err);
+    return version && audit_version(audit, version, err);
 }
 
 cJSON *audit_command_json(const struct audit_command *audit)

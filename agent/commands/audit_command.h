@@ -25,7 +25,7 @@ struct audit_command {
     struct audit_report sum;
 };
 
-/* REJECT, STATE: there is no such version. */
+/* REJECT: there is no such version (CONFIG), or it cannot be audited (STATE). */
 bool audit_command_run(struct audit_command *audit, struct err *err) MUST_USE;
 /* {family, ok, documents, ..., versions, skipped} */
 cJSON *audit_command_json(const struct audit_command *audit) MUST_USE;

@@ -25,13 +25,20 @@ struct command {
     const char *by; /* who asks, for the registry */
 };
 
-/* NULL and *err (REJECT, CONFIG) that names the nearest one. */
+/* NULL and *err (REJECT, CONFIG) that names the nearest one and lists all. */
 const struct config_family *command_family(const struct config *config, const char *name,
                                            struct err *err) MUST_USE;
 const struct config_embedder *command_embedder(const struct config *config, const char *name,
                                                struct err *err) MUST_USE;
 const struct config_store *command_store(const struct config *config, const char *name,
                                          struct err *err) MUST_USE;
+
+/* Newest build of a label; NULL and *err (REJECT, CONFIG) that lists those that there are. */
+const struct version *command_version(const struct registry *registry, const char *label,
+                                      struct err *err) MUST_USE;
+/* One that is fed; a REJECT, STATE says what another is. */
+const struct version *command_live_version(const struct registry *registry, const char *label,
+                                           struct err *err) MUST_USE;
 
 /* The registry's strings are its own; what is lent is only copied. */
 static inline char *command_lend(const char *text)

@@ -13,12 +13,12 @@ static bool set_paused(struct registry *registry, void *context)
     struct lane_command *lane = context;
     cJSON_Delete(lane->versions);
     lane->versions = json_array();
-    lane->known = false;
+    lane->known =
+        !lane->label || command_live_version(registry, lane->label, &lane->unknown) != NULL;
     for (size_t i = 0; i < registry->version_count; i++) {
         struct version *version = &registry->versions[i];
         if (!version_is_fed(version) || (lane->label && strcmp(version->label, lane->label) != 0))
             continue;
-        lane->known = true;
         if (version->paused == lane->pause)
             continue;
         version->paused = lane->pause;
@@ -39,9 +39,9 @@ static bool apply(struct lane_command *lane, struct err *err)
                                      .context = lane};
     if (!registry_apply(lane->command->docs, &update, err))
         return false;
-    return lane->known || !lane->label ||
-           err_set(err, ERR_REJECT, ERR_STATE, 0, "family %s has no live version '%s'",
-                   lane->family->name, lane->label);
+    if (!lane->known)
+        *err = lane->unknown;
+    return lane->known;
 }
 
 bool lane_command_pause(struct lane_command *lane, struct err *err)

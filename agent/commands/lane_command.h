@@ -18,15 +18,16 @@ struct lane_command {
     const char *label; /* NULL: all versions, and the family itself */
 
     /* what came of it; released by lane_command_fini() */
-    bool pause;      /* which of the two it was */
-    cJSON *versions; /* labels that were changed */
-    bool known;      /* there is a live version of that label */
-    bool read_anew;  /* a generation was asked for, because the family was stopped */
+    bool pause;         /* which of the two it was */
+    cJSON *versions;    /* labels that were changed */
+    bool known;         /* there is a live version of that label, or none is named */
+    struct err unknown; /* why not */
+    bool read_anew;     /* a generation was asked for, because the family was stopped */
     struct lane_place *places;
     size_t count;
 };
 
-/* REJECT, STATE: there is no live version of the label. */
+/* REJECT: there is no version of the label (CONFIG), or it is not live (STATE). */
 bool lane_command_pause(struct lane_command *lane, struct err *err) MUST_USE;
 /* REJECT, STATE: there is nothing to go on with either: no such version, or no source. */
 bool lane_command_resume(struct lane_command *lane, struct err *err) MUST_USE;

@@ -315,7 +315,7 @@ static bool each_version(struct quarantine_command *quarantine, look_at *look, s
     if (!registry_load(quarantine->command->docs, quarantine->command->config->name,
                        quarantine->family->name, &registry, err))
         return false;
-    bool ok = true;
+    bool ok = !label || command_live_version(&registry, label, err);
     for (size_t i = 0; ok && !enough && i < registry.version_count; i++) {
         const struct version *version = &registry.versions[i];
         CLEANUP(ledger_closep) struct ledger *ledger = NULL;
@@ -326,9 +326,6 @@ static bool each_version(struct quarantine_command *quarantine, look_at *look, s
              look(quarantine, version, ledger, &enough, err);
     }
     registry_fini(&registry);
-    if (ok && label && quarantine->versions == 0)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0, "family %s has no live version '%s'",
-                       quarantine->family->name, label);
     return ok;
 }
 

@@ -39,7 +39,7 @@ struct quarantine_command {
     size_t key_count;
 };
 
-/* Each: REJECT, STATE when there is no live version of the label. */
+/* Each: REJECT when there is no version of the label (CONFIG), or it is not live (STATE). */
 bool quarantine_command_list(struct quarantine_command *quarantine, struct err *err) MUST_USE;
 bool quarantine_command_show(struct quarantine_command *quarantine, struct err *err) MUST_USE;
 bool quarantine_command_retry(struct quarantine_command *quarantine, struct err *err) MUST_USE;

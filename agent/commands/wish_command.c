@@ -200,6 +200,8 @@ struct writing {
     const struct alias *alias;
     struct registry_wish entry;
     bool full;
+    bool unknown; /* there is no version of that label: err says which there are */
+    struct err err;
 };
 
 /* What is stored comes back with other blanks. */
@@ -271,6 +273,10 @@ static bool add_wish(struct registry *registry, void *context)
     const struct registry_wish *before = standing(registry, &writing->entry);
     wish->outcome = WISH_PENDING;
     writing->full = false;
+    writing->unknown = wish->label && !is(wish, WISH_CREATE) &&
+                       !command_version(registry, wish->label, &writing->err);
+    if (writing->unknown)
+        return false;
     if (before) {
         snprintf(wish->id, sizeof wish->id, "%s", before->id);
         return false;
@@ -302,6 +308,10 @@ static bool write_wish(struct wish_command *wish, const struct alias *alias, str
                                      .context = &writing};
     bool ok = registry_apply(wish->command->docs, &update, err);
     free(writing.entry.args);
+    if (ok && writing.unknown) {
+        *err = writing.err;
+        return false;
+    }
     if (ok && writing.full)
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
                        "family %s has too many wishes that nobody has carried out, of all or of "

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/capture/capture.h"
+#include "agent/commands/command.h"
 #include "agent/stats.h"
 #include "agent/status/status_steps.h"
 #include "agent/steward/sweep.h"
@@ -393,9 +394,9 @@ static bool build_families(const struct status_request *request, const struct st
             !build_family(request, name, &stored->items[k], families, err))
             return false;
     }
-    if (request->family && cJSON_GetArraySize(families) == 0)
-        return err_set(err, ERR_REJECT, ERR_DATA, 0, "there is no family '%s'", request->family);
-    return true;
+    /* neither the file nor the registry has it */
+    return !request->family || cJSON_GetArraySize(families) > 0 ||
+           command_family(config, request->family, err);
 }
 
 static bool any_agent(const cJSON *families)

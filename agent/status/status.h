@@ -20,8 +20,8 @@ struct status_request {
     struct health *health;      /* of this process; NULL: it is not an agent */
 };
 
-/* Blocks for the driver's timeouts. A family that neither the file nor the registry has: ERR_REJECT,
- * DATA. */
+/* Blocks for the driver's timeouts. A family that neither the file nor the registry has: REJECT,
+ * CONFIG. */
 bool status_json(const struct status_request *request, cJSON **out, struct err *err) MUST_USE;
 
 /* The entry of a family or of a version's newest build in that JSON, or NULL. Borrowed. */

@@ -25,6 +25,12 @@ static void refuse(struct removal *out, const char *format, ...)
     out->refused = true;
 }
 
+static void refuse_unknown(const struct removal_options *options, struct removal *out)
+{
+    refuse(out, "nothing is written down of a family '%s'", options->family);
+    out->unknown = true;
+}
+
 /* --- whether somebody feeds it ------------------------------------------------------------------- */
 
 static bool look_at_figures(const struct removal_options *options, const struct version *version,
@@ -217,7 +223,7 @@ bool removal_run(const struct removal_options *options, struct removal *out, str
         refuse(out, "family %s is in %s: take it out there, and have every agent read that first",
                options->family, options->config->file);
     else if (out->registry.rev == 0)
-        refuse(out, "nothing is written down of a family '%s'", options->family);
+        refuse_unknown(options, out);
     if (out->refused)
         return true;
     if (!look_for_agents(options, out, err) || (!out->refused && !load_alias(options, out, err)))

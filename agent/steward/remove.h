@@ -36,6 +36,7 @@ struct removal {
     struct alias alias;        /* its target NULL: there is none, or it is not known */
     bool alias_read;           /* false: it could not be looked at, which only dropping needs */
     bool refused;
+    bool unknown;     /* because neither the file nor the registry has it */
     char reason[500]; /* why */
     struct removed_collection *collections;
     size_t count;

@@ -215,7 +215,10 @@ static bool check_drop(const struct look *look)
         return refuse(look, "version %s was adopted: its collection '%s' is not ours to remove",
                       version->label, version->collection);
     if (version->state == VERSION_ACTIVE)
-        return refuse(look, "version %s is what is served", version->label);
+        return refuse(look,
+                      "version %s is what is served: `vectail cutover %s LABEL` or `vectail "
+                      "rollback %s` leads readers to another first",
+                      version->label, look->registry->family, look->registry->family);
     if (version->state == VERSION_PREVIOUS)
         return refuse(look,
                       "version %s is kept to go back to until families.%s.rollback_window is over",

@@ -224,7 +224,7 @@ def test_what_cannot_be_planned_is_said(scene):
     assert code == 2 and "no store 'other'" in text
     scene.database.plain.drop()
     code, text = refused("plain", "--embed", "plain")
-    assert code == 1 and f"no collection {scene.database.name}.plain" in text
+    assert code == 3 and f"no collection {scene.database.name}.plain" in text
     text = agent.command("plan", "prefix", "--embed", "prefix").stdout
     print(text)
     assert "counted: what is sent for both, with the prefix" in text

@@ -85,7 +85,7 @@ def test_mistakes_are_told(scene):
         (("show", "docs"), 2, "needs --key"),
         (("skip", "docs"), 2, "needs --key"),
         (("list", "docs", "--lable", "v1"), 2, "did you mean --label?"),
-        (("list", "docs", "--label", "v9"), 1, "no live version 'v9'"),
+        (("list", "docs", "--label", "v9"), 2, "no version 'v9'"),
         (("show", "docs", "--key", "nobody"), 1, "no ledger of family docs has a document 'nobody'"),
         (("retry", "docs", "--key", "1007"), 1, "that is set aside"),
         (("skip", "docs", "--key", "1007"), 1, "that is set aside"),

@@ -155,7 +155,7 @@ def test_a_paused_version_stands_and_goes_on_where_it_was(scene, kafka):
     fill(scene, 50)
     agent = scene.agent(scene.config()).start()
     scene.wait_until_equal(agent)
-    assert agent.command("pause", "docs", "v9").code == 1
+    assert agent.command("pause", "docs", "v9").code == 2
     assert agent.command("pause", "docs", "v1").stdout == "version v1 is paused\n"
     mark = agent.mark()
     agent.wait_for_event("lane.paused", where=lambda event: event["paused"])

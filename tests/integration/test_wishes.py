@@ -161,13 +161,13 @@ def test_what_is_there_already_is_asked_for_in_vain_only_if_it_differs(hand):
 
 REFUSED = {
     "drop docs v1": "what is served",
-    "drop docs v9": "no version 'v9'",
-    "remove nobody": "nothing is written down of a family 'nobody'",
     "rollback docs": "no previous version",
     "adopt docs --target old --embed other": "has a served version already: v1",
     "create docs v2 --embed test": "allow_test_embedder",
 }
 WRONG = {
+    "drop docs v9": "no version 'v9'",
+    "remove nobody": "nothing is written down of a family 'nobody'",
     "create docs v2": "--embed NAME",
     "create docs v2 --embed othr": "did you mean 'other'?",
     "create docs v2 --embed other --store mian": "did you mean 'main'?",

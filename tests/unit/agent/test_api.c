@@ -161,7 +161,7 @@ static void what_cannot_be_as_things_stand_is_a_conflict(void **state)
         {"POST", "/v1/families/docs:rollback", NULL, NULL, 409, "no previous version"},
         {"POST", VERSIONS "/v1:cutover", NULL, NULL, 409, "it lags"},
         {"POST", VERSIONS "/v1:cutover", "{\"force\": true}", NULL, 400, "need reason"},
-        {"POST", VERSIONS "/v9:cutover", NULL, NULL, 404, "no version of that label"},
+        {"POST", VERSIONS "/v9:cutover", NULL, NULL, 404, "no version 'v9'"},
         {"POST", VERSIONS, "{\"label\": \"v1\", \"embedder\": \"query\"}", NULL, 409,
          "needs a new label"},
         {"POST", VERSIONS, "{\"label\": \"v3\", \"embedder\": \"test\"}", NULL, 409,
@@ -185,6 +185,15 @@ static void expect(const char *method, const char *path, int status, const char 
     buf_fini(&reply.body);
 }
 
+static void a_path_or_a_method_that_there_is_not_is_named(void **state)
+{
+    (void)state;
+    expect("GET", "/v1/famlies", 404, "no path /v1/famlies: /v1/openapi.json");
+    expect("GET", "/v1/caf\xc3\xa9\n", 404, "no path /v1/caf???:");
+    expect("PUT", VERSIONS "/v1", 405, VERSIONS "/v1 takes GET, HEAD, DELETE, not PUT");
+    expect("POST", "/v1/families/docs/alias", 405, "docs/alias takes GET, HEAD, not POST");
+}
+
 static void a_version_is_paused_and_goes_on(void **state)
 {
     (void)state;
@@ -194,8 +203,8 @@ static void a_version_is_paused_and_goes_on(void **state)
     expect("POST", VERSIONS "/v1:pause", 202, "\"paused\":[]");
     expect("POST", "/v1/families/docs:resume", 202, "\"resumed\":[\"v1\"]");
     expect("POST", VERSIONS "/v1:resume", 202, "\"resumed\":[]");
-    expect("POST", VERSIONS "/v0:pause", 409, "no live version");
-    expect("POST", VERSIONS "/v9:pause", 404, "no version of that label");
+    expect("POST", VERSIONS "/v0:pause", 409, "version v0 is retired");
+    expect("POST", VERSIONS "/v9:pause", 404, "no version 'v9'");
 }
 
 static void what_runs_in_the_background_is_named_and_ends(void **state)
@@ -327,6 +336,7 @@ int main(void)
         TEST(what_a_body_says_wrong_is_named),
         TEST(a_wish_is_written_once_and_can_be_looked_at),
         TEST(what_cannot_be_as_things_stand_is_a_conflict),
+        TEST(a_path_or_a_method_that_there_is_not_is_named),
         TEST(a_version_is_paused_and_goes_on),
         TEST(what_runs_in_the_background_is_named_and_ends),
         TEST(unknown_arguments_are_named),
