@@ -17,14 +17,30 @@ static bool is_true(const cJSON *object, const char *name)
     return cJSON_IsTrue(json_get(object, name));
 }
 
-void query_judge(const cJSON *family, const cJSON *version, cJSON *out)
+/* Nothing is known of what is in it but that nobody of ours has put it there. */
+static void judge_adopted(const char *role, cJSON *out)
 {
     cJSON *warnings = json_array();
+    warn(warnings, "the version was adopted: it is not written by vectail, and what has changed in "
+                   "the source since it was made is not in it");
+    json_add_null(out, "lag_ms");
+    json_add_string(out, "state", role);
+    json_add_bool(out, "complete", false);
+    json_add(out, "warnings", warnings);
+}
+
+void query_judge(const cJSON *family, const cJSON *version, cJSON *out)
+{
     const char *state = "", *role = "", *reason = NULL;
     int64_t lag_ms = -1, quarantined = 0, generation = 0, swept = 0;
     double progress = 0;
     (void)!json_get_string(family, "state", &state);
     (void)!json_get_string(version, "state", &role);
+    if (is_true(version, "external")) {
+        judge_adopted(role, out);
+        return;
+    }
+    cJSON *warnings = json_array();
     (void)!json_get_double(version, "progress", &progress);
     (void)!json_get_int(version, "quarantined", &quarantined);
     (void)!json_get_int(family, "generation", &generation);

@@ -90,11 +90,10 @@ static void put_progress(struct cmd_table *table, const cJSON *version, bool bar
 {
     char text[16], bar[BAR_WIDTH + 3] = "";
     double progress = 0;
-    if (!json_get_double(version, "progress", &progress))
-        progress = 0;
+    bool known = json_get_double(version, "progress", &progress);
     progress = progress < 0 ? 0 : progress > 1 ? 1 : progress;
     snprintf(text, sizeof text, "%.0f%%", floor(progress * 100));
-    cmd_table_put_right(table, text, TONE_PLAIN);
+    cmd_table_put_right(table, known ? text : "-", TONE_PLAIN);
     if (!bars)
         return;
     if (is_filling(text_of(version, "state"))) {
@@ -227,6 +226,7 @@ static void draw(const struct picture *picture, struct buf *out)
     write_sources(picture, out);
     status_write_aliases(picture->status, &picture->screen, out);
     status_write_steps(picture->status, picture->steady, out);
+    status_write_adopted(picture->status, out);
     if (!cJSON_IsTrue(json_get(picture->status, "agent_running")))
         buf_puts(out, "\nNo agent is running: the figures are what the last one wrote down.\n");
     cJSON_ArrayForEach(family, json_get(picture->status, "families"))

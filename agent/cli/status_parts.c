@@ -87,6 +87,23 @@ void status_write_aliases(const cJSON *status, const struct cmd_screen *screen, 
     cmd_table_write(table, screen, out);
 }
 
+void status_write_adopted(const cJSON *status, struct buf *out)
+{
+    const cJSON *family, *version;
+    cJSON_ArrayForEach(family, json_get(status, "families"))
+    {
+        cJSON_ArrayForEach(version, json_get(family, "versions"))
+        {
+            if (cJSON_IsTrue(json_get(version, "external")) &&
+                strcmp(text_of(version, "state"), "dropped") != 0)
+                buf_printf(out,
+                           "\nFamily %s: version %s was adopted: it is not written by vectail, nor "
+                           "kept in step, and what it holds is not known here.\n",
+                           text_of(family, "family"), text_of(version, "label"));
+        }
+    }
+}
+
 static void put_words(struct buf *out, const char *before, const char *text)
 {
     if (*text)

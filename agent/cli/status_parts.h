@@ -13,5 +13,7 @@
 void status_state_text(const cJSON *version, bool steady, char *out, size_t size);
 /* One line per family that has an alias document. */
 void status_write_aliases(const cJSON *status, const struct cmd_screen *screen, struct buf *out);
+/* Which versions of those that may be served are not written by vectail. */
+void status_write_adopted(const cJSON *status, struct buf *out);
 /* Steps and wishes; nothing where there are none. */
 void status_write_steps(const cJSON *status, bool steady, struct buf *out);

@@ -178,6 +178,18 @@ static void add_stats(cJSON *entry, const struct version_stats *stats, bool fres
     json_add_int(entry, "characters", stats->characters);
 }
 
+/* Of a version that vectail does not write: it has no figures of its own. */
+static void add_no_stats(cJSON *entry)
+{
+    static const char *const names[] = {
+        "documents", "chunks",    "quarantined", "skipped",           "pending",
+        "repairs",   "lag_items", "lag_ms",      "progress",          "documents_per_second",
+        "eta_s",     "embedded",  "reused",      "skipped_unchanged", "applied",
+        "stale",     "set_aside", "erased",      "characters"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        json_add_null(entry, names[i]);
+}
+
 static enum sweep_state sweep_state_of(const struct version *version,
                                        const struct version_stats *stats, bool fresh)
 {
@@ -210,13 +222,9 @@ static cJSON *sweep_entry(const struct version *version, const struct version_st
 static cJSON *audit_entry(const struct version_stats *stats)
 {
     cJSON *entry = json_object();
-    char at[32];
-    if (stats->audited_ms == 0) {
-        json_add_null(entry, "at");
+    status_add_time(entry, "at", stats->audited_ms);
+    if (stats->audited_ms == 0)
         return entry;
-    }
-    clock_format(stats->audited_ms, at);
-    json_add_string(entry, "at", at);
     json_add_bool(entry, "ok",
                   stats->audit_missing + stats->audit_stale + stats->audit_left_over == 0);
     json_add_int(entry, "documents", stats->audit_documents);
@@ -248,7 +256,10 @@ static bool version_entry(struct view *view, const struct version *version, cJSO
     json_add_string(entry, "embedder", version->embedder);
     json_add_int(entry, "dims", version->dims);
     json_add_string(entry, "config_fp", version->config_fp);
-    add_stats(entry, &stats, fresh);
+    if (version->external)
+        add_no_stats(entry);
+    else
+        add_stats(entry, &stats, fresh);
     json_add_int(entry, "generation", stats.generation);
     json_add_int(entry, "swept_generation", version->swept_gen);
     json_add_string(entry, "doing", fresh ? stats.doing : NULL);

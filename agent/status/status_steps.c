@@ -4,7 +4,7 @@
 #include "agent/steward/wish.h"
 #include "base/clock.h"
 
-static void add_time(cJSON *entry, const char *name, int64_t ms)
+void status_add_time(cJSON *entry, const char *name, int64_t ms)
 {
     char text[32];
     if (ms > 0)
@@ -19,7 +19,7 @@ static cJSON *step_entry(const struct registry_step *step)
     json_add_string(entry, "label", step->label);
     json_add_string(entry, "why", step->why);
     json_add_string(entry, "owner", step->owner);
-    add_time(entry, "since", step->since_ms);
+    status_add_time(entry, "since", step->since_ms);
     json_add_string(entry, "wish", step->wish);
     return entry;
 }
@@ -32,7 +32,7 @@ static cJSON *wish_entry(const struct registry_wish *wish)
     json_add_string(entry, "label", wish->label);
     json_add_string(entry, "by", wish->by);
     json_add_string(entry, "reason", wish->reason);
-    add_time(entry, "at", wish->at_ms);
+    status_add_time(entry, "at", wish->at_ms);
     return entry;
 }
 
@@ -52,10 +52,10 @@ void status_add_steps(cJSON *family, const struct registry *registry)
 
 void status_add_times(cJSON *entry, const struct version *version)
 {
-    add_time(entry, "created_at", version->created_ms);
-    add_time(entry, "state_at", version->state_ms);
-    add_time(entry, "verified_at", version->verified_ms);
-    add_time(entry, "keep_until", version->keep_until_ms);
+    status_add_time(entry, "created_at", version->created_ms);
+    status_add_time(entry, "state_at", version->state_ms);
+    status_add_time(entry, "verified_at", version->verified_ms);
+    status_add_time(entry, "keep_until", version->keep_until_ms);
     json_add_bool(entry, "external", version->external);
     json_add_string(entry, "from", version->from);
     json_add_bool(entry, "no_reuse", version->no_reuse);

@@ -166,6 +166,20 @@ def test_a_collection_that_is_not_provably_ours_is_not_deleted(scene):
     assert scene.reader.collection(version["collection"])
 
 
+def says_nothing_of(agent, label: str) -> None:
+    """It is not written by vectail, and what it holds is not known: no figures, no progress."""
+    status = agent.version("docs", label)
+    figures = ("documents", "chunks", "quarantined", "lag_items", "lag_ms", "progress", "eta_s")
+    assert {status[name] for name in figures} == {None}, status
+    table = agent.command("status").stdout
+    row = next(line.split() for line in table.splitlines() if line.split()[1:2] == [label])
+    assert row[2:] == ["active", "(adopted)", "-", "-", "-", "-", "-"], row
+    assert f"version {label} was adopted: it is not written by vectail" in table
+    answer = agent.command("query", "docs", "an old text", "-o", "json").json()
+    assert (answer["version"], answer["complete"]) == (label, False)
+    assert [text for text in answer["warnings"] if "adopted" not in text] == []
+
+
 def test_an_index_of_somebody_else_is_adopted_cut_over_from_and_gone_back_to(scene):
     name = "made_by_a_script"
     made = scene.reader.call("POST", scene.reader.base, {"name": name})
@@ -188,6 +202,7 @@ def test_an_index_of_somebody_else_is_adopted_cut_over_from_and_gone_back_to(sce
     assert scene.alias() == theirs, "what is served is taken as it is"
     assert wishes.version("external")["state"] == "active"
     assert not wishes.version("v1").get("reason"), "nothing is in its way any more"
+    says_nothing_of(agent, "external")
 
     wishes.done("cutover", "v1")
     alias = scene.alias()

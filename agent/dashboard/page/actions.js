@@ -36,7 +36,7 @@ function servedLines(version, shown) {
       !version.external && ["documents", count(version.documents)],
       !version.external && ["chunks", count(version.chunks)],
     ]),
-    version.external && h("p", { class: "soft" }, "adopted: not kept in step"),
+    version.external && h("p", { class: "soft" }, "adopted: not written by vectail"),
   ];
 }
 
@@ -53,8 +53,9 @@ function begun({ version_state: state }) {
 }
 
 function fewer(from, to) {
+  if (from?.external || to.external) return null; // how many these hold is not known
   const missing = (from?.documents ?? 0) - to.documents;
-  return missing > 0 && !to.external && h("p", { class: "note warn" },
+  return missing > 0 && h("p", { class: "note warn" },
     `${to.label} holds ${plural(missing, "document")} fewer than ${from.label}.`);
 }
 
@@ -184,7 +185,7 @@ export class Actions {
         h("ul", { class: "points" },
           h("li", null, `The alias document changes in one step; readers that follow it search ${to.label} from then on.`),
           from && h("li", null, `${from.label} stays in step and becomes “ready to serve”: you can cut over to it again.`),
-          to.external && h("li", null, `${to.label} was adopted, and was not kept in step meanwhile.`)),
+          to.external && h("li", null, `${to.label} was adopted: it is not written by vectail, and what has changed in the source since it was made is not in it.`)),
       ],
       confirm: `Roll back to ${to.label}`,
       submit: () => this.wish("POST", `${familyPath(family)}:rollback`, undefined, `Roll ${family} back to ${to.label}`),

@@ -123,6 +123,10 @@ static void an_answer_is_complete_only_of_what_is_whole_and_kept_so(void **state
                     "is paused");
     assert_complete(FOLLOWED, "{" WHOLE ", \"swept_generation\": 2, \"quarantined\": 1}", false,
                     "set aside");
+    assert_complete(
+        FOLLOWED, "{\"state\": \"previous\", \"external\": true}", false,
+        "[\"the version was adopted: it is not written by vectail, and what has changed "
+        "in the source since it was made is not in it\"]");
     assert_complete("{\"state\": \"gap\", \"agent_running\": true, \"generation\": 2}",
                     "{" WHOLE ", \"swept_generation\": 2}", false, "not being followed");
 }
