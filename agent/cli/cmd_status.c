@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "agent/cli/cmd.h"
+#include "agent/cli/server_watch.h"
 #include "agent/cli/status_parts.h"
 #include "agent/status/status.h"
 #include "base/clock.h"
+#include "base/http.h"
 #include "base/json.h"
 #include "base/limits.h"
 
@@ -227,6 +229,7 @@ static void draw(const struct picture *picture, struct buf *out)
     status_write_aliases(picture->status, &picture->screen, out);
     status_write_steps(picture->status, picture->steady, out);
     status_write_adopted(picture->status, out);
+    server_watch_write(json_get(picture->status, "servers"), "\n", out);
     if (!cJSON_IsTrue(json_get(picture->status, "agent_running")))
         buf_puts(out, "\nNo agent is running: the figures are what the last one wrote down.\n");
     cJSON_ArrayForEach(family, json_get(picture->status, "families"))
@@ -288,7 +291,21 @@ static void show(const cJSON *status, bool terminal, struct shown *shown)
         append(&text, &steady, shown);
 }
 
-static int watch(const struct status_request *request)
+/* What the status says, with the servers as this process finds them. `away`: those that do not answer,
+ * where the status cannot be had. */
+static bool look(struct status_request *request, struct server_watch *servers, cJSON **status,
+                 struct buf *away, struct err *err)
+{
+    CLEANUP(cJSON_Deletep) cJSON *found = server_watch_json(servers);
+    request->servers = found;
+    bool ok = status_json(request, status, err);
+    request->servers = NULL;
+    if (!ok)
+        server_watch_write(found, "", away);
+    return ok;
+}
+
+static int watch(struct status_request *request, struct server_watch *servers)
 {
     bool terminal = isatty(STDOUT_FILENO);
     struct shown shown = {.text = BUF_INIT(SCREEN_SIZE), .steady = BUF_INIT(SCREEN_SIZE)};
@@ -296,11 +313,12 @@ static int watch(const struct status_request *request)
     while (!ferror(stdout)) {
         struct err err;
         CLEANUP(cJSON_Deletep) cJSON *status = NULL;
-        CLEANUP(buf_fini) struct buf problem = BUF_INIT(KIB);
-        if (status_json(request, &status, &err)) {
+        CLEANUP(buf_fini) struct buf problem = BUF_INIT(16 * KIB);
+        CLEANUP(buf_fini) struct buf away = BUF_INIT(16 * KIB);
+        if (look(request, servers, &status, &away, &err)) {
             show(status, terminal, &shown);
         } else if (err.action == ERR_RETRY) {
-            buf_printf(&problem, "%s\n", err.text);
+            buf_printf(&problem, "%s\n%s", err.text, buf_str(&away));
             if (terminal)
                 redraw(&problem, &shown);
             else
@@ -317,12 +335,16 @@ static int watch(const struct status_request *request)
     return code;
 }
 
-static int print_once(const struct status_request *request, bool json)
+static int print_once(struct status_request *request, struct server_watch *servers, bool json)
 {
     struct err err;
     CLEANUP(cJSON_Deletep) cJSON *status = NULL;
-    if (!status_json(request, &status, &err))
-        return cmd_fail(&err);
+    CLEANUP(buf_fini) struct buf away = BUF_INIT(16 * KIB);
+    if (!look(request, servers, &status, &away, &err)) {
+        int code = cmd_fail(&err);
+        fputs(buf_str(&away), stderr);
+        return code;
+    }
     if (json) {
         cmd_print_json(status);
         return CLI_DONE;
@@ -338,6 +360,7 @@ int cmd_status(const struct cli_args *args)
 {
     struct err err;
     struct cmd_state state;
+    struct server_watch servers;
     if (cli_has(args, FLAG_WATCH) && args->json) {
         fprintf(stderr, "vectail: -w is for people: it does not go with -o json\n");
         return CLI_USAGE;
@@ -345,13 +368,16 @@ int cmd_status(const struct cli_args *args)
     CLEANUP(config_freep) struct config *config = cmd_load_config(args);
     if (!config)
         return CLI_USAGE;
-    if (!cmd_open_state(config, &state, &err))
+    if (!http_global_init(&err) || !cmd_open_state(config, &state, &err))
         return cmd_fail(&err);
     struct status_request request = {.config = config,
                                      .docs = state.docs,
                                      .pool = state.pool,
                                      .family = args->word_count ? args->words[0] : NULL};
-    int code = cli_has(args, FLAG_WATCH) ? watch(&request) : print_once(&request, args->json);
+    server_watch_open(&servers, config);
+    int code = cli_has(args, FLAG_WATCH) ? watch(&request, &servers)
+                                         : print_once(&request, &servers, args->json);
+    server_watch_close(&servers);
     cmd_close_state(&state);
     return code;
 }

@@ -25,6 +25,7 @@ struct health {
     pthread_mutex_t lock;
     struct condition *conditions;
     size_t count;
+    bool hushed;
 };
 
 struct health *health_new(void)
@@ -47,6 +48,11 @@ void health_free(struct health *health)
     free(health->conditions);
     pthread_mutex_destroy(&health->lock);
     free(health);
+}
+
+void health_hush(struct health *health)
+{
+    health->hushed = true;
 }
 
 static struct condition *condition_of(struct health *health, const char *component)
@@ -89,6 +95,8 @@ bool health_set(struct health *health, const char *component, const char *reason
     condition->expected = false;
     condition->is_known = true;
     pthread_mutex_unlock(&health->lock);
+    if (health->hushed)
+        return changed;
     if (changed && reason)
         log_warn("health.waiting", LOG_STR("component", component), LOG_STR("reason", reason));
     else if (changed && !was_expected)

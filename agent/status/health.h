@@ -15,6 +15,8 @@ struct health;
 
 struct health *health_new(void);
 void health_free(struct health *health);
+/* Nothing of it is logged. */
+void health_hush(struct health *health);
 
 /* `reason` NULL: the component works. Logs only what changes. True when something changed. */
 bool health_set(struct health *health, const char *component, const char *reason);

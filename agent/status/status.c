@@ -443,6 +443,8 @@ bool status_json(const struct status_request *request, cJSON **out, struct err *
     json_add_bool(status, "agent_running", request->health || any_agent(families));
     if (request->health)
         add_health(status, request->health);
+    else if (request->servers)
+        json_add(status, "servers", cJSON_Duplicate(request->servers, true));
     json_add(status, "families", TAKE(families));
     *out = status;
     return true;

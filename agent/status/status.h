@@ -18,6 +18,7 @@ struct status_request {
                                    snapshot */
     const char *family;         /* NULL: all */
     struct health *health;      /* of this process; NULL: it is not an agent */
+    const cJSON *servers;       /* where it is none: as it finds them; NULL: it has not looked */
 };
 
 /* Blocks for the driver's timeouts. A family that neither the file nor the registry has: REJECT,

@@ -174,6 +174,15 @@ def expect_shown(url: str, server: Watched, what: str, began: float) -> None:
     assert took_s < SHOWN_S
 
 
+def expect_named_by_command(agent, away: list[Watched]) -> None:
+    """By `vectail status`, which asks them itself."""
+    said = agent.command("status")
+    for server in away:
+        lines = (said.stdout + said.stderr).splitlines()
+        named = [line for line in lines if line.startswith(f"{server.component} (")]
+        assert named and server.address in named[0], said
+
+
 def expect_back(url: str, server: Watched, what: str) -> None:
     began = time.monotonic()
 
@@ -222,6 +231,7 @@ def test_a_server_that_dies_or_hangs_shows_until_it_is_back(running, watched):
                 began = time.monotonic()
                 for server in servers_hit:
                     expect_shown(url, server, f"{harm} {server.component}", began)
+                expect_named_by_command(agent, servers_hit)
             finally:
                 for server in servers_hit:
                     getattr(server, mend)()

@@ -15,6 +15,8 @@ from hand_scene import Hand
 from scene import Scene, Servers
 from support import wait_until
 
+from localservers.process import free_port  # isort: skip  (support makes it findable)
+
 pytestmark = pytest.mark.timeout(90)
 
 
@@ -255,3 +257,38 @@ def test_an_agent_carries_it_out(scene):
     assert result.code == 0, result
     assert result.stdout.endswith("family docs is rolled back from v2 to v1\n")
     assert scene.alias()["embed"]["version"] == "v1"
+
+
+def test_status_names_each_server_that_does_not_answer_without_any_agent(hand):
+    """In a family where nothing happens nobody else would say so."""
+    config = hand.agent.config
+    before = {"stores": config["stores"], "embedders": config["embedders"]}
+    url = f"http://127.0.0.1:{free_port()}"
+    config["stores"] = {"main": config["stores"]["main"] | {"url": url}}
+    config["embedders"] = config["embedders"] | {"other": config["embedders"]["other"] | {"url": url}}
+    hand.agent.write_config()
+    try:
+        status = hand.agent.status()
+        text = hand.run("status", "docs").stdout
+    finally:
+        config.update(before)
+        hand.agent.write_config()
+    up = {server["server"]: server["up"] for server in status["servers"]}
+    assert up == {"mongodb": True, "store main": False, "embedder double": True} | {
+        "embedder other": False
+    }
+    assert f"\nstore main ({url}) does not answer: " in text
+    unneeded = next(line for line in text.splitlines() if line.startswith("embedder other ("))
+    assert unneeded.endswith("(no family of the file needs it)")
+
+    text = hand.run("status").stdout
+    assert "does not answer" not in text
+    config["mongodb"]["uri"], kept = f"mongodb://127.0.0.1:{free_port()}", config["mongodb"]["uri"]
+    hand.agent.write_config()
+    try:
+        said = hand.run("status")
+    finally:
+        config["mongodb"]["uri"] = kept
+        hand.agent.write_config()
+    assert (said.code, said.stdout) == (1, "")
+    assert "mongodb (127.0.0.1:" in said.stderr
