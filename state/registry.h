@@ -136,6 +136,7 @@ struct registry_wish {
     int64_t at_ms;
     char *id;   /* of a person's: random; NULL: of an agent's */
     char *args; /* JSON object; NULL: none */
+    bool begun; /* what it asks for cannot be taken back any more, though no step says so */
 };
 
 struct registry {

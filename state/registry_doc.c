@@ -145,6 +145,7 @@ static bool put_wishes(bson_t *doc, const struct registry *registry, struct err 
         doc_put_date(&child, "at", wish->at_ms);
         doc_put_text(&child, "id", wish->id);
         ok = doc_put_json(&child, "args", wish->args, err) && ok;
+        BSON_APPEND_BOOL(&child, "begun", wish->begun);
         bson_append_document_end(&array, &child);
     }
     bson_append_array_end(doc, &array);
@@ -291,6 +292,7 @@ static void read_wish(struct doc_reader *reader, struct registry_wish *out)
     out->at_ms = doc_date(reader, "at");
     out->id = doc_text(reader, "id");
     out->args = doc_json(reader, "args");
+    out->begun = doc_bool(reader, "begun");
     if (!reader->bad && !out->kind)
         reader->bad = "kind";
 }

@@ -66,7 +66,7 @@ void api_fail(struct serve_reply *reply, const struct err *err);
 
 /* api_wishes.c */
 serve_answer api_create, api_verify, api_cutover, api_drop, api_rollback, api_adopt, api_partitions,
-    api_wish;
+    api_wish, api_cancel;
 /* api_lanes.c */
 serve_answer api_pause_family, api_resume_family, api_pause, api_resume;
 /* api_quarantine.c */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/api/api.h"
+#include "agent/commands/cancel_command.h"
 #include "agent/commands/wish_command.h"
 #include "agent/verify/report.h"
 #include "base/clock.h"
@@ -180,20 +181,45 @@ void api_partitions(const struct serve_request *request, const struct serve_part
         submit(request, &wish, parts, reply);
 }
 
+/* What came of a wish, as it stands. */
+static bool find_wish(const struct api_place *place, const char *id, cJSON **json,
+                      struct serve_reply *reply)
+{
+    struct err err;
+    bool found = false;
+    struct wish_look look = {&place->command, place->family, id};
+    if (!wish_look_json(&look, &found, json, &err))
+        api_fail(reply, &err);
+    else if (!found)
+        serve_problem(reply, 404, "the family knows no such wish, or not any more");
+    return *json != NULL;
+}
+
 void api_wish(const struct serve_request *request, const struct serve_parts *parts,
               struct serve_reply *reply)
+{
+    struct api_place place;
+    CLEANUP(cJSON_Deletep) cJSON *json = NULL;
+    if (api_take_arguments(request, "", reply) && api_enter_family(request, parts, &place, reply) &&
+        find_wish(&place, parts->items[1], &json, reply))
+        serve_json(reply, 200, json);
+}
+
+void api_cancel(const struct serve_request *request, const struct serve_parts *parts,
+                struct serve_reply *reply)
 {
     struct err err;
     struct api_place place;
     CLEANUP(cJSON_Deletep) cJSON *json = NULL;
-    bool found = false;
-    if (!api_take_arguments(request, "", reply) || !api_enter_family(request, parts, &place, reply))
+    if (!api_take_nothing(request, reply) || !api_take_arguments(request, "", reply) ||
+        !api_enter_family(request, parts, &place, reply))
         return;
-    struct wish_look look = {&place.command, place.family, parts->items[1]};
-    if (!wish_look_json(&look, &found, &json, &err))
+    struct cancel_command cancel = {
+        .command = &place.command, .family = place.family, .id = parts->items[1]};
+    if (!cancel_command_run(&cancel, &err))
         api_fail(reply, &err);
-    else if (!found)
-        serve_problem(reply, 404, "the family knows no such wish, or not any more");
-    else
+    else if (cancel.outcome != CANCEL_DONE)
+        serve_problem(reply, cancel.outcome == CANCEL_REFUSED ? 409 : 404, cancel.reason);
+    else if (find_wish(&place, cancel.id, &json, reply))
         serve_json(reply, 200, json);
 }

@@ -230,6 +230,7 @@ static const struct route routes[] = {
     {"POST", FAMILY ":adopt", api_adopt},
     {"POST", FAMILY ":partitions", api_partitions},
     {"GET", FAMILY "/wishes/{}", api_wish},
+    {"DELETE", FAMILY "/wishes/{}", api_cancel},
     {"GET", FAMILY "/alias", answer_alias},
     {"POST", FAMILY "/query", api_query},
     {"GET", FAMILY "/quarantine", api_quarantine},

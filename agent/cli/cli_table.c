@@ -99,6 +99,10 @@ const struct cli_command cli_commands[] = {
     {"rollback", "FAMILY", 1, 1, CLI_FLAG(FLAG_REASON) | CLI_FLAG(FLAG_WAIT), cmd_rollback,
      "serves the previous version again",
      "What is served now becomes ready again, and stays in step." WAITS},
+    {"cancel", "FAMILY WISH", 2, 2, 0, cmd_cancel, "takes back what was asked for",
+     "WISH is the id that `status` shows. One that an agent has begun, or answered, is refused "
+     "with\n"
+     "exit code 3; whoever waits for it is told."},
     {"plan", "FAMILY --embed NAME", 1, 1,
      CLI_FLAG(FLAG_EMBED) | CLI_FLAG(FLAG_STORE) | CLI_FLAG(FLAG_NO_REUSE) | CLI_FLAG(FLAG_SAMPLE),
      cmd_plan, "says what a new version would cost",

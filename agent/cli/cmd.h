@@ -33,6 +33,7 @@ int cmd_quarantine(const struct cli_args *args);
 int cmd_create(const struct cli_args *args);
 int cmd_cutover(const struct cli_args *args);
 int cmd_rollback(const struct cli_args *args);
+int cmd_cancel(const struct cli_args *args);
 int cmd_drop(const struct cli_args *args);
 int cmd_gc(const struct cli_args *args);
 int cmd_adopt(const struct cli_args *args);

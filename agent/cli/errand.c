@@ -48,13 +48,15 @@ static void print_json(const struct errand *errand)
 
 static void print_pending(const struct errand *errand)
 {
+    const char *family = errand->wish.family->name;
     if (errand->wish.leaderless)
         printf("The wish to %s %s%s stands: no agent runs that could carry it out now, and the "
-               "next one will.\n",
-               errand->verb, errand->title, errand->way);
+               "next one will; `vectail cancel %s %s` takes it back.\n",
+               errand->verb, errand->title, errand->way, family, errand->wish.id);
     else if (!errand->out_of_time)
-        printf("The wish to %s %s%s is written down, and an agent is at it: `vectail status %s`\n",
-               errand->verb, errand->title, errand->way, errand->wish.family->name);
+        printf("The wish to %s %s%s is written down, and an agent is at it: `vectail status %s`; "
+               "until it has begun `vectail cancel %s %s` takes it back.\n",
+               errand->verb, errand->title, errand->way, family, family, errand->wish.id);
 }
 
 /* Of a rollback: from which version to which. */

@@ -63,7 +63,7 @@ static bool note_event(struct steward *steward, const struct version *version,
                                                      : "`vectail audit --repair` mends it");
     struct answer answer = {
         .what = "audit", .label = version->label, .by = steward->agent->holder, .reason = reason};
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     return version_save(steward, err);
 }
 

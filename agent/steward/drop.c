@@ -30,7 +30,7 @@ bool versions_retire(struct steward *steward, struct version *version, struct er
                             .label = version->label,
                             .by = steward->agent->holder,
                             .reason = "its rollback window is over"};
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     return version_enter(steward, version, VERSION_RETIRED, err);
 }
 
@@ -45,8 +45,10 @@ bool drop_begin(struct steward *steward, const struct registry_wish *wish, struc
 {
     struct version *version = registry_version(&steward->registry, wish->label);
     struct registry_step *step = &steward->registry.step;
-    if (version->state < VERSION_RETIRED)
+    if (version->state < VERSION_RETIRED) {
+        wish_begin(&steward->registry, wish->id);
         return version_enter(steward, version, VERSION_RETIRED, err);
+    }
     if (steward_now_ms(steward) - version->state_ms < QUIET_MS)
         return true;
     version_set_text(&step->kind, STEP_DROPPING);
@@ -111,7 +113,7 @@ static bool end(struct steward *steward, struct version *version, const char *re
         forget(steward, version);
     else if (version)
         version_set_text(&version->reason, refused);
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     registry_clear_step(&steward->registry);
     if (!version_save(steward, err))
         return false;

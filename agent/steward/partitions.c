@@ -36,6 +36,10 @@ static bool grow(struct steward *steward, const struct registry_wish *wish,
                  const struct feed_view *view, int count, struct err *err)
 {
     struct err refused;
+    if (!wish->begun) { /* nobody takes it back from here on: the topic cannot */
+        wish_begin(&steward->registry, wish->id);
+        return version_save(steward, err);
+    }
     if (worklog_grow(steward->agent->log, steward->family->topic, count, &refused)) {
         log_info("topic.grown", LOG_STR("family", steward->family->name),
                  LOG_STR("topic", steward->family->topic), LOG_INT("partitions", count));

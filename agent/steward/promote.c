@@ -134,7 +134,7 @@ static bool abandon(struct steward *steward, const char *reason, struct err *err
         version_set_text(&to->reason, NULL);
     if (to && strcmp(step->why, PROMOTE_ADOPT) == 0)
         to->state = VERSION_DROPPED; /* it was never served; it may be adopted again */
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     registry_clear_step(&steward->registry);
     return version_save(steward, err);
 }
@@ -186,7 +186,7 @@ static bool finish(struct steward *steward, struct version *to, struct err *err)
     version_set_text(&to->reason, NULL);
     if (old && old != to && replaces)
         replace_note_done(steward, old, to);
-    request_answer(registry, &answer);
+    wish_give_answer(registry, &answer);
     registry_clear_step(registry);
     if (!version_save(steward, err))
         return false;
@@ -423,7 +423,7 @@ static bool adopt_flip(struct steward *steward, struct version *to, struct alias
     to->state = VERSION_ACTIVE;
     to->state_ms = steward_now_ms(steward);
     to->keep_until_ms = 0;
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     return version_save(steward, err);
 }
 

@@ -148,7 +148,7 @@ static bool end_fill(struct steward *steward, struct version *version,
     version->verified_ms = report->at_ms;
     version->verified_epoch = report->epoch;
     version_set_text(&version->reason, NULL);
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     log_info("version.filled", LOG_STR("family", steward->family->name),
              LOG_STR("version", version->label));
     return version_save(steward, err);

@@ -14,30 +14,6 @@
 /* Until an embedder that did not answer is asked again. */
 #define CREATE_PAUSE_MS 10000
 
-/* The registry's strings are its own; here they are only lent to be copied. */
-static char *lend(const char *text)
-{
-    return (char *)(uintptr_t)text;
-}
-
-void request_answer(struct registry *registry, const struct answer *answer)
-{
-    struct registry_event event = {.what = lend(answer->what),
-                                   .label = lend(answer->label),
-                                   .by = lend(answer->by),
-                                   .reason = lend(answer->reason),
-                                   .wish = lend(answer->wish),
-                                   .refused = answer->refused};
-    registry_note(registry, &event); /* copies: the wish may own what it says */
-    for (size_t i = registry->wish_count; answer->wish && i-- > 0;) {
-        if (registry->wishes[i].id && strcmp(registry->wishes[i].id, answer->wish) == 0) {
-            registry_drop_wish(registry,
-                               i); /* with it the id may go that the answer was given by */
-            break;
-        }
-    }
-}
-
 bool request_done(struct steward *steward, const struct registry_wish *wish, struct err *err)
 {
     struct answer answer = {.what = wish->kind,
@@ -45,7 +21,7 @@ bool request_done(struct steward *steward, const struct registry_wish *wish, str
                             .by = wish->by,
                             .reason = wish->reason,
                             .wish = wish->id};
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     return version_save(steward, err);
 }
 
@@ -61,7 +37,7 @@ bool request_refuse(struct steward *steward, const struct registry_wish *wish, c
     log_info("request.refused", LOG_STR("family", steward->family->name),
              LOG_STR("what", wish->kind), LOG_STR("version", wish->label ? wish->label : ""),
              LOG_STR("by", wish->by ? wish->by : ""), LOG_STR("reason", reason));
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     return version_save(steward, err);
 }
 
@@ -109,7 +85,7 @@ static bool fall_back(struct steward *steward, const struct registry_wish *wish,
                             .reason = reason,
                             .wish = wish->id,
                             .refused = true};
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     if (version->state != VERSION_READY)
         return version_save(steward, err);
     version->failures++;

@@ -316,16 +316,6 @@ struct request {
     struct wish_args args;
 };
 
-struct answer {
-    const char *what;
-    const char *label;
-    const char *by;
-    const char *reason;
-    const char *wish; /* removed; NULL: none */
-    bool refused;
-};
-/* Into the registry's events; not written down yet. */
-void request_answer(struct registry *registry, const struct answer *answer);
 bool request_done(struct steward *steward, const struct registry_wish *wish, struct err *err)
     MUST_USE;
 bool request_refuse(struct steward *steward, const struct registry_wish *wish, const char *reason,

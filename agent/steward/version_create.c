@@ -97,7 +97,7 @@ bool version_plan(struct steward *steward, const struct version_wish *wish, stru
         .what = "planned", .label = version->label, .by = wish->by, .wish = wish->wish};
     log_info("version.planned", LOG_STR("family", family->name), LOG_STR("version", version->label),
              LOG_STR("collection", version->collection), LOG_STR("config_fp", version->config_fp));
-    request_answer(&steward->registry, &answer);
+    wish_give_answer(&steward->registry, &answer);
     if (!version_save(steward, err))
         return false;
     crash_point("create.planned");

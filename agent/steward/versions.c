@@ -202,10 +202,10 @@ static void answer_verify(struct steward *steward, const struct version *version
             continue;
         asked = true;
         answer.wish = wish->id;
-        request_answer(&steward->registry, &answer);
+        wish_give_answer(&steward->registry, &answer);
     }
     if (!asked && (report->ok || version->failures == 1))
-        request_answer(&steward->registry, &answer);
+        wish_give_answer(&steward->registry, &answer);
 }
 
 bool version_may_be_mended(const struct version *version)

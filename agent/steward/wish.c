@@ -84,6 +84,30 @@ bool wish_is_of_person(const char *kind)
     return false;
 }
 
+/* The registry's strings are its own; here they are only lent to be copied. */
+static char *lend(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+void wish_give_answer(struct registry *registry, const struct answer *answer)
+{
+    struct registry_event event = {.what = lend(answer->what),
+                                   .label = lend(answer->label),
+                                   .by = lend(answer->by),
+                                   .reason = lend(answer->reason),
+                                   .wish = lend(answer->wish),
+                                   .refused = answer->refused};
+    registry_note(registry, &event); /* copies: the wish may own what it says */
+    for (size_t i = registry->wish_count; answer->wish && i-- > 0;) {
+        if (registry->wishes[i].id && strcmp(registry->wishes[i].id, answer->wish) == 0) {
+            registry_drop_wish(registry,
+                               i); /* with it the id may go that the answer was given by */
+            break;
+        }
+    }
+}
+
 const struct registry_event *wish_answer(const struct registry *registry, const char *id)
 {
     for (size_t i = registry->event_count; i-- > 0;) {
@@ -127,4 +151,11 @@ int wish_index(const struct registry *registry, const char *id)
             return (int)i;
     }
     return -1;
+}
+
+void wish_begin(struct registry *registry, const char *id)
+{
+    int index = wish_index(registry, id);
+    if (index >= 0)
+        registry->wishes[index].begun = true;
 }

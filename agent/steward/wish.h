@@ -35,10 +35,22 @@ char *wish_args_encode(const char *kind, const struct wish_args *args);
 
 /* One of those that a person writes, and whose answer is an event. */
 bool wish_is_of_person(const char *kind);
+struct answer {
+    const char *what;
+    const char *label;
+    const char *by;
+    const char *reason;
+    const char *wish; /* removed; NULL: none */
+    bool refused;
+};
+/* Into the registry's events; not written down yet. */
+void wish_give_answer(struct registry *registry, const struct answer *answer);
 /* The event that answers it, or NULL while there is none. Borrowed. */
 const struct registry_event *wish_answer(const struct registry *registry, const char *id);
 /* The alias was written anew in the epoch `to`, and leads where it led in `from`: what persons asked for in
  * that epoch is as good as before. True: a wish was changed. */
 bool wishes_follow_epoch(struct registry *registry, int64_t from, int64_t to);
+/* What follows can not be taken back; not written down yet. */
+void wish_begin(struct registry *registry, const char *id);
 /* Where the wish stands in the registry, or -1 when it is gone. */
 int wish_index(const struct registry *registry, const char *id);

@@ -99,7 +99,8 @@ static void what_is_under_way_and_asked_for_is_told(void **state)
     status_write_steps(status, false, &out);
     assert_string_equal(buf_str(&out),
                         "\nFamily docs: promoting v2, for a cutover, by pod-a, since 3.0s\n"
-                        "\nFamily docs: asked for: drop v0, by me, since 3m20s\n");
+                        "\nFamily docs: asked for: drop v0, by me, since 3m20s; "
+                        "`vectail cancel docs 00ff` takes it back\n");
     buf_clear(&out);
     status_write_steps(status, true, &out);
     assert_null(strstr(buf_str(&out), "since"));

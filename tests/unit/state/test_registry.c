@@ -73,6 +73,7 @@ static void what_a_person_asks_for_and_its_answer_are_read_back(void **state)
     assert_true(registry_add_wish(&registry, &wish));
     registry_note(&registry, &(struct registry_event){
                                  .what = what, .wish = id, .refused = true, .reason = reason});
+    registry.wishes[1].begun = true;
     registry.step.epoch = 7;
     registry.step.why = bson_strdup("cutover");
     registry.step.wish = bson_strdup("a0");
@@ -82,6 +83,7 @@ static void what_a_person_asks_for_and_its_answer_are_read_back(void **state)
     assert_true(registry_encode(&registry, &doc, &err));
     assert_true(registry_decode(&doc, &back, &err));
     assert_string_equal(back.wishes[1].id, "a2");
+    assert_true(back.wishes[1].begun && !back.wishes[0].begun);
     assert_non_null(strstr(back.wishes[0].args, "nomic"));
     assert_string_equal(back.events[1].wish, "a1");
     assert_true(back.events[1].refused);
