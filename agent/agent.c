@@ -16,6 +16,7 @@
 #include "base/mongo.h"
 #include "cdc/source.h"
 #include "cdc/topology.h"
+#include "state/identity.h"
 
 #define WAIT_MS 1000
 /* Somebody has to do something first; a login that is refused too often may be locked out. */
@@ -89,8 +90,10 @@ static bool connect_once(struct agent *agent, struct err *err)
     if (!agent->state_id && !check_topology(agent, err))
         return false;
     if (!agent->state_id &&
-        !docstore_identity(agent->docs, agent->config->name, &agent->state_id, err))
+        (!identity_raise(agent->docs, agent->config->name, err) ||
+         !identity_load(agent->docs, agent->config->name, &agent->state_id, err)))
         return false;
+    atomic_store(&agent->awaits_state, false);
     if (!agent->log && !agent_open_worklog(agent->config, &agent->log, err))
         return false;
     while (agent->family_count < agent->config->family_count) {
@@ -104,6 +107,7 @@ bool agent_open(struct agent *agent, const struct config *config, struct err *er
 {
     *agent = (struct agent){.config = config, .quiet_save_ms = QUIET_SAVE_MS};
     agent->health = health_new();
+    atomic_init(&agent->awaits_state, true);
     health_expect(agent->health, "start");
     agent->families = calloc(config->family_count + 1, sizeof *agent->families);
     name_holder(agent);
@@ -152,7 +156,9 @@ bool agent_connect(struct agent *agent)
         health_set(agent->health, "start", ok ? NULL : err.text);
         if (ok)
             return true;
-        if (err.domain == ERR_CONFIG) {
+        /* for another release, or a restored state, an agent waits, so that its /readyz says so */
+        agent->is_outdated = err_is_newer_state(&err);
+        if (err.domain == ERR_CONFIG || (agent->is_outdated && agent->once)) {
             log_error("agent.refused", LOG_ERR(&err));
             return false;
         }

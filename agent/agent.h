@@ -42,13 +42,17 @@ struct agent {
     struct history *history; /* of the last hour, for the role serve */
     bool once;               /* to end when everything is in step */
     int64_t quiet_save_ms;   /* how often the token of a quiet stream is saved */
+    bool is_outdated;        /* the state is a newer release's: of agent_connect() */
+    _Atomic bool
+        awaits_state; /* it was not read yet, or is a newer release's: no call may touch it */
     _Atomic bool stopping;
 };
 
 /* Makes the pool and what needs no server yet. */
 bool agent_open(struct agent *agent, const struct config *config, struct err *err) MUST_USE;
 /* Connects to MongoDB and the work log and makes the families, waiting (and saying for what) until
- * that succeeds. False when stopping, or when only another configuration would help. */
+ * that succeeds. False when stopping, or when only another configuration would help, or, with `once`,
+ * another release. */
 bool agent_connect(struct agent *agent) MUST_USE;
 /* The configured work log, opened. */
 bool agent_open_worklog(const struct config *config, struct worklog **out, struct err *err)

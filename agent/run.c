@@ -18,11 +18,16 @@
 #include "agent/steward/steward.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "state/identity.h"
 
 /* With --once the end is reached when the token has passed the start: it is written sooner. */
 #define QUIET_SAVE_ONCE_MS 1000
 /* From the first signal to the end, whatever hangs. */
 #define STOP_DEADLINE_MS 9000
+/* Whether a newer release has raised the state's schema. */
+#define STATE_LOOK_MS 2000
+/* It has: as commands that are refused. */
+#define OUTDATED_EXIT 3
 
 struct parts {
     struct agent *agent;
@@ -34,6 +39,8 @@ struct parts {
     struct serve *serve;
     struct probes *probes;
     struct history_sampler *sampler;
+    pthread_t watch; /* over the state's schema */
+    bool watches;
 };
 
 static size_t database_index(struct parts *parts, const char *database)
@@ -116,6 +123,8 @@ static bool stop_parts(struct parts *parts)
     }
     probes_stop(parts->probes);
     history_sampler_stop(parts->sampler);
+    if (parts->watches)
+        pthread_join(parts->watch, NULL);
     free(parts->stewards);
     free(parts->captures);
     free(parts->guards);
@@ -130,6 +139,23 @@ static bool all_in_step(const struct parts *parts)
             return false;
     }
     return true;
+}
+
+/* Ends the process at once: an orderly end would write offsets, rows and a checkpoint in the old way. What
+ * is not written down is done again by whoever goes on. */
+static void *watch_state(void *argument)
+{
+    struct agent *agent = argument;
+    struct err err;
+    log_set_thread("state");
+    while (agent_sleep(agent, STATE_LOOK_MS)) {
+        /* what else is wrong is told by those who need it */
+        if (identity_check(agent->docs, agent->config->name, &err) || !err_is_newer_state(&err))
+            continue;
+        log_error("agent.outdated", LOG_ERR(&err));
+        _exit(OUTDATED_EXIT);
+    }
+    return NULL;
 }
 
 static void *force_end(void *argument)
@@ -247,7 +273,8 @@ static int run_parts(struct parts *parts, sigset_t *signals)
     if (agent_stopping(parts->agent)) /* also when the signal came as everything was there */
         return parts->agent->once ? 1 : 0;
     if (!opened)
-        return 1;
+        return parts->agent->is_outdated ? OUTDATED_EXIT : 1;
+    parts->watches = pthread_create(&parts->watch, NULL, watch_state, parts->agent) == 0;
     start_parts(parts);
     if (parts->serve)
         parts->sampler = history_sampler_start(parts->agent);

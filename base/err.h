@@ -25,7 +25,7 @@ enum err_domain {
     ERR_HTTP,   /* code: HTTP status */
     ERR_KAFKA,  /* code: rd_kafka_resp_err_t */
     ERR_MONGO,  /* code: server or driver code */
-    ERR_STATE,  /* code: 0; what is written down contradicts what was expected */
+    ERR_STATE,  /* code: 0 or STATE_NEWER; what is written down contradicts what was expected */
     ERR_EMBED,  /* code: enum embed_refusal */
 };
 

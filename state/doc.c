@@ -218,7 +218,7 @@ bool doc_check_schema(const bson_t *doc, const char *what, struct err *err)
     int64_t schema = doc_counter(doc, "schema");
     if (schema <= STATE_SCHEMA)
         return true;
-    return err_set(err, ERR_FATAL, ERR_STATE, 0,
+    return err_set(err, ERR_FATAL, ERR_STATE, STATE_NEWER,
                    "%s was written by a newer vectail (schema %" PRId64
                    ", this build knows %d): upgrade this one",
                    what, schema, STATE_SCHEMA);

@@ -2,13 +2,9 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mongo.h"
 #include "state/doc.h"
 #include "state/docstore_ops.h"
-
-#define IDENTITY_COLLECTION "identity"
-#define STATE_ID_BYTES 16
 
 /* `_id` first; the counter where the caller left its place, or behind `_id`. */
 static void complete(const struct docstore_write *write, bson_t *out)
@@ -92,48 +88,4 @@ void docstore_free(struct docstore *store)
 {
     if (store)
         store->ops->free(store);
-}
-
-static bool identity_read(const bson_t *doc, char **state_id, struct err *err)
-{
-    if (!doc_check_schema(doc, IDENTITY_COLLECTION, err))
-        return false;
-    struct doc_reader reader = doc_reader_of(doc, IDENTITY_COLLECTION);
-    char *text = doc_text(&reader, "state_id");
-    if (!text && !reader.bad)
-        reader.bad = "state_id";
-    if (!doc_reader_check(&reader, err))
-        return false;
-    *state_id = text;
-    return true;
-}
-
-bool docstore_identity(struct docstore *store, const char *name, char **state_id, struct err *err)
-{
-    struct doc_ref ref = {.collection = IDENTITY_COLLECTION, .id = name, .counter = "rev"};
-    CLEANUP(bson_destroyp) bson_t *doc = NULL;
-    *state_id = NULL;
-    if (!docstore_load(store, &ref, &doc, NULL, err))
-        return false;
-    if (doc)
-        return identity_read(doc, state_id, err);
-
-    char random[2 * STATE_ID_BYTES + 1];
-    random_hex(random, STATE_ID_BYTES);
-    CLEANUP(bson_destroyp) bson_t *made = bson_new();
-    doc_put_int(made, "schema", STATE_SCHEMA);
-    doc_put_text(made, "state_id", random);
-    doc_put_date(made, "created_at", clock_wall_ms());
-    enum doc_swap outcome;
-    if (!docstore_swap(store, &ref, 0, made, &outcome, err))
-        return false;
-    if (outcome == DOC_WON) {
-        *state_id = bson_strdup(random);
-        return true;
-    }
-    if (!docstore_load(store, &ref, &doc, NULL, err))
-        return false;
-    if (!doc)
-        return err_set(err, ERR_RETRY, ERR_STATE, 0, "the identity of '%s' vanished", name);
-    return identity_read(doc, state_id, err);
 }

@@ -58,10 +58,7 @@ bool docstore_remove(struct docstore *store, const struct doc_ref *ref, struct e
 bool docstore_note(struct docstore *store, const struct doc_ref *ref, const bson_t *set,
                    const bson_t *add, struct err *err) MUST_USE;
 
-/* The identity of this state database for the deployment `name`: random, made at first use. Free
- * with free(). */
-bool docstore_identity(struct docstore *store, const char *name, char **state_id, struct err *err)
-    MUST_USE;
-
-/* Version of what is written down; an older build refuses a newer one by name. */
+/* Of what is written down, the whole state of a deployment and each document: what has a higher one is
+ * refused, with an error FATAL, STATE of the code STATE_NEWER. */
 #define STATE_SCHEMA 1
+#define STATE_NEWER 1

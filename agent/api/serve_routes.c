@@ -107,13 +107,23 @@ static void answer_ready(const struct serve_request *request, const struct serve
     serve_json(reply, cJSON_IsTrue(json_get(health, "ready")) ? 200 : 503, health);
 }
 
+/* Until it is known that the state is of this release none of it is shown, and nothing is written. */
+static bool state_is_closed(struct agent *agent, char reason[static HEALTH_REASON_SIZE])
+{
+    if (!atomic_load(&agent->awaits_state))
+        return false;
+    if (!health_reason(agent->health, "start", reason))
+        snprintf(reason, HEALTH_REASON_SIZE, "starting");
+    return true;
+}
+
 static bool load_status(const struct serve_request *request, const char *family, cJSON **out,
                         struct err *err)
 {
     struct agent *agent = request->agent;
     char reason[HEALTH_REASON_SIZE];
     /* nobody is kept waiting for what is known not to answer */
-    if (health_reason(agent->health, "mongodb", reason))
+    if (health_reason(agent->health, "mongodb", reason) || state_is_closed(agent, reason))
         return err_set(err, ERR_RETRY, ERR_MONGO, 0, "%s", reason);
     struct status_request wanted = {.config = agent->config,
                                     .docs = agent->docs,
@@ -191,6 +201,12 @@ static void answer_events(const struct serve_request *request, const struct serv
     (void)parts;
     reply->status = 200;
     reply->later = SERVE_EVENTS;
+}
+
+/* Calls that have nothing to do with the state. */
+static bool is_open(serve_answer *answer)
+{
+    return answer == api_openapi || answer == dashboard_config || answer == answer_events;
 }
 
 struct route {
@@ -299,6 +315,17 @@ static void allow(struct serve_reply *reply, const char *method)
         allow(reply, "HEAD");
 }
 
+static void answer_route(const struct route *route, const struct serve_request *request,
+                         const struct serve_parts *parts, struct serve_reply *reply)
+{
+    char reason[HEALTH_REASON_SIZE];
+    bool is_call = strncmp(route->pattern, "/v1/", 4) == 0 && !is_open(route->answer);
+    if (is_call && state_is_closed(request->agent, reason))
+        serve_unavailable(reply, reason);
+    else
+        route->answer(request, parts, reply);
+}
+
 /* Whatever stands in the path is repeated as plain letters at most. */
 static void put_plain(const char *text, size_t most, struct buf *out)
 {
@@ -351,10 +378,8 @@ static void route_method(const struct serve_request *request, struct serve_reply
     const struct route *route = find(request, &parts);
     if (!route)
         refuse_method(request, reply);
-    else if (route->answer)
-        route->answer(request, &parts, reply);
     else
-        serve_problem(reply, 501, "this call is not built yet");
+        answer_route(route, request, &parts, reply);
 }
 
 size_t serve_route_count(void)

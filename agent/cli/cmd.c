@@ -9,9 +9,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/mongo.h"
-
-/* Somebody waits for the answer. */
-#define ANSWER_MS 5000
+#include "state/identity.h"
 
 struct config *cmd_load_config(const struct cli_args *args)
 {
@@ -43,7 +41,12 @@ static void put_uri(const char *uri, int answer_ms, struct buf *out)
 
 bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err)
 {
-    return cmd_open_state_within(config, ANSWER_MS, state, err);
+    if (!cmd_open_state_within(config, CMD_ANSWER_MS, state, err))
+        return false;
+    if (identity_check(state->docs, config->name, err))
+        return true;
+    cmd_close_state(state);
+    return false;
 }
 
 bool cmd_open_state_within(const struct config *config, int answer_ms, struct cmd_state *state,
@@ -107,7 +110,8 @@ int cmd_fail(const struct err *err)
     fprintf(stderr, "vectail: %s\n", err->text);
     if (err->domain == ERR_CONFIG)
         return CLI_USAGE;
-    return err->action == ERR_REJECT && err->domain == ERR_STATE ? CLI_REFUSED : CLI_FAILED;
+    bool is_refused = err->action == ERR_REJECT && err->domain == ERR_STATE;
+    return is_refused || err_is_newer_state(err) ? CLI_REFUSED : CLI_FAILED;
 }
 
 void cmd_print_json(const cJSON *value)

@@ -55,9 +55,13 @@ struct cmd_state {
     struct docstore *docs;
 };
 
-/* Connections are made at first use; a server that does not answer within a few seconds, or those given,
- * is an error, unless the URI itself says how long. */
+/* Somebody waits for the answer. */
+#define CMD_ANSWER_MS 5000
+
+/* A server that does not answer within CMD_ANSWER_MS, unless the URI itself says how long, is an error, and
+ * so is a state that a newer release has written. */
 bool cmd_open_state(const struct config *config, struct cmd_state *state, struct err *err) MUST_USE;
+/* Connects at first use, for at most so long, and has not looked at what is there. */
 bool cmd_open_state_within(const struct config *config, int answer_ms, struct cmd_state *state,
                            struct err *err) MUST_USE;
 void cmd_close_state(struct cmd_state *state);

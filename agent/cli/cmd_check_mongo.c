@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mongo.h"
 #include "cdc/topology.h"
+#include "state/identity.h"
 
 #define OPLOG "oplog.rs"
 
@@ -163,8 +164,9 @@ static bool try_state(struct probe *probe, const char *database, struct err *err
     return ok;
 }
 
-static void check_state(struct probe *probe, const char *database)
+static void check_state(struct probe *probe, const struct config *config)
 {
+    const char *database = config->mongodb.state_database;
     char what[512];
     struct err err;
     snprintf(what, sizeof what, "read and write in %s", database);
@@ -172,7 +174,8 @@ static void check_state(struct probe *probe, const char *database)
         .what = what, .database = database, .collection = "", .actions = STATE_ACTIONS};
     if (!check_privileges(probe, &need))
         return;
-    note_try(probe, what, "allowed", try_state(probe, database, &err) ? NULL : &err);
+    bool ok = identity_check(probe->docs, config->name, &err) && try_state(probe, database, &err);
+    note_try(probe, what, "allowed", ok ? NULL : &err);
 }
 
 /* An update that matches nothing needs the privilege and changes nothing. That it may insert as
@@ -256,7 +259,7 @@ void check_mongo(struct checks *checks, const struct config *config)
 {
     struct err err;
     struct cmd_state state;
-    if (!cmd_open_state(config, &state, &err)) {
+    if (!cmd_open_state_within(config, CMD_ANSWER_MS, &state, &err)) {
         check_note(checks, false, "mongodb", "%s", err.text);
         return;
     }
@@ -264,7 +267,7 @@ void check_mongo(struct checks *checks, const struct config *config)
     struct probe probe = {.checks = checks, .client = client.client, .docs = state.docs};
     random_hex(probe.nonce, 8);
     if (check_server(&probe)) {
-        check_state(&probe, config->mongodb.state_database);
+        check_state(&probe, config);
         check_families(&probe, config);
         check_oplog(&probe);
     }

@@ -14,6 +14,7 @@
 #include "base/http.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "state/identity.h"
 #include "state/registry.h"
 
 #define TELL_EVERY_MS 200
@@ -136,7 +137,7 @@ static int verify_label(struct verify_options *options, const char *label, bool 
     bool kafka = options->config->worklog.driver == WORKLOG_KAFKA;
     int code;
     if (find_build(options, label, &build_id, &err) &&
-        docstore_identity(options->docs, options->config->name, &state_id, &err) &&
+        identity_load(options->docs, options->config->name, &state_id, &err) &&
         (!kafka || agent_open_worklog(options->config, &log, &err))) {
         options->build_id = build_id;
         options->state_id = state_id;

@@ -7,6 +7,7 @@
 
 #include "agent/steward/wish.h"
 #include "base/clock.h"
+#include "state/identity.h"
 
 static bool is_asked_for(const struct registry *registry, const char *label)
 {
@@ -92,7 +93,7 @@ static bool carry_out(struct gc_command *gc, const struct collect_options *optio
 bool gc_command_run(struct gc_command *gc, struct err *err)
 {
     char *state_id = NULL;
-    bool ok = docstore_identity(gc->command->docs, gc->command->config->name, &state_id, err);
+    bool ok = identity_load(gc->command->docs, gc->command->config->name, &state_id, err);
     struct collect_options options = {
         .config = gc->command->config, .docs = gc->command->docs, .state_id = state_id};
     ok = ok && collect_look(&options, &gc->list, err) &&

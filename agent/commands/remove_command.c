@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "agent/lane/lane.h"
+#include "state/identity.h"
 
 static char *format(const char *format, ...) PRINTF_LIKE(1, 2);
 
@@ -64,7 +65,7 @@ bool remove_command_run(struct remove_command *remove, struct err *err)
                                       .docs = command->docs,
                                       .family = remove->family,
                                       .drop_collections = remove->drop_collections};
-    bool ok = docstore_identity(command->docs, command->config->name, &state_id, err);
+    bool ok = identity_load(command->docs, command->config->name, &state_id, err);
     options.state_id = state_id;
     ok = ok && removal_run(&options, &remove->removal, err);
     if (ok && !remove->removal.refused)

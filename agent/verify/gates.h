@@ -89,7 +89,7 @@ struct verify_options {
     struct worklog *log; /* kafka; NULL with the work log memory */
     const char *family;
     const char *build_id;
-    const char *state_id;      /* docstore_identity() */
+    const char *state_id;      /* identity_load() */
     struct provider *provider; /* of the version's embedder in this process; NULL: one is made */
     bool mend;        /* what the census finds is marked for repair, as by an audit with `repair` */
     bool cheap;       /* before a cutover: counts instead of id sets, a sample of 20 at most */

@@ -237,14 +237,10 @@ static void what_a_newer_build_wrote_is_refused_by_name(void **state)
 {
     struct docstore *store = store_of(state);
     struct registry registry;
-    char *state_id;
     struct err err;
     put_raw(store, "families", "ducks/newer", "{\"schema\": 2}");
     assert_false(registry_load(store, "ducks", "newer", &registry, &err));
     assert_refused(&err, "ducks/newer");
-    put_raw(store, "identity", "newer", "{\"schema\": 2, \"state_id\": \"x\"}");
-    assert_false(docstore_identity(store, "newer", &state_id, &err));
-    assert_refused(&err, "newer vectail");
 }
 
 static void a_family_that_makes_no_sense_is_refused(void **state)

@@ -173,33 +173,6 @@ static void of_eight_writers_at_one_counter_exactly_one_wins(void **state)
     }
 }
 
-static void *race_identity(void *context)
-{
-    struct race *race = context;
-    struct err err;
-    int me = atomic_fetch_add(&race->next, 1);
-    pthread_barrier_wait(&race->barrier);
-    if (!docstore_identity(race->store, race->id, &race->identities[me], &err))
-        atomic_fetch_add(&race->failed, 1);
-    return NULL;
-}
-
-static void the_identity_is_made_once(void **state)
-{
-    struct race race = {.store = store_of(state), .id = "ducks"};
-    struct err err;
-    char *other = NULL;
-    run_race(&race, race_identity);
-    assert_int_equal(strlen(race.identities[0]), 32);
-    for (int i = 1; i < THREADS; i++)
-        assert_string_equal(race.identities[i], race.identities[0]);
-    assert_true(docstore_identity(race.store, "geese", &other, &err));
-    assert_string_not_equal(other, race.identities[0]);
-    free(other);
-    for (int i = 0; i < THREADS; i++)
-        free(race.identities[i]);
-}
-
 /* --- faults that only a real server has ------------------------------------------------------- */
 
 static bool swap_fails(const char *id, int64_t expected, struct err *err)
@@ -279,7 +252,6 @@ int main(void)
         BOTH(a_removed_document_is_gone_and_may_be_removed_again),
         BOTH(a_note_sets_and_adds),
         BOTH(of_eight_writers_at_one_counter_exactly_one_wins),
-        BOTH(the_identity_is_made_once),
         cmocka_unit_test(a_swap_survives_a_lost_connection),
         cmocka_unit_test(a_swap_that_was_never_applied_asks_to_be_tried_again),
         cmocka_unit_test(a_swap_applied_before_a_write_concern_error_has_won),
