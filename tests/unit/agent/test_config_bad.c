@@ -126,8 +126,11 @@ static void a_file_that_cannot_be_read_is_a_mistake(void **state)
     struct config_mistakes mistakes;
     assert_null(config_load("/nonexistent/vectail.yaml", &mistakes));
     assert_int_equal(mistakes.count, 1);
-    assert_string_equal(mistakes.items[0],
-                        "/nonexistent/vectail.yaml: cannot be read: No such file or directory");
+    assert_string_equal(
+        mistakes.items[0],
+        "/nonexistent/vectail.yaml: cannot be read: No such file or directory; -c FILE or "
+        "$VECTAIL_CONFIG says where the configuration is, if not vectail.yaml in the "
+        "current directory");
     config_mistakes_fini(&mistakes);
     assert_null(config_load("/", &mistakes));
     assert_string_equal(mistakes.items[0], "/: cannot be read: Is a directory");

@@ -8,6 +8,7 @@
 
 #include "agent/http/events_diff.h"
 #include "agent/http/serve.h"
+#include "agent/http/traffic.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -100,6 +101,7 @@ static int set_up(void **state)
     fixture->agent.config = fixture->config;
     fixture->agent.docs = docstore_memory_new();
     fixture->agent.health = health_new();
+    fixture->agent.traffic = traffic_new();
     fixture->serve = serve_start(&fixture->agent, &err);
     *state = fixture;
     return fixture->serve ? 0 : -1;
@@ -111,6 +113,7 @@ static int tear_down(void **state)
     bool ended = serve_stop(fixture->serve);
     docstore_free(fixture->agent.docs);
     health_free(fixture->agent.health);
+    traffic_free(fixture->agent.traffic);
     config_free(fixture->config);
     free(fixture);
     return ended ? 0 : -1;
