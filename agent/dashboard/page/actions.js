@@ -59,6 +59,13 @@ function fewer(from, to) {
     `${to.label} holds ${plural(missing, "document")} fewer than ${from.label}.`);
 }
 
+function gatesView(report, label) {
+  if (!report) return h("p", { class: "note warn" }, `${label} was not verified yet.`);
+  const says = `Verified ${format.ago(report.at)}: ${verdict(report)}.`;
+  if (report.ok) return h("p", { class: "ok" }, says);
+  return [h("p", { class: "failed" }, says), failedGates(report)];
+}
+
 export class Actions {
   // `look` gives {status, shown(family)}; `after()` is called when something was done.
   constructor(look, after) {
@@ -120,12 +127,13 @@ export class Actions {
     const from = this.active(family);
     const to = this.version(family, label);
     const forced = whyUnready(to) !== null;
+    const report = await this.reportOf(family, label);
     await ask({
       title: forced ? `Cut over ${family} to ${label} before it is ready?` : `Cut over ${family} to ${label}?`,
       body: [
         swap(from, to, shown(family)), fewer(from, to),
-        h("ul", { class: "points" }, this.cutoverPoints(family, from, to).map((point) => h("li", null, point))),
-        this.gatesFor(family, to), forced && this.forceFields(to),
+        h("ul", { class: "points" }, this.cutoverPoints(family, from, to, forced).map((point) => h("li", null, point))),
+        gatesView(report, label), forced && this.forceFields(to),
       ],
       confirm: forced ? `Force ${label} now` : `Cut over to ${label}`,
       kind: forced ? "danger" : "primary",
@@ -138,7 +146,17 @@ export class Actions {
     });
   }
 
-  cutoverPoints(family, from, to) {
+  // As it is by now; null: there is none.
+  async reportOf(family, label) {
+    try {
+      return await get(`${versionPath(family, label)}/verification`);
+    } catch (error) {
+      if (error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  cutoverPoints(family, from, to, forced) {
     const settings = this.look().config?.families?.[family];
     const span = windowOf(settings?.rollback_window);
     const points = [];
@@ -153,16 +171,10 @@ export class Actions {
         ? `${from.label} stays as it is, and you can roll back to it; it is not kept in step.`
         : `${from.label} is kept in step, and you can roll back to it${end || " while it is kept"}.`);
     }
-    points.push("The cheap gates are looked at once more before; where one fails, nothing changes.");
+    points.push(forced
+      ? "No gate keeps it back: it is served as it is."
+      : "The cheap gates are looked at once more before; where one fails, nothing changes.");
     return points;
-  }
-
-  gatesFor(family, version) {
-    const report = this.look().shown(family).reports?.get(version.build_id);
-    if (!report) return h("p", { class: "note warn" }, `${version.label} was not verified yet.`);
-    const says = `Verified ${format.ago(report.at)}: ${verdict(report)}.`;
-    if (report.ok) return h("p", { class: "ok" }, says);
-    return [h("p", { class: "failed" }, says), failedGates(report)];
   }
 
   forceFields(version) {
@@ -363,7 +375,7 @@ function costView(plan) {
       ["characters", count(plan.characters)],
       ["tokens, about", count(plan.tokens_estimated)],
       ["requests", count(plan.requests)],
-      ["time, about", format.seconds(plan.seconds_estimated)],
+      ["time, about", format.isKnown(plan.seconds_estimated) ? format.seconds(plan.seconds_estimated) : "not measured yet"],
       ["price, about", price],
     ]),
     plan.sampled && h("p", { class: "soft" }, `Estimated from ${plural(plan.documents_read, "document")}` +
