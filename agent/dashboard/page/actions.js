@@ -370,9 +370,11 @@ function costView(plan) {
     figures([
       ["documents", count(plan.documents)],
       ["chunks", count(plan.chunks)],
+      plan.contents < plan.chunks && ["of them different", count(plan.contents)],
       ["can be reused", format.isKnown(plan.reusable_chunks) ? count(plan.reusable_chunks) : format.UNKNOWN],
       ["are to be embedded", count(plan.chunks_to_embed)],
-      ["characters", count(plan.characters)],
+      ["and to verify, bought afresh", count(plan.chunks_to_verify)],
+      ["characters of both", count(plan.characters)],
       ["tokens, about", count(plan.tokens_estimated)],
       ["requests", count(plan.requests)],
       ["time, about", format.isKnown(plan.seconds_estimated) ? format.seconds(plan.seconds_estimated) : "not measured yet"],
