@@ -259,6 +259,7 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
     lane->family = options->family;
     lane->source = &lane_source_mongo;
     lane->label = strdup(version->label);
+    lane->created_ms = version->created_ms;
     lane->build_id = strdup(version->build_id);
     lane->collection_id = strdup(version->collection_id);
     lane->config_fp = strdup(version->config_fp);

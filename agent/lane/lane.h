@@ -35,7 +35,7 @@ struct lane_stats {
     _Atomic int64_t erased;   /* records */
     _Atomic int64_t characters;
     _Atomic int64_t applied_ms;   /* wall time of the commit of what was applied last; 0: none */
-    _Atomic int64_t freshness_ms; /* commit to visible, of the last item */
+    _Atomic int64_t freshness_ms; /* commit to visible, of the last change */
 };
 
 /* When a capture was last asked for a generation, and above which. */
@@ -84,6 +84,7 @@ struct lane {
     struct sha256 origin;      /* whose vectors are as good as its own */
     _Atomic int rank;          /* enum provider_rank: at every limiter that lanes share */
     char *label;
+    int64_t created_ms; /* wall time: when the version was asked for */
     char *build_id;
     char *collection_id;
     char *config_fp;

@@ -63,6 +63,17 @@ static bool read_rows(struct worker *worker, struct task_list *tasks, struct rou
     return true;
 }
 
+/* Of a change. What was committed before there was the version is a fill, like what a snapshot has read,
+ * which has no time. */
+static void note_freshness(struct lane *lane, int64_t committed_ms)
+{
+    if (committed_ms <= lane->created_ms)
+        return;
+    int64_t fresh_ms = clock_wall_ms() - committed_ms;
+    atomic_store(&lane->stats.freshness_ms, fresh_ms);
+    histogram_add(&lane->timing->freshness, fresh_ms > 0 ? fresh_ms * 1000 : 0, 1);
+}
+
 static void finish_task(struct worker *worker, struct task *task)
 {
     struct lane_stats *stats = &worker->lane->stats;
@@ -88,12 +99,9 @@ static void finish_task(struct worker *worker, struct task *task)
                      : task->reject ? &stats->quarantined
                                     : &stats->applied,
                      1);
-    if (record->time_ms > 0) {
+    if (record->time_ms > 0)
         atomic_store(&stats->applied_ms, record->time_ms);
-        int64_t fresh_ms = clock_wall_ms() - record->time_ms;
-        atomic_store(&stats->freshness_ms, fresh_ms);
-        histogram_add(&worker->lane->timing->freshness, fresh_ms > 0 ? fresh_ms * 1000 : 0, 1);
-    }
+    note_freshness(worker->lane, record->time_ms);
 }
 
 static void decide(struct worker *worker, struct task *task)
