@@ -199,14 +199,29 @@ bool stats_add(struct docstore *docs, const char *name, const char *build_id,
     return ok;
 }
 
-bool stats_set(struct docstore *docs, const char *name, const char *build_id,
-               const struct version_stats *now, struct err *err)
+static void append_numbers(bson_t *set, const struct number *numbers, size_t count,
+                           const struct version_stats *now)
+{
+    for (size_t i = 0; i < count; i++)
+        bson_append_int64(set, numbers[i].name, -1, number_in(now, &numbers[i]));
+}
+
+/* Destroys `set`. */
+static bool note(struct docstore *docs, const char *name, const char *build_id, bson_t *set,
+                 struct err *err)
 {
     char id[256];
     struct doc_ref ref = ref_of(name, build_id, id, sizeof id);
+    bool ok = docstore_note(docs, &ref, set, NULL, err);
+    bson_destroy(set);
+    return ok;
+}
+
+bool stats_set(struct docstore *docs, const char *name, const char *build_id,
+               const struct version_stats *now, struct err *err)
+{
     bson_t set = BSON_INITIALIZER;
-    for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
-        bson_append_int64(&set, gauges[i].name, -1, number_in(now, &gauges[i]));
+    append_numbers(&set, gauges, ARRAY_LEN(gauges), now);
     if (now->in_step_ms > 0) /* else what stands there stays */
         bson_append_int64(&set, "in_step_ms", -1, now->in_step_ms);
     bson_append_double(&set, "progress", -1, now->progress);
@@ -216,22 +231,15 @@ bool stats_set(struct docstore *docs, const char *name, const char *build_id,
         bson_append_null(&set, "doing", -1);
     bson_append_double(&set, "rate", -1, now->rate);
     bson_append_date_time(&set, "at", -1, clock_wall_ms());
-    bool ok = docstore_note(docs, &ref, &set, NULL, err);
-    bson_destroy(&set);
-    return ok;
+    return note(docs, name, build_id, &set, err);
 }
 
 bool stats_set_audit(struct docstore *docs, const char *name, const char *build_id,
                      const struct version_stats *now, struct err *err)
 {
-    char id[256];
-    struct doc_ref ref = ref_of(name, build_id, id, sizeof id);
     bson_t set = BSON_INITIALIZER;
-    for (size_t i = 0; i < ARRAY_LEN(audits); i++)
-        bson_append_int64(&set, audits[i].name, -1, number_in(now, &audits[i]));
-    bool ok = docstore_note(docs, &ref, &set, NULL, err);
-    bson_destroy(&set);
-    return ok;
+    append_numbers(&set, audits, ARRAY_LEN(audits), now);
+    return note(docs, name, build_id, &set, err);
 }
 
 bool stats_set_capture(struct docstore *docs, const char *capture_id,
