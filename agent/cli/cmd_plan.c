@@ -157,7 +157,8 @@ static void put_figures(struct cmd_table *table, const struct plan_options *opti
     else if (options->no_reuse)
         put(table, "  reusable", "-", "not asked for");
     else
-        put_number(table, "  reusable", plan->reusable, "their vectors lie in another version");
+        put_number(table, "  reusable", plan->reusable,
+                   "their vectors lie in another version; an agent has what it bought lately, too");
     snprintf(note, sizeof note, "%s", how);
     put_number(table, "  to embed", plan->to_embed, note);
     put_number(table, "  to verify", plan->to_verify, "bought afresh, to compare: verify.sample");

@@ -245,3 +245,30 @@ def test_without_a_version_in_the_file_nothing_is_bought_before_somebody_asks(sc
     assert scene.wait_until_equal(agent).documents == 20
     assert agent.stop() == 0
     assert agent.start("--once").wait(60) == 0
+
+
+def test_a_plan_says_that_what_was_bought_lately_may_be_reused_after_a_drop(scene):
+    """No version has the vectors of one that was dropped, but the agent that bought them."""
+    scene.family(verify={"lag_for": "0s", "sample": 5})
+    texts = [f"document {n}" for n in range(40)]
+    scene.database.docs.insert_many({"_id": n, "text": text} for n, text in enumerate(texts))
+    config = scene.config("memory")
+    config["embedders"]["other"] = scene.embedder_config(query_prefix="query: ", max_batch=32)
+    agent = scene.agent(config).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60, "v1")
+
+    def run(*command: str) -> str:
+        result = agent.command(*command, "--wait=100s", deadline_s=120)
+        assert result.code == 0, result
+        return result.stdout
+
+    run("create", "docs", "v2", "--embed", "other")
+    run("drop", "docs", "v2")
+    plan = agent.command("plan", "docs", "--embed", "other", "-o", "json").json()
+    assert (plan["reusable_chunks"], plan["chunks_to_embed"]) == (0, len(texts))
+    told = agent.command("plan", "docs", "--embed", "other").stdout
+    assert "an agent has what it bought lately, too" in told
+    before = scene.bought()
+    run("create", "docs", "v3", "--embed", "other")
+    assert scene.bought() == before, "more than nothing was bought"
+    assert agent.version("docs", "v3")["reused"] == len(texts)
