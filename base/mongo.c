@@ -21,9 +21,22 @@ static void forward_log(mongoc_log_level_t level, const char *domain, const char
               LOG_STR("domain", domain), LOG_STR("message", message));
 }
 
+/* The driver may be built so that it starts before main(), and says on standard error what it does not
+ * like about that. The program's own list of what goes first comes before the libraries'. */
+static void take_log(int argc, char **argv, char **environment)
+{
+    (void)argc;
+    (void)argv;
+    (void)environment;
+    mongoc_log_set_handler(forward_log, NULL);
+}
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const goes_first)(int argc, char **argv,
+                                                      char **environment) = take_log;
+
 static void start(void)
 {
-    mongoc_log_set_handler(forward_log, NULL); /* first: the start has something to say, too */
     mongoc_init();
 }
 
