@@ -39,17 +39,24 @@ static void redraw(struct progress *progress, const char *line)
     progress->drawn = true;
 }
 
+static bool is_news(const struct progress *progress, const char *about, const char *line)
+{
+    bool other = strncmp(progress->about, about, sizeof progress->about - 1) != 0;
+    bool changed = strncmp(progress->line, line, sizeof progress->line - 1) != 0;
+    bool late = clock_mono_ms() - progress->written_ms >= WRITE_EVERY_MS;
+    return progress->written_ms == 0 || other || (changed && late);
+}
+
 void progress_show(struct progress *progress, const char *about, const char *line)
 {
-    int64_t now_ms = clock_mono_ms();
     if (!progress->out)
         return;
     if (progress->terminal) {
         redraw(progress, line);
-    } else if (strncmp(progress->about, about, sizeof progress->about - 1) != 0 ||
-               progress->written_ms == 0 || now_ms - progress->written_ms >= WRITE_EVERY_MS) {
+    } else if (is_news(progress, about, line)) {
         fprintf(progress->out, "%s\n", line);
-        progress->written_ms = now_ms;
+        progress->written_ms = clock_mono_ms();
+        snprintf(progress->line, sizeof progress->line, "%s", line);
     }
     snprintf(progress->about, sizeof progress->about, "%s", about);
     fflush(progress->out);

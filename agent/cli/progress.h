@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How something that takes a while comes along: one line, redrawn in place on a terminal, else written
- * when it says something new, and every few seconds. One thread. */
+ * when it says something new: at once where it is about something else, else every few seconds. One
+ * thread. */
 #pragma once
 
 #include <cjson/cJSON.h>
@@ -18,6 +19,7 @@ struct progress {
     bool terminal;
     bool drawn;                      /* a line stands on the terminal */
     char about[256];                 /* what the last line was about, or its beginning */
+    char line[512];                  /* that line, likewise */
     int64_t written_ms;              /* monotonic, of the last line */
     int64_t at_ms[PROGRESS_FIGURES]; /* the latest figures, for the rate: a ring */
     int64_t figures[PROGRESS_FIGURES];

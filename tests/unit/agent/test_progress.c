@@ -84,6 +84,10 @@ static void lines_come_when_they_say_something_new_and_now_and_then(void **state
     progress_show(&progress, "b", "four");
     now_us += 200000;
     progress_show(&progress, "b", "five");
+    for (int i = 0; i < 3; i++) { /* that it still waits is nothing new */
+        now_us += 6000000;
+        progress_show(&progress, "b", "five");
+    }
     progress_end(&progress);
     fclose(out);
     assert_string_equal(text, "one\nthree\nfive\n");
