@@ -10,12 +10,10 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "cdc/key.h"
-#include "cdc/scan.h"
+#include "cdc/scan_ask.h"
 
-/* Rows of the ledger, and so ids of one question to the source. */
+/* Rows of the ledger, and so keys of one question to the source. */
 #define PAGE_ROWS 1000
-#define ASK_SIZE (8 * MIB)
 /* A step every two seconds: a quarter of the time, so that the source and the ledger hardly notice. */
 #define STEP_MS 500
 /* Until it is counted anew while a person is asked: a twentieth of the time, at most. */
@@ -88,81 +86,38 @@ bool compare_look(const struct steward *steward, const char *build_id, enum swee
 
 /* --- what is gone ----------------------------------------------------------------------------- */
 
-/* Keys of one page, sorted, and which of them the source has. */
-struct page {
-    const char *const *keys;
-    bool *there;
-    size_t count;
-};
-
-static int by_text(const void *a, const void *b)
+static void note_there(void *context, size_t index, const bson_t *doc)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    bool *there = context;
+    (void)doc;
+    there[index] = true;
 }
 
-/* Outside the filter is gone as well. With a collation another `_id` can be found: it is no key here. */
-static bool take_rows(struct steward *steward, struct scan *scan, struct page *page,
-                      struct err *err)
+/* A key that cannot be looked up stays what it is. */
+static void note_unknown(void *context, size_t index)
 {
-    CLEANUP(buf_fini) struct buf key = BUF_INIT(LIMIT_ITEM_SIZE);
-    while (true) {
-        const bson_t *doc;
-        bson_iter_t id;
-        if (!scan_next(scan, &doc, err))
-            return false;
-        if (!doc)
-            return true;
-        if (!bson_iter_init_find(&id, doc, "_id") || !shape_matches(steward->family->shape, doc))
-            continue;
-        buf_clear(&key);
-        key_encode(&id, &key);
-        const char *text = buf_str(&key);
-        const char *const *found =
-            bsearch(&text, page->keys, page->count, sizeof *page->keys, by_text);
-        if (found)
-            page->there[found - page->keys] = true;
-    }
+    bool *there = context;
+    there[index] = true;
 }
 
-static bool ask_for(struct steward *steward, struct page *page, bson_t **ids, size_t count,
-                    struct err *err)
+/* Which of the keys, sorted, the source has. */
+static bool ask_source(struct steward *steward, const char *const *keys, size_t count, bool *there,
+                       struct err *err)
 {
     const struct config_family *family = steward->family->config;
     struct scan_options options = {.pool = steward->agent->pool,
                                    .database = family->source.database,
                                    .collection = family->source.collection,
                                    .projection = shape_projection(steward->family->shape)};
-    CLEANUP(scan_closep) struct scan *scan = NULL;
-    return count == 0 || (scan_cluster_time(options.pool, options.database, &options.since, err) &&
-                          scan_open_ids(&options, (const bson_t *const *)ids, count, &scan, err) &&
-                          take_rows(steward, scan, page, err));
-}
-
-/* A key that cannot be looked up stays what it is. */
-static bool ask_page(struct steward *steward, struct page *page, struct err *err)
-{
-    bson_t **ids = calloc(page->count + 1, sizeof *ids);
-    size_t count = 0, size = 0;
-    bool ok = true;
-    for (size_t i = 0; ok && i < page->count; i++) {
-        bson_t *id = key_decode(page->keys[i], strlen(page->keys[i]));
-        page->there[i] = id == NULL;
-        if (!id)
-            continue;
-        ids[count++] = id;
-        size += id->len;
-        if (size < ASK_SIZE && i + 1 < page->count)
-            continue;
-        ok = ask_for(steward, page, ids, count, err);
-        while (count > 0)
-            bson_destroy(ids[--count]);
-        size = 0;
-    }
-    ok = ok && ask_for(steward, page, ids, count, err);
-    while (count > 0)
-        bson_destroy(ids[--count]);
-    free(ids);
-    return ok;
+    struct scan_question question = {.options = &options,
+                                     .shape = steward->family->shape,
+                                     .keys = keys,
+                                     .count = count,
+                                     .found = note_there,
+                                     .unknown = note_unknown,
+                                     .context = there};
+    memset(there, 0, count * sizeof *there);
+    return scan_ask(&question, err);
 }
 
 /* The rows of the ledger from `after` on. *end: there are none any more. */
@@ -179,21 +134,18 @@ static bool look_at_page(struct steward *steward, struct upkeep *upkeep, bool *e
     *end = rows.last == NULL;
     if (*end)
         return true;
-    struct page page = {.keys = rows.keys,
-                        .there = arena_alloc_array(arena, rows.count + 1, sizeof(bool)),
-                        .count = rows.count};
-    memset(page.there, 0, rows.count * sizeof(bool));
-    if (!ask_page(steward, &page, err))
+    bool *there = arena_alloc_array(arena, rows.count + 1, sizeof *there);
+    if (!ask_source(steward, rows.keys, rows.count, there, err))
         return false;
     const char **gone = arena_alloc_array(arena, rows.count + 1, sizeof *gone);
     size_t count = 0;
-    for (size_t i = 0; i < page.count; i++) {
-        if (!page.there[i])
-            gone[count++] = page.keys[i];
+    for (size_t i = 0; i < rows.count; i++) {
+        if (!there[i])
+            gone[count++] = rows.keys[i];
     }
     if (compare->state == COMPARE_MARKING && !ledger_mark(upkeep->ledger, gone, count, REASON, err))
         return false;
-    compare->seen.documents += (int64_t)page.count;
+    compare->seen.documents += (int64_t)rows.count;
     compare->seen.behind += (int64_t)count;
     free(compare->after);
     compare->after = strdup(rows.last);

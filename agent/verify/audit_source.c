@@ -6,7 +6,7 @@
 #include "agent/verify/audit_state.h"
 #include "base/limits.h"
 #include "cdc/key.h"
-#include "cdc/scan.h"
+#include "cdc/scan_ask.h"
 
 /* Documents of one page: what the driver reads at a time. */
 #define PAGE_DOCUMENTS 1000
@@ -22,14 +22,19 @@ void audit_batch_fini(struct audit_batch *batch)
     *batch = (struct audit_batch){0};
 }
 
-static bool open_options(struct audit *audit, struct scan_options *options, struct err *err)
+static struct scan_options options_of(const struct audit *audit)
 {
     const struct config_family *family = audit->options->family;
-    *options = (struct scan_options){.pool = audit->options->pool,
-                                     .database = family->source.database,
-                                     .collection = family->source.collection,
-                                     .projection = shape_projection(audit->family->shape),
-                                     .clustered = audit->is_clustered};
+    return (struct scan_options){.pool = audit->options->pool,
+                                 .database = family->source.database,
+                                 .collection = family->source.collection,
+                                 .projection = shape_projection(audit->family->shape),
+                                 .clustered = audit->is_clustered};
+}
+
+static bool open_options(struct audit *audit, struct scan_options *options, struct err *err)
+{
+    *options = options_of(audit);
     return scan_cluster_time(options->pool, options->database, &options->since, err);
 }
 
@@ -97,78 +102,12 @@ bool audit_source_page(struct audit *audit, struct audit_batch *batch, bool *end
 
 /* --- by key ----------------------------------------------------------------------------------- */
 
-struct question {
-    const char *const *keys; /* sorted */
-    size_t count;
-    void (*found)(void *context, size_t index, const bson_t *doc);
-    void (*unknown)(void *context, size_t index); /* it cannot be asked about */
-    void *context;
-};
-
-static int by_text(const void *a, const void *b)
+static bool ask(struct audit *audit, struct scan_question *question, struct err *err)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* With a collation another `_id` can be found: it is no key here. */
-static bool take_answers(struct audit *audit, struct scan *scan, const struct question *question,
-                         struct err *err)
-{
-    CLEANUP(buf_fini) struct buf key = BUF_INIT(LIMIT_KEY_SIZE);
-    while (true) {
-        const bson_t *doc;
-        bson_iter_t id;
-        if (!scan_next(scan, &doc, err))
-            return false;
-        if (!doc)
-            return true;
-        if (!bson_iter_init_find(&id, doc, "_id") || !shape_matches(audit->family->shape, doc))
-            continue;
-        audit_key(&id, &key);
-        const char *text = buf_str(&key);
-        const char *const *found =
-            bsearch(&text, question->keys, question->count, sizeof *question->keys, by_text);
-        if (found)
-            question->found(question->context, (size_t)(found - question->keys), doc);
-    }
-}
-
-static bool ask_for(struct audit *audit, const struct question *question, bson_t **ids,
-                    size_t count, struct err *err)
-{
-    struct scan_options options;
-    CLEANUP(scan_closep) struct scan *scan = NULL;
-    bool ok =
-        count == 0 || (open_options(audit, &options, err) &&
-                       scan_open_ids(&options, (const bson_t *const *)ids, count, &scan, err) &&
-                       take_answers(audit, scan, question, err));
-    while (count > 0)
-        bson_destroy(ids[--count]);
-    return ok;
-}
-
-static bool ask(struct audit *audit, const struct question *question, struct err *err)
-{
-    bson_t **ids = calloc(question->count + 1, sizeof *ids);
-    size_t count = 0, size = 0;
-    bool ok = true;
-    for (size_t i = 0; ok && i < question->count; i++) {
-        const char *key = question->keys[i];
-        bson_t *id = key_decode(key, strlen(key));
-        if (!id) {
-            question->unknown(question->context, i);
-            continue;
-        }
-        ids[count++] = id;
-        size += id->len;
-        if (size < KEYS_SIZE)
-            continue;
-        ok = ask_for(audit, question, ids, count, err);
-        count = size = 0;
-    }
-    ok = ok ? ask_for(audit, question, ids, count, err) : ok;
-    free(ids);
-    return ok;
+    struct scan_options options = options_of(audit);
+    question->options = &options;
+    question->shape = audit->family->shape;
+    return scan_ask(question, err);
 }
 
 struct presence {
@@ -195,11 +134,11 @@ bool audit_source_has(struct audit *audit, const char *const *keys, size_t count
                       struct err *err)
 {
     struct presence presence = {keys, there};
-    struct question question = {.keys = keys,
-                                .count = count,
-                                .found = note_there,
-                                .unknown = note_unknown,
-                                .context = &presence};
+    struct scan_question question = {.keys = keys,
+                                     .count = count,
+                                     .found = note_there,
+                                     .unknown = note_unknown,
+                                     .context = &presence};
     memset(there, 0, count * sizeof *there);
     return ask(audit, &question, err);
 }
@@ -229,11 +168,11 @@ bool audit_source_ask(struct audit *audit, struct audit_batch *batch, struct err
         qsort(batch->items, batch->count, sizeof *batch->items, by_key);
     for (size_t i = 0; i < batch->count; i++)
         keys[i] = batch->items[i].key;
-    struct question question = {.keys = keys,
-                                .count = batch->count,
-                                .found = take_bson,
-                                .unknown = leave_bson,
-                                .context = batch};
+    struct scan_question question = {.keys = keys,
+                                     .count = batch->count,
+                                     .found = take_bson,
+                                     .unknown = leave_bson,
+                                     .context = batch};
     return ask(audit, &question, err);
 }
 
