@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/commands/command.h"
 #include "agent/config/config_values.h"
 #include "base/json.h"
 #include "state/alias.h"
@@ -67,9 +68,9 @@ void serve_alias(const struct serve_request *request, const char *family, struct
     struct err err;
     char *json = NULL;
     int64_t epoch;
-    const struct config_family *config = config_family_of(request->agent->config, family);
+    const struct config_family *config = command_family(request->agent->config, family, &err);
     if (!config) {
-        serve_problem(reply, 404, "the configuration has no such family");
+        serve_problem(reply, 404, err.text);
         return;
     }
     if (!read_arguments(request, reply))

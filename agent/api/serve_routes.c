@@ -182,10 +182,13 @@ static void answer_version(const struct serve_request *request, const struct ser
         return;
     const cJSON *family = status_family(status, parts->items[0]);
     const cJSON *version = status_version(family, parts->items[1]);
+    char detail[SERVE_PART_SIZE * 2 + 64];
+    snprintf(detail, sizeof detail, "family %s has no version '%s'", parts->items[0],
+             parts->items[1]);
     if (version)
         serve_json(reply, 200, version);
     else
-        serve_problem(reply, 404, "the family has no version of that label");
+        serve_problem(reply, 404, detail);
 }
 
 static void answer_alias(const struct serve_request *request, const struct serve_parts *parts,

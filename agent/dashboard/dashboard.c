@@ -128,11 +128,11 @@ static bool find_build(const struct serve_request *request, const struct serve_p
         serve_unavailable(reply, err.text);
         return false;
     }
-    const struct version *version = registry_version(&registry, parts->items[1]);
+    const struct version *version = command_version(&registry, parts->items[1], &err);
     *build_id = version ? strdup(version->build_id) : NULL;
     registry_fini(&registry);
     if (!*build_id)
-        serve_problem(reply, 404, "there is no such family, or it has no version of that label");
+        serve_problem(reply, 404, err.text);
     return *build_id != NULL;
 }
 
