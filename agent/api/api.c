@@ -213,8 +213,11 @@ void api_enter(const struct serve_request *request, struct api_place *place)
     struct agent *agent = request->agent;
     snprintf(place->by, sizeof place->by, "HTTP at %s", agent->holder);
     place->family = NULL;
-    place->command = (struct command){
-        .config = agent->config, .pool = agent->pool, .docs = agent->docs, .by = place->by};
+    place->command = (struct command){.config = agent->config,
+                                      .pool = agent->pool,
+                                      .docs = agent->docs,
+                                      .by = place->by,
+                                      .limiters = agent->limiters};
 }
 
 bool api_enter_family(const struct serve_request *request, const struct serve_parts *parts,

@@ -15,8 +15,11 @@
 static struct command command_of(struct job *job)
 {
     struct agent *agent = job_agent(job);
-    return (struct command){
-        .config = agent->config, .pool = agent->pool, .docs = agent->docs, .by = agent->holder};
+    return (struct command){.config = agent->config,
+                            .pool = agent->pool,
+                            .docs = agent->docs,
+                            .by = agent->holder,
+                            .limiters = agent->limiters};
 }
 
 /* --- plan --------------------------------------------------------------------------------------- */

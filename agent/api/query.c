@@ -129,9 +129,9 @@ static bool search_store(struct search *search, const float *vector, struct matc
                                .dims = link->embed.dims,
                                .k = (size_t)search->request->k,
                                .where = search->request->where};
-    if (!query_link_connect(link, search->request->config, version, err))
+    if (!query_link_connect(link, search->request->config, query_pool_limiters(search->pool),
+                            version, err))
         return false;
-    query_pool_count(search->pool, link, version->store);
     return sink_query(link->sink, version->collection_id, &query, search->arena, &out->items,
                       &out->count, err);
 }

@@ -54,7 +54,8 @@ bool query_link_open(const struct config *config, const struct version *version,
 }
 
 bool query_link_connect(struct query_link *link, const struct config *config,
-                        const struct version *version, struct err *err)
+                        const struct limiters *limiters, const struct version *version,
+                        struct err *err)
 {
     const struct config_store *store = config_store_of(config, version->store);
     if (link->sink)
@@ -63,7 +64,7 @@ bool query_link_connect(struct query_link *link, const struct config *config,
         return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
                        "version %s is kept in store '%s', which the configuration does not have",
                        version->label, version->store);
-    return lane_open_sink(store, &link->sink, err) && sink_connect(link->sink, err);
+    return lane_open_sink(store, limiters, &link->sink, err) && sink_connect(link->sink, err);
 }
 
 void query_link_close(struct query_link *link)

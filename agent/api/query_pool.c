@@ -196,10 +196,9 @@ static void end_waiting(struct query_pool *pool, struct waiting *waiting)
     pthread_mutex_unlock(&pool->lock);
 }
 
-void query_pool_count(struct query_pool *pool, struct query_link *link, const char *store)
+const struct limiters *query_pool_limiters(const struct query_pool *pool)
 {
-    if (pool->limiters)
-        sink_set_counts(link->sink, limiters_counts(pool->limiters, store));
+    return pool->limiters;
 }
 
 static bool tell_busy(struct provider *provider, struct err *err)

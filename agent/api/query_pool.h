@@ -36,9 +36,10 @@ struct query_link {
 /* With an embedder; FATAL, CONFIG when the file's is not the one that built the version. */
 bool query_link_open(const struct config *config, const struct version *version,
                      struct query_link **out, struct err *err) MUST_USE;
-/* To the store, unless it is there. */
+/* To the store, unless it is there. `limiters`: as lane_open_sink() takes them. */
 bool query_link_connect(struct query_link *link, const struct config *config,
-                        const struct version *version, struct err *err) MUST_USE;
+                        const struct limiters *limiters, const struct version *version,
+                        struct err *err) MUST_USE;
 void query_link_close(struct query_link *link); /* NULL is fine */
 
 struct query_pool;
@@ -59,8 +60,8 @@ struct query_link *query_pool_take(struct query_pool *pool, const char *build_id
 /* Takes it. */
 void query_pool_put(struct query_pool *pool, struct query_link *link);
 
-/* What the link asks of its store is counted with what lanes ask of it. */
-void query_pool_count(struct query_pool *pool, struct query_link *link, const char *store);
+/* NULL: nobody shares anything with it. */
+const struct limiters *query_pool_limiters(const struct query_pool *pool);
 
 /* Embeds one text within the embedder's limits. RETRY, with a delay, where there was no room in time. */
 struct query_embedding {

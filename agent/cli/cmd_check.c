@@ -76,7 +76,7 @@ static void check_store(struct checks *checks, const struct config_store *store)
     char what[512];
     CLEANUP(sink_closep) struct sink *sink = NULL;
     snprintf(what, sizeof what, "store %s", store->name);
-    if (lane_open_sink(store, &sink, &err) && sink_connect(sink, &err))
+    if (lane_open_sink(store, NULL, &sink, &err) && sink_connect(sink, &err))
         check_note(checks, true, what, "%s answers; at most %zu records in a request",
                    sink->ops->name, sink->limits.max_records);
     else

@@ -125,6 +125,7 @@ bool audit_command_run(struct audit_command *audit, struct err *err)
     audit->options.config = command->config;
     audit->options.pool = command->pool;
     audit->options.docs = command->docs;
+    audit->options.limiters = command->limiters;
     audit->options.family = audit->family;
     audit->options.registry = &audit->registry;
     audit->options.keep_place = true;

@@ -17,12 +17,15 @@
 #include "state/ledger.h"
 #include "state/registry.h"
 
+struct limiters;
+
 /* All borrowed. */
 struct command {
     const struct config *config;
     mongoc_client_pool_t *pool;
     struct docstore *docs;
-    const char *by; /* who asks, for the registry */
+    const char *by;                  /* who asks, for the registry */
+    const struct limiters *limiters; /* that count requests to stores; NULL: nobody does */
 };
 
 /* NULL and *err (REJECT, CONFIG) that names the nearest one and lists all. */

@@ -94,8 +94,10 @@ bool gc_command_run(struct gc_command *gc, struct err *err)
 {
     char *state_id = NULL;
     bool ok = identity_load(gc->command->docs, gc->command->config->name, &state_id, err);
-    struct collect_options options = {
-        .config = gc->command->config, .docs = gc->command->docs, .state_id = state_id};
+    struct collect_options options = {.config = gc->command->config,
+                                      .docs = gc->command->docs,
+                                      .state_id = state_id,
+                                      .limiters = gc->command->limiters};
     ok = ok && collect_look(&options, &gc->list, err) &&
          (gc->dry_run || carry_out(gc, &options, err));
     free(state_id);

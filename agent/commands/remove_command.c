@@ -63,6 +63,7 @@ bool remove_command_run(struct remove_command *remove, struct err *err)
     struct removal_options options = {.config = command->config,
                                       .pool = command->pool,
                                       .docs = command->docs,
+                                      .limiters = command->limiters,
                                       .family = remove->family,
                                       .drop_collections = remove->drop_collections};
     bool ok = identity_load(command->docs, command->config->name, &state_id, err);

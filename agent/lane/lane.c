@@ -31,7 +31,8 @@ char *lane_topic(const struct config *config, const struct family *family,
     return asprintf(&topic, "%s.%s", family->topic, version->build_id) < 0 ? NULL : topic;
 }
 
-bool lane_open_sink(const struct config_store *store, struct sink **out, struct err *err)
+bool lane_open_sink(const struct config_store *store, const struct limiters *limiters,
+                    struct sink **out, struct err *err)
 {
     const char **headers = calloc(store->headers.count + 1, sizeof *headers);
     char **owned = calloc(store->headers.count + 1, sizeof *owned);
@@ -52,6 +53,8 @@ bool lane_open_sink(const struct config_store *store, struct sink **out, struct 
                                    .ca_file = store->ca_file,
                                    .timeout_ms = store->timeout_ms};
     bool ok = sink_open(&options, out, err);
+    if (ok && limiters)
+        sink_set_counts(*out, limiters_counts(limiters, store->name));
     for (size_t i = 0; i < store->headers.count; i++)
         free(owned[i]);
     free(owned);

@@ -172,8 +172,10 @@ char *lane_group(const struct config *config, const char *family, const struct v
 char *lane_topic(const struct config *config, const struct family *family,
                  const struct version *version);
 
-/* Connections of one thread, from configuration. */
-bool lane_open_sink(const struct config_store *store, struct sink **out, struct err *err) MUST_USE;
+/* Connections of one thread, from configuration. What is asked of the store is counted by `limiters`; NULL:
+ * nobody counts. */
+bool lane_open_sink(const struct config_store *store, const struct limiters *limiters,
+                    struct sink **out, struct err *err) MUST_USE;
 bool lane_open_embedder(const struct config_embedder *embedder, struct embedder **out,
                         struct err *err) MUST_USE;
 /* The same for a verification, which says so to the server. */

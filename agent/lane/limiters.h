@@ -18,7 +18,7 @@ void limiters_free(struct limiters *limiters); /* NULL is fine */
 struct provider *const *limiters_providers(const struct limiters *limiters, size_t *count);
 /* Writes down how fast they were (agent/rates.h), if that was not done lately; `all`: whenever it was. */
 void limiters_note_rates(struct limiters *limiters, bool all);
-/* Of all requests that this process' lanes make to a store, one for each of the configuration. */
+/* Of all requests that this process makes to a store, one for each of the configuration. */
 struct sink_counts *limiters_counts(const struct limiters *limiters, const char *store);
 /* NULL where the configuration has none of that name. */
 struct gate *limiters_gate(const struct limiters *limiters, const char *store);

@@ -70,10 +70,8 @@ static bool open_sink(struct worker *worker, struct err *err)
 {
     CLEANUP(sink_closep) struct sink *sink = NULL;
     const struct config_store *store = worker->lane->store;
-    if (!lane_open_sink(store, &sink, err))
-        return false;
-    sink_set_counts(sink, limiters_counts(worker->lane->agent->limiters, store->name));
-    if (!sink_connect(sink, err))
+    if (!lane_open_sink(store, worker->lane->agent->limiters, &sink, err) ||
+        !sink_connect(sink, err))
         return false;
     pthread_mutex_lock(&worker->lock);
     worker->sink = TAKE(sink);

@@ -326,11 +326,10 @@ static bool open_donor(struct worker *worker, const struct lane_donor *donor, st
     struct worker_donor opened = {.content_ids = donor->content_ids};
     if (!ledger_open(&options, &opened.ledger, err))
         return false;
-    if (!lane_open_sink(donor->store, &opened.sink, err)) {
+    if (!lane_open_sink(donor->store, lane->agent->limiters, &opened.sink, err)) {
         ledger_close(opened.ledger);
         return false;
     }
-    sink_set_counts(opened.sink, limiters_counts(lane->agent->limiters, donor->store->name));
     opened.collection_id = strdup(donor->collection_id);
     pthread_mutex_lock(&worker->lock);
     worker->donors[worker->donor_count++] = opened;

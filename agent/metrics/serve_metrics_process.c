@@ -117,9 +117,10 @@ static void version_seconds(const struct metrics_process *process, struct metric
 
 static void store_requests(const struct metrics_process *process, struct metrics_page *page)
 {
-    static const struct metric requests = {"vectail_store_requests", "counter", "",
-                                           "Requests of lanes and queries to the store, by how "
-                                           "they ended."};
+    static const struct metric requests = {
+        "vectail_store_requests", "counter", "",
+        "Requests to the store, of lanes, queries, gates, audits "
+        "and upkeep, by how they ended."};
     metric_head(&requests, page);
     for (size_t i = 0; i < process->store_count; i++) {
         const struct metrics_store *store = &process->stores[i];

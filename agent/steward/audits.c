@@ -228,6 +228,7 @@ static bool begin(struct steward *steward, const struct version *version, bool *
     struct audit_job_options options = {.config = steward->agent->config,
                                         .pool = steward->agent->pool,
                                         .docs = steward->agent->docs,
+                                        .limiters = steward->agent->limiters,
                                         .family = steward->family->config,
                                         .build_id = version->build_id,
                                         .gen = view.gen};

@@ -233,11 +233,11 @@ struct listing {
     size_t count;
 };
 
-static bool list_store(const struct config_store *store, struct arena *arena,
-                       struct listing *listing, struct err *err)
+static bool list_store(const struct look *look, const struct config_store *store,
+                       struct arena *arena, struct listing *listing, struct err *err)
 {
     CLEANUP(sink_closep) struct sink *sink = NULL;
-    return (lane_open_sink(store, &sink, err) && sink_connect(sink, err) &&
+    return (lane_open_sink(store, look->options->limiters, &sink, err) && sink_connect(sink, err) &&
             sink_list(sink, arena, &listing->collections, &listing->count, err)) ||
            err_prefix(err, "store %s", store->name);
 }
@@ -248,7 +248,7 @@ static bool look_at_all(struct look *look, struct arena *arena, struct err *err)
     const struct config *config = look->options->config;
     struct listing *listings = arena_alloc_array(arena, config->store_count + 1, sizeof *listings);
     for (size_t i = 0; i < config->store_count; i++) {
-        if (!list_store(&config->stores[i], arena, &listings[i], err))
+        if (!list_store(look, &config->stores[i], arena, &listings[i], err))
             return false;
     }
     if (!registry_list(look->options->docs, config->name, &look->registries, &look->registry_count,
@@ -303,7 +303,7 @@ bool collect_erase(const struct collect_options *options, const struct collect_e
     if (!store)
         return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "store '%s' is not in the file",
                        entry->store);
-    if (!lane_open_sink(store, &sink, err) || !sink_connect(sink, err) ||
+    if (!lane_open_sink(store, options->limiters, &sink, err) || !sink_connect(sink, err) ||
         !sink_find(sink, entry->collection, arena, &found, &there, err))
         return false;
     if (!found)

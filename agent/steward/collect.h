@@ -31,10 +31,13 @@ struct collect_list {
     size_t count;
 };
 
+struct limiters;
+
 struct collect_options {
     const struct config *config;
     struct docstore *docs;
     const char *state_id;
+    const struct limiters *limiters; /* that count requests to stores; NULL: nobody does */
 };
 
 /* Where the alias of a family is: by the file, or else by what the registry wrote down. False: that is

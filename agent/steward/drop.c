@@ -65,7 +65,7 @@ bool drop_begin(struct steward *steward, const struct registry_wish *wish, struc
 static bool drop_collection(struct steward *steward, const struct version *version, struct err *err)
 {
     const struct agent *agent = steward->agent;
-    struct collect_options options = {agent->config, agent->docs, agent->state_id};
+    struct collect_options options = {agent->config, agent->docs, agent->state_id, agent->limiters};
     struct collect_entry entry = {
         .collection = version->collection, .store = version->store, .build_id = version->build_id};
     if (!steward_leads(steward))

@@ -154,7 +154,8 @@ static void list_collections(const struct removal_options *options, struct remov
 static bool drop_collections(const struct removal_options *options, struct removal *out,
                              struct err *err)
 {
-    struct collect_options collect = {options->config, options->docs, options->state_id};
+    struct collect_options collect = {options->config, options->docs, options->state_id,
+                                      options->limiters};
     for (size_t i = 0; i < out->count; i++) {
         struct removed_collection *entry = &out->collections[i];
         struct err kept;

@@ -15,11 +15,14 @@
 #include "state/alias.h"
 #include "state/registry.h"
 
+struct limiters;
+
 struct removal_options {
     const struct config *config;
     mongoc_client_pool_t *pool;
     struct docstore *docs;
     const char *state_id;
+    const struct limiters *limiters; /* that count requests to stores; NULL: nobody does */
     const char *family;
     bool drop_collections;
 };

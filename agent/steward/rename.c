@@ -473,7 +473,7 @@ static bool open_store(struct steward *steward, const struct version *version, s
     if (!store)
         return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "store '%s' is not in the configuration",
                        version->store);
-    if (!lane_open_sink(store, sink, err))
+    if (!lane_open_sink(store, steward->agent->limiters, sink, err))
         return false;
     sink_set_guard(*sink, still_leads, steward);
     *out = (struct rename){.sink = *sink,

@@ -19,6 +19,7 @@ static void start(struct steward *steward, const struct version *version, bool c
         .family = steward->family->name,
         .build_id = version->build_id,
         .state_id = steward->agent->state_id,
+        .limiters = steward->agent->limiters,
         .provider = embedder ? limiters_provider(steward->agent->limiters, embedder->name) : NULL,
         .mend = !cheap && version_may_be_mended(version),
         .cheap = cheap};

@@ -279,8 +279,9 @@ static bool open_parts(struct audit *audit, struct err *err)
                        options->version->label, options->version->store);
     return family_new(options->config, options->family, options->registry, &audit->family, err) &&
            open_rules(audit, err) && ledger_open(&ledger, &audit->ledger, err) &&
-           lane_open_sink(audit->store, &audit->sink, err) && tell_opened(audit, audit->sink) &&
-           sink_connect(audit->sink, err) && check_collection(audit, err);
+           lane_open_sink(audit->store, options->limiters, &audit->sink, err) &&
+           tell_opened(audit, audit->sink) && sink_connect(audit->sink, err) &&
+           check_collection(audit, err);
 }
 
 static void audit_fini(struct audit *audit)

@@ -31,10 +31,13 @@ struct audit_progress {
     int64_t differences;
 };
 
+struct limiters;
+
 struct audit_options {
     const struct config *config;
     mongoc_client_pool_t *pool;
     struct docstore *docs;
+    const struct limiters *limiters; /* that count requests to stores; NULL: nobody does */
     const struct config_family *family;
     const struct registry *registry;  /* of the family */
     const struct version *version;    /* of the registry */

@@ -56,6 +56,7 @@ static bool audit(struct audit_job *job, struct err *err)
     struct audit_options run = {.config = options->config,
                                 .pool = options->pool,
                                 .docs = options->docs,
+                                .limiters = options->limiters,
                                 .family = options->family,
                                 .registry = registry,
                                 .max_documents_per_second =

@@ -13,6 +13,7 @@ struct audit_job_options {
     const struct config *config;
     mongoc_client_pool_t *pool;
     struct docstore *docs;
+    const struct limiters *limiters;
     const struct config_family *family;
     const char *build_id; /* copied */
     int64_t gen;          /* of the family */

@@ -202,8 +202,9 @@ static bool open_places(struct verify *verify, struct err *err)
         return err_set(err, ERR_FATAL, ERR_CONFIG, 0,
                        "version %s is kept in store '%s', which the configuration does not have",
                        verify->version->label, verify->version->store);
-    return lane_open_sink(store, &verify->sink, err) && hold(verify, err) &&
-           sink_connect(verify->sink, err) && ledger_open(&options, &verify->ledger, err);
+    return lane_open_sink(store, verify->options->limiters, &verify->sink, err) &&
+           hold(verify, err) && sink_connect(verify->sink, err) &&
+           ledger_open(&options, &verify->ledger, err);
 }
 
 static void verify_fini(struct verify *verify)

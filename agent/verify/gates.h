@@ -82,6 +82,8 @@ struct verify_progress {
     int64_t total; /* -1: not known */
 };
 
+struct limiters;
+
 struct verify_options {
     const struct config *config;
     mongoc_client_pool_t *pool;
@@ -89,7 +91,8 @@ struct verify_options {
     struct worklog *log; /* kafka; NULL with the work log memory */
     const char *family;
     const char *build_id;
-    const char *state_id;      /* identity_load() */
+    const char *state_id;            /* identity_load() */
+    const struct limiters *limiters; /* that count requests to stores; NULL: nobody does */
     struct provider *provider; /* of the version's embedder in this process; NULL: one is made */
     bool mend;        /* what the census finds is marked for repair, as by an audit with `repair` */
     bool cheap;       /* before a cutover: counts instead of id sets, a sample of 20 at most */

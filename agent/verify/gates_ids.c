@@ -91,6 +91,7 @@ bool gates_compare_ids(struct verify *verify, struct err *err)
     struct audit_options options = {.config = verify->options->config,
                                     .pool = verify->options->pool,
                                     .docs = verify->options->docs,
+                                    .limiters = verify->options->limiters,
                                     .family = verify->config,
                                     .registry = &verify->registry,
                                     .version = verify->version,

@@ -404,7 +404,7 @@ static bool external_sizes(struct verify *verify, const struct version *version,
     *known = false;
     if (!store)
         return true;
-    if (!lane_open_sink(store, &sink, err))
+    if (!lane_open_sink(store, verify->options->limiters, &sink, err))
         return false;
     verify_hold_other(verify, sink);
     bool ok = sink_connect(sink, err) &&
