@@ -5,6 +5,21 @@
 #include "agent/cli/cmd.h"
 #include "agent/commands/remove_command.h"
 
+/* Those that are removed go without saying. */
+static void print_groups(const struct config *config, const struct removal *removal)
+{
+    if (!removal->groups_why[0])
+        return;
+    printf("Consumer groups stay until Kafka forgets them (%s): kafka-consumer-groups.sh "
+           "--bootstrap-server %s --delete",
+           removal->groups_why, config->worklog.brokers);
+    for (size_t i = 0; i < removal->group_count; i++) {
+        if (!removal->groups[i].removed)
+            printf(" --group %s", removal->groups[i].name);
+    }
+    printf("\n");
+}
+
 static void print_text(const struct config *config, const struct removal *removal,
                        const struct remains *remains)
 {
@@ -18,14 +33,7 @@ static void print_text(const struct config *config, const struct removal *remova
         printf("The alias document stays, once no reader needs it: %s\n", remains->remove_alias);
     if (remains->topic)
         printf("The topic stays: %s\n", remains->remove_topic);
-    if (remains->group_count == 0)
-        return;
-    printf("So do its consumer groups, until Kafka forgets them: kafka-consumer-groups.sh "
-           "--bootstrap-server %s --delete",
-           config->worklog.brokers);
-    for (size_t i = 0; i < remains->group_count; i++)
-        printf(" --group %s", remains->groups[i]);
-    printf("\n");
+    print_groups(config, removal);
 }
 
 static int tell(const struct remove_command *remove, bool as_json)

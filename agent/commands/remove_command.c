@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "agent/lane/lane.h"
+#include "agent/agent.h"
 #include "state/identity.h"
 
 static char *format(const char *format, ...) PRINTF_LIKE(1, 2);
@@ -31,13 +31,6 @@ static struct remains find_remains(const struct config *config, const struct rem
             format("%s.%s.%s", config->worklog.topic_prefix, config->name, registry->family);
         remains.remove_topic = format("kafka-topics.sh --bootstrap-server %s --delete --topic %s",
                                       config->worklog.brokers, remains.topic);
-        remains.groups = calloc(registry->version_count + 1, sizeof *remains.groups);
-        for (size_t i = 0; i < registry->version_count; i++) {
-            const struct version *version = &registry->versions[i];
-            if (!version->external)
-                remains.groups[remains.group_count++] =
-                    lane_group(config, registry->family, version);
-        }
     }
     if (alias->database && (removal->alias.target || !removal->alias_read))
         remains.remove_alias =
@@ -48,9 +41,6 @@ static struct remains find_remains(const struct config *config, const struct rem
 
 static void free_remains(struct remains *remains)
 {
-    for (size_t i = 0; i < remains->group_count; i++)
-        free(remains->groups[i]);
-    free(remains->groups);
     free(remains->topic);
     free(remains->remove_topic);
     free(remains->remove_alias);
@@ -60,17 +50,22 @@ bool remove_command_run(struct remove_command *remove, struct err *err)
 {
     const struct command *command = remove->command;
     char *state_id = NULL;
+    struct worklog *log = NULL;
     struct removal_options options = {.config = command->config,
                                       .pool = command->pool,
                                       .docs = command->docs,
                                       .limiters = command->limiters,
                                       .family = remove->family,
                                       .drop_collections = remove->drop_collections};
-    bool ok = identity_load(command->docs, command->config->name, &state_id, err);
+    bool kafka = command->config->worklog.driver == WORKLOG_KAFKA;
+    bool ok = identity_load(command->docs, command->config->name, &state_id, err) &&
+              (!kafka || agent_open_worklog(command->config, &log, err));
     options.state_id = state_id;
+    options.log = log;
     ok = ok && removal_run(&options, &remove->removal, err);
     if (ok && !remove->removal.refused)
         remove->remains = find_remains(command->config, &remove->removal);
+    worklog_close(log);
     free(state_id);
     return ok;
 }
@@ -91,21 +86,32 @@ static void add_collections(cJSON *reply, const struct removal *removal)
     json_add(reply, "collections", list);
 }
 
+static void add_groups(cJSON *reply, const struct removal *removal)
+{
+    cJSON *list = json_array();
+    for (size_t i = 0; i < removal->group_count; i++) {
+        const struct removed_group *group = &removal->groups[i];
+        cJSON *item = json_object();
+        json_add_string(item, "group", group->name);
+        json_add_bool(item, "removed", group->removed);
+        json_add_string(item, "reason", group->removed ? NULL : removal->groups_why);
+        json_append(list, item);
+    }
+    json_add(reply, "groups", list);
+}
+
 cJSON *remove_command_json(const struct remove_command *remove)
 {
     const struct removal *removal = &remove->removal;
     const struct remains *remains = &remove->remains;
     cJSON *reply = json_object();
-    cJSON *groups = json_array();
     json_add_string(reply, "family", remove->family);
     json_add_bool(reply, "removed", !removal->refused);
     json_add_string(reply, "reason", removal->refused ? removal->reason : NULL);
     add_collections(reply, removal);
+    add_groups(reply, removal);
     json_add_int(reply, "ledgers", removal->ledgers);
     json_add_string(reply, "topic", remains->topic);
-    for (size_t i = 0; i < remains->group_count; i++)
-        json_append(groups, cJSON_CreateString(remains->groups[i]));
-    json_add(reply, "groups", groups);
     json_add_string(reply, "remove_topic", remains->remove_topic);
     json_add_string(reply, "remove_alias", remains->remove_alias);
     return reply;

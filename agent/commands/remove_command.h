@@ -10,8 +10,6 @@ struct remains {
     char *topic; /* NULL: none, as with the work log memory */
     char *remove_topic;
     char *remove_alias; /* NULL: there is no alias document */
-    char **groups;
-    size_t group_count;
 };
 
 struct remove_command {
@@ -25,6 +23,6 @@ struct remove_command {
 };
 
 bool remove_command_run(struct remove_command *remove, struct err *err) MUST_USE;
-/* {family, removed, reason, collections, ledgers, topic, groups, remove_topic, remove_alias} */
+/* {family, removed, reason, collections, ledgers, groups, topic, remove_topic, remove_alias} */
 cJSON *remove_command_json(const struct remove_command *remove) MUST_USE;
 void remove_command_fini(struct remove_command *remove);

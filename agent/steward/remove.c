@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/capture/capture.h"
+#include "agent/lane/lane.h"
 #include "agent/stats.h"
 #include "agent/steward/collect.h"
 #include "base/clock.h"
@@ -194,6 +195,27 @@ static bool forget_builds(const struct removal_options *options, struct removal 
     return true;
 }
 
+/* Without an answer from Kafka the others are not asked for either: each would be waited for. */
+static void forget_groups(const struct removal_options *options, struct removal *out)
+{
+    struct err kept = {.action = ERR_FATAL};
+    if (!options->log)
+        return;
+    out->groups = calloc(out->registry.version_count + 1, sizeof *out->groups);
+    for (size_t i = 0; i < out->registry.version_count; i++) {
+        const struct version *version = &out->registry.versions[i];
+        if (version->external || version->state == VERSION_DROPPED)
+            continue;
+        struct removed_group *group = &out->groups[out->group_count++];
+        group->name = lane_group(options->config, options->family, version);
+        if (kept.action == ERR_RETRY)
+            continue;
+        group->removed = worklog_forget_group(options->log, group->name, &kept);
+        if (!group->removed)
+            snprintf(out->groups_why, sizeof out->groups_why, "%s", kept.text);
+    }
+}
+
 /* An agent that has it in its file after all has begun again meanwhile: its registry is not taken away. */
 static bool forget_registry(const struct removal_options *options, struct removal *out,
                             struct err *err)
@@ -231,8 +253,12 @@ bool removal_run(const struct removal_options *options, struct removal *out, str
         return false;
     if (!out->refused)
         list_collections(options, out);
-    return out->refused || (drop_collections(options, out, err) &&
-                            forget_builds(options, out, err) && forget_registry(options, out, err));
+    if (out->refused)
+        return true;
+    if (!drop_collections(options, out, err) || !forget_builds(options, out, err))
+        return false;
+    forget_groups(options, out);
+    return forget_registry(options, out, err);
 }
 
 void removal_fini(struct removal *removal)
@@ -240,5 +266,8 @@ void removal_fini(struct removal *removal)
     registry_fini(&removal->registry);
     alias_fini(&removal->alias);
     free(removal->collections);
+    for (size_t i = 0; i < removal->group_count; i++)
+        free(removal->groups[i].name);
+    free(removal->groups);
     *removal = (struct removal){0};
 }

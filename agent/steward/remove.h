@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A family that is not in the file any more is forgotten: ledgers, figures and registry, and, where that is
- * asked for, the collections that are provably ours and that no alias names.
+/* A family that is not in the file any more is forgotten: ledgers, figures, consumer groups and registry,
+ * and, where that is asked for, the collections that are provably ours and that no alias names.
  *
  * For the command line: no agent leads a family that its file does not have. One thread; it blocks. The
  * registry goes last, so that what was cut short is done by asking again.
@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "agent/config/config.h"
+#include "cdc/worklog.h"
 #include "state/alias.h"
 #include "state/registry.h"
 
@@ -21,6 +22,7 @@ struct removal_options {
     const struct config *config;
     mongoc_client_pool_t *pool;
     struct docstore *docs;
+    struct worklog *log; /* kafka; NULL with the work log memory */
     const char *state_id;
     const struct limiters *limiters; /* that count requests to stores; NULL: nobody does */
     const char *family;
@@ -31,6 +33,11 @@ struct removed_collection {
     const struct version *version; /* of `registry` */
     bool dropped;
     char why[512]; /* it stays */
+};
+
+struct removed_group {
+    char *name;
+    bool removed;
 };
 
 struct removal {
@@ -44,10 +51,13 @@ struct removal {
     struct removed_collection *collections;
     size_t count;
     int ledgers;
+    struct removed_group *groups; /* kafka */
+    size_t group_count;
+    char groups_why[512]; /* the last of those that stay does */
 };
 
 /* Refused, which is no error: the family is in the file, nothing is written down of it, or an agent still
- * feeds it. An error: a server does not answer; what was not done yet is done by asking again. */
+ * feeds it. Nor is a consumer group that cannot be removed: nobody ever joins it again. An error: a server does not answer; what was not done yet is done by asking again. */
 bool removal_run(const struct removal_options *options, struct removal *out, struct err *err)
     MUST_USE;
 void removal_fini(struct removal *removal);

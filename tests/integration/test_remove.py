@@ -55,6 +55,11 @@ def what_is_left(scene) -> set[str]:
     return left
 
 
+def groups_of(admin: AdminClient, scene) -> list[str]:
+    listed = admin.list_consumer_groups(request_timeout=30).result().valid
+    return [group.group_id for group in listed if group.group_id.startswith(f"{scene.name}.docs.")]
+
+
 def leave_behind(scene, like: str) -> str:
     metadata = scene.reader.collection(like)["metadata"] | {"build_id": "0" * 16}
     scene.reader.call("POST", scene.reader.base, {"name": "left", "metadata": metadata})
@@ -87,6 +92,7 @@ def test_a_family_that_is_fed_is_kept_and_one_that_is_not_goes_also_after_kills(
         served: False, shadow: False, left: True,
     }  # fmt: skip
 
+    admin = AdminClient({"bootstrap.servers": scene.servers.kafka.address})
     before = what_is_left(scene)
     assert len([name for name in before if ".ledger." in name]) == 2
     agent.env["VECTAIL_CRASH_AT"] = "remove.dropped"
@@ -96,6 +102,7 @@ def test_a_family_that_is_fed_is_kept_and_one_that_is_not_goes_also_after_kills(
     agent.env["VECTAIL_CRASH_AT"] = "remove.forgotten"
     assert agent.command("remove", "docs", "--drop-collections").code == SIGKILL
     assert what_is_left(scene) == set() and wishes.registry()
+    assert len(groups_of(admin, scene)) == 2
     agent.env["VECTAIL_CRASH_AT"] = ""
     code, reply = ask(agent, "--drop-collections")
     assert (code, reply["removed"], reply["reason"]) == (0, True, None)
@@ -106,9 +113,10 @@ def test_a_family_that_is_fed_is_kept_and_one_that_is_not_goes_also_after_kills(
     assert scene.state.families.count_documents({}) == 0
 
     topic = f"vectail.{scene.name}.docs"
-    admin = AdminClient({"bootstrap.servers": scene.servers.kafka.address})
+    assert [group["removed"] for group in reply["groups"]] == [True, True]
+    assert not groups_of(admin, scene)
     assert reply["topic"] == topic and topic in admin.list_topics(timeout=10).topics
-    assert f"--topic {topic}" in reply["remove_topic"] and len(reply["groups"]) == 2
+    assert f"--topic {topic}" in reply["remove_topic"]
     assert scene.alias()["target"] == served and "'readers'" in reply["remove_alias"]
     assert "nothing is written down" in refused(agent)
 
@@ -133,3 +141,22 @@ def test_collections_stay_where_nobody_asked_for_them_to_go(scene):
     places = [place["_id"] for place in scene.state.captures.find({})]
     assert not [place for place in places if build in place]
     wait_until(lambda: scene.state.families.count_documents({}) == 0, 5, "the registry to be gone")
+
+
+def test_a_kafka_that_is_away_keeps_its_groups_and_nobody_from_forgetting(scene):
+    scene.family(allow_test_embedder=True)
+    scene.database.docs.insert_one({"_id": 1, "text": "text"})
+    agent = scene.agent(scene.config()).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    assert agent.stop() == 0
+    take_out_of_the_file(scene, agent)
+    grow_old(scene)
+    admin = AdminClient({"bootstrap.servers": scene.servers.kafka.address})
+    agent.config["worklog"]["brokers"] = "127.0.0.1:1"
+    agent.write_config()
+    code, reply = ask(agent)
+    assert (code, reply["removed"]) == (0, True)
+    [group] = reply["groups"]
+    assert not group["removed"] and group["reason"], group
+    assert groups_of(admin, scene) == [group["group"]]
+    assert scene.state.families.count_documents({}) == 0
