@@ -130,7 +130,7 @@ def test_too_many_of_them_are_asked_about_first(scene, kafka):
     collection = agent.version("docs")["collection"]
     leave_and_forget(scene, agent, range(100), by_pause=True)
     version = agent.wait_for_version(
-        "docs", lambda version: version["sweep"]["state"] == "stopped", 60
+        "docs", lambda version: version["sweep"]["state"] == "stopped" and version["reason"], 60
     )
     assert "would erase 100 of 200" in version["reason"], version
     scene.database.docs.update_one({"_id": 199}, {"$set": {"text": "changed while it asks"}})
