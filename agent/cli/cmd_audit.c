@@ -135,7 +135,7 @@ static int fail(const struct run *run, const struct err *err)
     if (version && (err->action == ERR_CANCEL || err->action == ERR_RETRY))
         fprintf(stderr, "vectail: its place is kept: vectail audit %s %s --resume goes on\n",
                 run->audit.family->name, version->label);
-    return code;
+    return code == CLI_REFUSED ? CLI_FAILED : code; /* nothing was found to differ */
 }
 
 static int run_audit(struct run *run)

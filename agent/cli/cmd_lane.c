@@ -69,10 +69,8 @@ static int run_resume(struct lane_command *lane, const struct cli_args *args)
     struct err err;
     int64_t wait_ms = args->wait_ms < 0 ? WAIT_MS : args->wait_ms;
     bool done = true;
-    if (!lane_command_resume(lane, &err)) {
-        int code = cmd_fail(&err);
-        return err.action == ERR_REJECT && !lane->label ? CLI_REFUSED : code;
-    }
+    if (!lane_command_resume(lane, &err))
+        return cmd_fail(&err);
     if (cli_has(args, FLAG_WAIT) && !wait_for_generations(lane, wait_ms, &done, &err))
         return cmd_fail(&err);
     if (!done)
