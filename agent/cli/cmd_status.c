@@ -14,6 +14,7 @@
 #include "base/http.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "state/identity.h"
 
 #define REDRAW_MS 1000
 #define BAR_WIDTH 20
@@ -298,7 +299,8 @@ static bool look(struct status_request *request, struct server_watch *servers, c
 {
     CLEANUP(cJSON_Deletep) cJSON *found = server_watch_json(servers);
     request->servers = found;
-    bool ok = status_json(request, status, err);
+    bool ok = identity_check(request->docs, request->config->name, err) &&
+              status_json(request, status, err);
     request->servers = NULL;
     if (!ok)
         server_watch_write(found, "", away);
@@ -368,7 +370,7 @@ int cmd_status(const struct cli_args *args)
     CLEANUP(config_freep) struct config *config = cmd_load_config(args);
     if (!config)
         return CLI_USAGE;
-    if (!http_global_init(&err) || !cmd_open_state(config, &state, &err))
+    if (!http_global_init(&err) || !cmd_open_state_within(config, CMD_ANSWER_MS, &state, &err))
         return cmd_fail(&err);
     struct status_request request = {.config = config,
                                      .docs = state.docs,
