@@ -1,0 +1,30 @@
+{{/*
+For a chart that depends on this one, with `mode: sidecar`. In the Pod template of that chart:
+
+    metadata:
+      annotations:
+        {{- include "vectail.sidecar.annotations" .Subcharts.vectail | nindent 8 }}
+    spec:
+      initContainers:      (or containers, with sidecar.native: false)
+        - {{ include "vectail.sidecar.container" .Subcharts.vectail | nindent 10 | trim }}
+      volumes:
+        {{- include "vectail.sidecar.volumes" .Subcharts.vectail | nindent 8 }}
+*/}}
+
+{{- define "vectail.sidecar.annotations" -}}
+{{- include "vectail.checksums" . -}}
+{{- end -}}
+
+{{- define "vectail.sidecar.volumes" -}}
+{{- include "vectail.volumes" . -}}
+{{- end -}}
+
+{{- define "vectail.sidecar.container" -}}
+{{- $own := .Values.sidecar -}}
+{{- $args := concat (list "run" "-c" "/etc/vectail/vectail.yaml") $own.extraArgs -}}
+{{ include "vectail.container" (dict "root" . "name" "vectail" "args" $args "resources" $own.resources "env" $own.extraEnv) }}
+{{ include "vectail.probes" (dict "root" . "ready" $own.gatePodReadiness) }}
+{{- if $own.native }}
+restartPolicy: Always
+{{- end }}
+{{- end -}}
