@@ -19,12 +19,13 @@ DESCRIPTION = """\
 Real servers for development, tests and the demo, on this machine only.
 
   install [COMPONENT...]  fetch what is missing (python mongod chroma kafka prometheus openapi browser
-                          readers compose; when named also ollama minilm node); safe to repeat
+                          readers compose helm; when named also ollama minilm node); safe to repeat
   up [SERVER...]          start, wait until usable, print addresses (default: mongodb kafka chroma)
   down [SERVER...]        stop (default: all that run below --dir)
   status                  what runs, where
   address SERVER          print its address
   python                  print the interpreter that has pytest and the servers' clients
+  helm, kubectl           print the program; installs it when it is missing
 
 servers: mongodb (one member), mongodb3 (three members, real elections), kafka, chroma, ollama (with
 the model all-minilm; compiled by Go the first time, which takes minutes)"""
@@ -32,8 +33,8 @@ the model all-minilm; compiled by Go the first time, which takes minutes)"""
 EPILOG = """\
 environment: VECTAIL_MONGODB_URI, VECTAIL_KAFKA_BROKERS, VECTAIL_CHROMA_URL and VECTAIL_OLLAMA_URL name
 servers that run already and are used instead of starting one. VECTAIL_MONGOD, VECTAIL_CHROMA,
-VECTAIL_OLLAMA, VECTAIL_PROMETHEUS and VECTAIL_PROMTOOL name programs, and VECTAIL_KAFKA_JARS the libs
-folder of a Kafka, to use instead of the installed ones."""
+VECTAIL_OLLAMA, VECTAIL_PROMETHEUS, VECTAIL_PROMTOOL, VECTAIL_HELM and VECTAIL_KUBECTL name programs, and
+VECTAIL_KAFKA_JARS the libs folder of a Kafka, to use instead of the installed ones."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -75,6 +76,7 @@ def _needed_components() -> list[str]:
         "chroma": ("VECTAIL_CHROMA", "VECTAIL_CHROMA_URL"),
         "kafka": ("VECTAIL_KAFKA_JARS", "VECTAIL_KAFKA_BROKERS"),
         "prometheus": ("VECTAIL_PROMETHEUS",),
+        "helm": ("VECTAIL_HELM",),
     }
     given = {name for name, keys in own.items() if any(os.environ.get(key) for key in keys)}
     return [name for name in install.COMPONENTS if name not in given]
@@ -145,6 +147,14 @@ def act_python(options: argparse.Namespace) -> None:
     print(install.python())
 
 
+def act_helm(options: argparse.Namespace) -> None:
+    print(install.helm())
+
+
+def act_kubectl(options: argparse.Namespace) -> None:
+    print(install.kubectl())
+
+
 ACTIONS = {
     "install": act_install,
     "up": act_up,
@@ -152,6 +162,8 @@ ACTIONS = {
     "status": act_status,
     "address": act_address,
     "python": act_python,
+    "helm": act_helm,
+    "kubectl": act_kubectl,
 }
 
 

