@@ -89,8 +89,9 @@ network of its node: the configuration takes its `instance` from it.
 {{- else if kindIs "string" .value -}}
 {{- $shown := regexReplaceAll "\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-)?\\}" .value "" -}}
 {{- $name := $path | splitList "." | last | lower -}}
-{{- $secret := regexMatch "(^|[._-])(token|api_?key|password|passphrase|secret|authorization|jaas\\.config|key\\.pem)$" $name -}}
-{{- $secret = or $secret (regexMatch "^config\\.stores\\.[^.]+\\.headers\\.|^config\\.worklog\\.properties\\.(.*\\.)?(password|sasl\\.jaas\\.config|ssl\\.key\\.pem|sasl\\.oauthbearer\\.client\\.secret|sasl\\.oauthbearer\\.config)$" $path) -}}
+{{- $secret := regexMatch "(^|[._-])(token|api_?key|password|passphrase|secret|authorization)$" $name -}}
+{{- $secret = or $secret (regexMatch "^config\\.worklog\\.properties\\.(.*\\.)?(sasl\\.(jaas|oauthbearer)\\.config|ssl\\.key(store)?\\.pem)$" $path) -}}
+{{- $secret = or $secret (regexMatch "^config\\.stores\\..*\\.headers\\..*(?i:authorization|token|key|secret|password|cookie)" $path) -}}
 {{- if and $secret (ne (trim $shown) "") (not (regexMatch "^(Bearer|Basic) *$" $shown)) -}}
 {{- fail (printf "%s: looks like a secret, and a ConfigMap is no place for one: write ${NAME} and put it into the Secret (existingSecret)" $path) -}}
 {{- end -}}

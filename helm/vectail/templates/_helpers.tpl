@@ -34,6 +34,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
+{{/* Of Pods that answer by HTTP; also of one that runs vectail beside something else. Never in a selector of Pods. */}}
+{{- define "vectail.httpLabels" -}}
+vectail/http: "true"
+vectail/release: {{ .Release.Name }}
+{{- end -}}
+
 {{/* (dict "root" . "component" "worker"): the metadata of an object of one component */}}
 {{- define "vectail.metadata" -}}
 name: {{ include "vectail.fullname" .root }}-{{ .component }}

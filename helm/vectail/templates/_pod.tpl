@@ -163,7 +163,7 @@ metadata:
   labels:
     {{- include "vectail.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
-    vectail/http: "true"
+    {{- include "vectail.httpLabels" $root | nindent 4 }}
     {{- with $own.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

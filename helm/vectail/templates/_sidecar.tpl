@@ -2,6 +2,8 @@
 For a chart that depends on this one, with `mode: sidecar`. In the Pod template of that chart:
 
     metadata:
+      labels:
+        {{- include "vectail.sidecar.labels" .Subcharts.vectail | nindent 8 }}
       annotations:
         {{- include "vectail.sidecar.annotations" .Subcharts.vectail | nindent 8 }}
     spec:
@@ -10,6 +12,11 @@ For a chart that depends on this one, with `mode: sidecar`. In the Pod template 
       volumes:
         {{- include "vectail.sidecar.volumes" .Subcharts.vectail | nindent 8 }}
 */}}
+
+{{/* Of the Pod, so that a PodMonitor of this chart finds it; not in a selector. */}}
+{{- define "vectail.sidecar.labels" -}}
+{{- include "vectail.httpLabels" . -}}
+{{- end -}}
 
 {{- define "vectail.sidecar.annotations" -}}
 {{- include "vectail.checksums" . -}}

@@ -1,9 +1,11 @@
 {{/* What values.schema.json cannot say. Every message begins with the key. */}}
 {{- define "vectail.validate" -}}
 {{- $values := .Values -}}
-{{- $config := $values.config -}}
-{{- $_ := required "config: write the configuration here (docs/configuration.md)" $config -}}
-{{- $_ = required "config.name: name the deployment; it begins every topic, group and lease" $config.name -}}
+{{- $config := default dict $values.config -}}
+{{- if kindIs "invalid" $values.config -}}
+{{- fail "config: write the configuration here (docs/configuration.md)" -}}
+{{- end -}}
+{{- $_ := required "config.name: name the deployment; it begins every topic, group and lease" $config.name -}}
 {{- range list "instance" "roles" "serve" -}}
 {{- if hasKey $config . -}}
 {{- fail (printf "config.%s: the chart sets it (see `api` for `serve`); take it out" .) -}}

@@ -19,7 +19,7 @@ DESCRIPTION = """\
 Real servers for development, tests and the demo, on this machine only.
 
   install [COMPONENT...]  fetch what is missing (python mongod chroma kafka prometheus openapi browser
-                          readers compose helm; when named also ollama minilm node); safe to repeat
+                          readers compose helm chart; when named also ollama minilm node); safe to repeat
   up [SERVER...]          start, wait until usable, print addresses (default: mongodb kafka chroma)
   down [SERVER...]        stop (default: all that run below --dir)
   status                  what runs, where

