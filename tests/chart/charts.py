@@ -38,16 +38,21 @@ def template(*arguments: str | Path, kubernetes: str = KUBERNETES) -> subprocess
     return helm("template", RELEASE, CHART, *always, *arguments)
 
 
+def objects(text: str) -> list[dict]:
+    return [one for one in yaml.load_all(text, yaml.CSafeLoader) if one]
+
+
 @functools.cache
 def _rendered(name: str, kubernetes: str) -> str:
+    """As JSON, which is read many times faster than YAML."""
     done = template("-f", BASE, "-f", BASE.with_stem(name), kubernetes=kubernetes)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return json.dumps(objects(done.stdout))
 
 
 def render(name: str, kubernetes: str = KUBERNETES) -> list[dict]:
     """All objects of values/NAME.yaml, in the order of the templates."""
-    return [one for one in yaml.safe_load_all(_rendered(name, kubernetes)) if one]
+    return json.loads(_rendered(name, kubernetes))
 
 
 def title(thing: dict) -> str:

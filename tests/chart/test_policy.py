@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from charts import NAMES, containers_of, find, pod_of, render, title
+from charts import NAMES, REPOSITORY, containers_of, pod_of, render, title
 
 pytestmark = pytest.mark.timeout(300)
 
-CLUSTERS = [name for name in NAMES if find(render(name), "ConfigMap", "-config") and len(render(name)) > 6]
 FOREVER = ("Deployment", "StatefulSet")
 STOPS_WITHIN_S = 9  # STOP_DEADLINE_MS of agent/run.c
 
@@ -118,14 +117,12 @@ def test_no_more_workers_than_partitions(name):
             assert thing["spec"]["minReplicaCount"] >= 1
         elif thing["kind"] == "HorizontalPodAutoscaler" and thing["metadata"]["name"].endswith("-worker"):
             assert thing["spec"]["maxReplicas"] <= 6
-    scaled = any(one["kind"] in ("ScaledObject",) for one in things)
+    scaled = {one["spec"]["scaleTargetRef"]["name"] for one in things if "scaleTargetRef" in one.get("spec", {})}
     for thing in things:
-        if thing["kind"] == "StatefulSet" and scaled:
-            assert "replicas" not in thing["spec"], "it would be set back at every upgrade"
+        if thing["kind"] in FOREVER and thing["metadata"]["name"] in scaled:
+            assert "replicas" not in thing["spec"], "every upgrade would set them back"
 
 
 def test_the_grace_period_is_that_of_the_program():
-    from charts import REPOSITORY
-
     text = (REPOSITORY / "agent" / "run.c").read_text(encoding="utf-8")
     assert f"#define STOP_DEADLINE_MS {STOPS_WITHIN_S}000\n" in text

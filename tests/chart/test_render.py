@@ -14,7 +14,7 @@ import sys
 import pytest
 import yaml
 from charts import BASE, CHART, HERE, NAMES, REPOSITORY, configuration, difference, find, helm, install
-from charts import render, short, template, title
+from charts import objects, render, short, template, title
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -136,8 +136,7 @@ def test_only_the_environment_that_the_configuration_names_is_asked_for():
 def test_another_configuration_starts_the_pods_anew_and_other_values_do_not():
     def checksum(*more: str) -> str:
         done = template("-f", BASE, *more)
-        things = [one for one in yaml.safe_load_all(done.stdout) if one]
-        pod = find(things, "StatefulSet")["spec"]["template"]
+        pod = find(objects(done.stdout), "StatefulSet")["spec"]["template"]
         return pod["metadata"]["annotations"]["checksum/config"]
 
     assert checksum() == checksum("--set", "worker.replicas=5")
@@ -152,7 +151,7 @@ def test_another_configuration_starts_the_pods_anew_and_other_values_do_not():
 def test_a_job_has_another_name_when_it_does_something_else_and_only_then():
     def name(*more: str) -> str:
         done = template("-f", BASE, "-f", HERE / "values" / "rebuild.yaml", *more)
-        return find([one for one in yaml.safe_load_all(done.stdout) if one], "Job")["metadata"]["name"]
+        return find(objects(done.stdout), "Job")["metadata"]["name"]
 
     assert name() == name("--set", "worker.replicas=5") == name("--set", "config.log.level=debug")
     assert name() != name("--set", "rebuild.label=v3")

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import yaml
-from charts import CHART, REPOSITORY, configuration, find, helm
+from charts import CHART, REPOSITORY, configuration, find, helm, objects
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -29,7 +29,7 @@ def chart(tmp_path_factory):
 def render(chart, *more: str, kubernetes: str = "1.34.0") -> list[dict]:
     done = helm("template", "shop", chart, "-n", "search", "--kube-version", kubernetes, *more)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
+    return objects(done.stdout)
 
 
 def test_vectail_runs_in_the_pod_of_the_application(chart):
