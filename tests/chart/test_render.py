@@ -13,13 +13,14 @@ import sys
 
 import pytest
 import yaml
-from charts import BASE, CHART, HERE, NAMES, REPOSITORY, configuration, difference, find, helm, install
-from charts import objects, render, short, template, title
+from charts import BASE, CHART, HERE, NAMES, REPOSITORY, configuration, containers_of, difference, find
+from charts import helm, install, objects, render, short, template, title
 
 pytestmark = pytest.mark.timeout(600)
 
 VERSIONS = ("1.27.0", "1.30.0", "1.34.0")
 CUSTOM = ("keda.sh/", "monitoring.coreos.com/", "gateway.networking.k8s.io/")
+BINARY = os.environ.get("VECTAIL_BIN") or str(REPOSITORY / "build" / "dev" / "agent" / "vectail")
 MONITORING = REPOSITORY / "examples" / "monitoring"
 
 
@@ -99,10 +100,21 @@ def test_vectail_takes_the_configuration(name, tmp_path):
         "OPENAI_API_KEY": "not-a-key",
         "KAFKA_PASSWORD": "not-a-password",
     }
-    binary = os.environ.get("VECTAIL_BIN") or REPOSITORY / "build" / "dev" / "agent" / "vectail"
-    command = [str(binary), "check", "-c", str(file)]
+    command = [BINARY, "check", "-c", str(file)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_vectail_knows_every_command_and_flag():
+    commands = set()
+    for name in NAMES:
+        for thing in render(name):
+            own = [one for one in containers_of(thing) if one["image"].rpartition("/")[2].startswith("vectail")]
+            commands |= {tuple(one["args"]) for one in own}
+    assert {command[0] for command in commands} == {"run", "check", "status", "create", "verify", "cutover"}
+    for command in commands:
+        done = subprocess.run([BINARY, *command, "--help"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
 
 
 def test_what_is_written_in_the_values_reaches_the_file_unchanged():
