@@ -96,6 +96,7 @@ int cmd_cutover(const struct cli_args *args)
     const char *reason = cli_value(args, FLAG_REASON);
     struct errand errand = {.wish = {.kind = WISH_CUTOVER, .label = args->words[1], .why = reason},
                             .verb = "cut over to",
+                            .is_so = "is what readers are led to already",
                             .done = "is what readers are led to now"};
     errand.wish.ask.force = cli_has(args, FLAG_FORCE);
     errand.wish.ask.empty_live = cli_has(args, FLAG_EMPTY_LIVE);

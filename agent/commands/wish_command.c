@@ -162,6 +162,26 @@ static bool look_for_partitions(struct wish_command *wish, struct err *err)
     return true;
 }
 
+/* Readers are led to it: a script that is run again has nothing to flip. With an alias that somebody else has
+ * changed that is not so, and a forced cutover leads it back. */
+static bool look_for_served(struct wish_command *wish, const struct alias *alias, struct err *err)
+{
+    struct registry registry;
+    if (!is(wish, WISH_CUTOVER) || wish->ask.force || wish->ask.empty_live)
+        return true;
+    if (!registry_load(wish->command->docs, wish->command->config->name, wish->family->name,
+                       &registry, err))
+        return false;
+    const struct version *version = registry_version(&registry, wish->label);
+    if (version && version->state == VERSION_ACTIVE && same(alias->target, version->collection)) {
+        wish->was_so = true;
+        wish->outcome = WISH_DONE;
+        snprintf(wish->stands, sizeof wish->stands, "%s", version_state_name(version->state));
+    }
+    registry_fini(&registry);
+    return true;
+}
+
 static bool is_a_test_embedder(const struct wish_command *wish)
 {
     const struct config_embedder *embedder =
@@ -335,7 +355,8 @@ bool wish_command_submit(struct wish_command *wish, struct err *err)
         return false;
     wish->ask.has_epoch = true; /* what is asked for is meant of what is served now */
     wish->ask.epoch = alias.epoch;
-    bool ok = write_wish(wish, &alias, err);
+    bool ok = look_for_served(wish, &alias, err) &&
+              (wish->outcome != WISH_PENDING || write_wish(wish, &alias, err));
     alias_fini(&alias);
     return ok;
 }

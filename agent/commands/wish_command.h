@@ -38,7 +38,7 @@ struct wish_command {
 /* What the configuration says to it: names of embedder and store, `from`, a label that can be one.
  * REJECT, CONFIG: it can never be asked for. */
 bool wish_command_check(struct wish_command *wish, struct err *err) MUST_USE;
-/* Looks whether it is so already (create, partitions), else writes the wish unless it is refused. */
+/* Looks whether it is so already (create, cutover, partitions), else writes the wish unless it is refused. */
 bool wish_command_submit(struct wish_command *wish, struct err *err) MUST_USE;
 /* Looks for somebody who leads (once a second at most) and for the answer. `registry` may be NULL; else
  * it is as loaded, for registry_fini(). */

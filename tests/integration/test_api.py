@@ -75,6 +75,8 @@ def test_a_version_is_created_verified_cut_over_to_rolled_back_from_and_dropped(
     flipped = api.post(f"{DOCS}/versions/v2:cutover", {"reason": "a better prefix"})
     assert outcome(api, flipped)["state"] == "done"
     assert scene.alias()["embed"]["version"] == "v2"
+    again = api.post(f"{DOCS}/versions/v2:cutover")
+    assert (again.status, again.body["state"], again.body["wish"]) == (200, "done", None)
     refused = api.delete(f"{DOCS}/versions/v1")
     assert refused.status == 409
     assert "kept to go back to" in refused.detail

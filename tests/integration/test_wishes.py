@@ -161,6 +161,22 @@ def test_what_is_there_already_is_asked_for_in_vain_only_if_it_differs(hand):
     assert not hand.wishes()
 
 
+def test_what_is_served_already_is_cut_over_to_without_a_flip(hand):
+    served = hand.registry["versions"][0]["collection"]
+    place = {"_id": "docs"}
+    hand.scene.database.collection_aliases.replace_one(place, {"target": served, "epoch": 1}, upsert=True)
+    result = hand.run("cutover", "docs", "v1", "--wait=20s")
+    assert (result.code, result.stdout) == (0, "version v1 of family docs is what readers are led to already\n")
+    code, said = hand.ask("cutover", "docs", "v1")
+    assert (code, said["state"], said["wish"], said["version_state"]) == (0, "done", None, "active")
+    assert not hand.wishes()
+
+    hand.scene.database.collection_aliases.update_one(place, {"$set": {"target": "of_somebody_else"}})
+    code, said = hand.ask("cutover", "docs", "v1")
+    assert (code, said["state"]) == (3, "refused"), "readers are not led to it"
+    hand.scene.database.collection_aliases.delete_one(place)
+
+
 REFUSED = {
     "drop docs v1": "what is served",
     "rollback docs": "no previous version",
