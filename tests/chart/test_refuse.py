@@ -36,7 +36,8 @@ def keys_of_values(value: object, path: str = "") -> set[str]:
 
 
 def keys_of_schema(schema: dict, path: str = "") -> set[str]:
-    if "properties" not in schema or "items" in schema:
+    """But of `config`, which vectail looks at itself."""
+    if "properties" not in schema or path == ".config":
         return {path}
     assert schema["additionalProperties"] is False, f"{path}: an unknown key would pass"
     parts = (keys_of_schema(one, f"{path}.{key}") for key, one in schema["properties"].items())

@@ -81,8 +81,7 @@ labels:
 
 {{/* How many workers can share a version: the partitions of its topic. */}}
 {{- define "vectail.partitions" -}}
-{{- $worklog := default dict .Values.config.worklog -}}
-{{- int (default 8 $worklog.partitions) -}}
+{{- dig "worklog" "partitions" 0 .Values.config | default 8 | int -}}
 {{- end -}}
 
 {{/* (dict "root" . "key" "worker.autoscaling.keda.maxReplicas" "value" …): the bound, never above the partitions */}}
