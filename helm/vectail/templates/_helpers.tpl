@@ -98,6 +98,18 @@ labels:
 {{- printf "vectail/%s/%s" .Release.Namespace .Release.Name -}}
 {{- end -}}
 
+{{/* The lag of all versions that workers feed: every process says the same, and a paused one waits for a person. */}}
+{{- define "vectail.lagQuery" -}}
+{{- $job := include "vectail.job" . -}}
+{{- printf "sum(max by (family, version) (vectail_worklog_lag_items{job=%q}) * on (family, version) (1 - max by (family, version) (vectail_version_paused{job=%q})))" $job $job -}}
+{{- end -}}
+
+{{- define "vectail.kedaFallback" -}}
+{{- $keda := .Values.worker.autoscaling.keda -}}
+{{- $most := include "vectail.maxWorkers" (dict "root" . "key" "worker.autoscaling.keda.maxReplicas" "value" $keda.maxReplicas) | int -}}
+{{- $keda.fallback.replicas | default .Values.worker.replicas | max (int $keda.minReplicas) | min $most -}}
+{{- end -}}
+
 {{/* One Pod in five minutes: every step moves partitions from worker to worker. */}}
 {{- define "vectail.scaleBehavior" -}}
 scaleDown:
