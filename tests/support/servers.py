@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from localservers.common import wait_until
-from localservers.kinds import KINDS, Kafka, Mongodb, Mongodb3, Server
+from localservers.kinds import KINDS, Kafka, Mongodb, Mongodb3
+from localservers.kube import Kube
 from localservers.secure import SECURE_KINDS, SecureKafka, SecureMongodb
+from localservers.server import Server
 
 from . import BUILD, shared
 
@@ -138,6 +140,10 @@ def kafka(directory: Path | None = None) -> contextlib.AbstractContextManager[Ka
 
 def chroma(directory: Path | None = None) -> contextlib.AbstractContextManager[Server]:
     return running("chroma", directory)
+
+
+def kube(directory: Path | None = None) -> contextlib.AbstractContextManager[Kube]:
+    return running("kube", directory)
 
 
 def secure_mongodb(

@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from localservers.common import Problem, wait_until, write_atomically
-from localservers.kinds import KINDS, Server
+from localservers.kinds import KINDS
+from localservers.server import Server
 
 LOOK_S = 0.5
 START_S = 180

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from . import install
 from .common import SERVERS, Problem, say
-from .kinds import GIVEN, KINDS, Server, check_given, given_address
+from .kinds import GIVEN, KINDS, check_given, given_address
+from .server import Server
 
 USUAL = ("mongodb", "kafka", "chroma")
 
@@ -19,7 +20,8 @@ DESCRIPTION = """\
 Real servers for development, tests and the demo, on this machine only.
 
   install [COMPONENT...]  fetch what is missing (python mongod chroma kafka prometheus openapi browser
-                          readers compose helm chart; when named also ollama minilm node); safe to repeat
+                          readers compose helm chart; when named also ollama minilm node kube helm4);
+                          safe to repeat
   up [SERVER...]          start, wait until usable, print addresses (default: mongodb kafka chroma)
   down [SERVER...]        stop (default: all that run below --dir)
   status                  what runs, where
@@ -28,13 +30,14 @@ Real servers for development, tests and the demo, on this machine only.
   helm, kubectl           print the program; installs it when it is missing
 
 servers: mongodb (one member), mongodb3 (three members, real elections), kafka, chroma, ollama (with
-the model all-minilm; compiled by Go the first time, which takes minutes)"""
+the model all-minilm; compiled by Go the first time, which takes minutes), kube (API server of
+Kubernetes with etcd, also compiled the first time; DIR/kube/kubeconfig is for helm and kubectl)"""
 
 EPILOG = """\
 environment: VECTAIL_MONGODB_URI, VECTAIL_KAFKA_BROKERS, VECTAIL_CHROMA_URL and VECTAIL_OLLAMA_URL name
 servers that run already and are used instead of starting one. VECTAIL_MONGOD, VECTAIL_CHROMA,
-VECTAIL_OLLAMA, VECTAIL_PROMETHEUS, VECTAIL_PROMTOOL, VECTAIL_HELM and VECTAIL_KUBECTL name programs, and
-VECTAIL_KAFKA_JARS the libs folder of a Kafka, to use instead of the installed ones."""
+VECTAIL_OLLAMA, VECTAIL_PROMETHEUS, VECTAIL_PROMTOOL, VECTAIL_HELM, VECTAIL_HELM4 and VECTAIL_KUBECTL name
+programs, and VECTAIL_KAFKA_JARS the libs folder of a Kafka, to use instead of the installed ones."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

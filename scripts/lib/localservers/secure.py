@@ -3,22 +3,14 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from urllib.parse import quote
 
 from .certificates import Authority
+from .common import secret
 from .kinds import KAFKA_PROPERTIES, Kafka, Mongodb, run_probe
 
 ADMINISTRATOR = "root"
-
-
-def secret(file: Path) -> str:
-    """Made once, for as long as the server's data is there."""
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_hex(16), encoding="ascii")
-    return file.read_text(encoding="ascii")
 
 
 class SecureMongodb(Mongodb):
