@@ -65,7 +65,8 @@ static bool look(const struct lane *lane, struct lane_gap *state, struct err *er
     state->looked = feed->has_positions = false;
     /* the registry first: what is swept by then must be seen with the generation it belongs to */
     struct feed_place place = feed_place_of(lane->agent, lane->family, lane->build_id);
-    if (!load_swept(lane, state, err) || !feed_view_load(&place, feed, err))
+    if (!load_swept(lane, state, err) || !feed_view_load(&place, feed, err) ||
+        !feed_is_of(feed, lane->family, err))
         return false;
     if (feed->partitions > 0 && !worklog_positions(lane->agent->log, lane->topic, lane->group,
                                                    feed->positions, feed->partitions, err))

@@ -39,7 +39,7 @@ static bool mongo_generation(const struct lane *lane, int64_t *out, struct err *
 {
     CLEANUP(feed_view_fini) struct feed_view view = {0};
     struct feed_place place = feed_place_of(lane->agent, lane->family, lane->build_id);
-    if (!feed_view_load(&place, &view, err))
+    if (!feed_view_load(&place, &view, err) || !feed_is_of(&view, lane->family, err))
         return false;
     *out = view.known ? view.gen : 0;
     return true;

@@ -10,7 +10,8 @@
 struct feed_view {
     bool known; /* a checkpoint of the family exists */
     int64_t gen;
-    char *t0; /* ver of the generation's rows */
+    char *t0;        /* ver of the generation's rows */
+    char *family_fp; /* of the configuration that it was read for */
     enum family_state state;
     bool snapshot_done;
     bool unmerged;      /* documents may be missing that its group will never read */
@@ -31,6 +32,10 @@ static inline bool feed_is_stopped(const struct feed_view *view)
     return view->state == FAMILY_SOURCE_DROPPED || view->state == FAMILY_GAP;
 }
 void feed_view_fini(struct feed_view *view);
+/* The generation was read for the family as this process' file has it. Otherwise its items are not to be
+ * applied here: RETRY, CONFIG, until the files are the same. */
+bool feed_is_of(const struct feed_view *view, const struct family *family, struct err *err)
+    MUST_USE;
 
 struct feed_place {
     const struct config *config;

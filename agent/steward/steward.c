@@ -302,7 +302,10 @@ static bool stop_lane(struct steward *steward, size_t index, int64_t until_ms)
 static bool start_lane(struct steward *steward, const struct version *version, struct err *err)
 {
     CLEANUP(feed_view_fini) struct feed_view view = {0};
-    if (!steward_view(steward, version, &view, err))
+    bool memory =
+        steward->agent->config->worklog.driver == WORKLOG_MEMORY; /* it reads for itself */
+    if (!steward_view(steward, version, &view, err) ||
+        (!memory && !feed_is_of(&view, steward->family, err)))
         return false;
     struct lane_options options = {.agent = steward->agent,
                                    .family = steward->family,

@@ -13,9 +13,10 @@
 void feed_view_fini(struct feed_view *view)
 {
     free(view->t0);
+    free(view->family_fp);
     free(view->start_offsets);
     free(view->end_offsets);
-    view->t0 = NULL;
+    view->t0 = view->family_fp = NULL;
     view->start_offsets = view->end_offsets = NULL;
 }
 
@@ -35,6 +36,7 @@ static void read_feed(const struct checkpoint *checkpoint, const struct checkpoi
     view->known = true;
     view->gen = state->gen;
     view->t0 = state->t0 ? strdup(state->t0) : NULL;
+    view->family_fp = state->family_fp ? strdup(state->family_fp) : NULL;
     view->state = state->state;
     view->snapshot_done = state->end_offsets != NULL;
     view->total_rows = state->total_rows;
@@ -43,6 +45,17 @@ static void read_feed(const struct checkpoint *checkpoint, const struct checkpoi
     view->end_offsets = copy_offsets(state->end_offsets, state->partitions);
     if (checkpoint->token && token_time(checkpoint->token, &time))
         view->token_ms = (int64_t)time.seconds * 1000;
+}
+
+bool feed_is_of(const struct feed_view *view, const struct family *family, struct err *err)
+{
+    if (!view->family_fp || strcmp(view->family_fp, shape_fp(family->shape)) == 0)
+        return true;
+    return err_set(err, ERR_RETRY, ERR_CONFIG, 0,
+                   "the source was read for another configuration of family %s (source, filter, "
+                   "metadata or fields) than this process has; it waits until all processes have "
+                   "the same",
+                   family->name);
 }
 
 bool feed_view_load(const struct feed_place *place, struct feed_view *view, struct err *err)
