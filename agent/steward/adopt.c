@@ -16,6 +16,16 @@ struct adoption {
     struct sink_collection collection;
 };
 
+/* Of another deployment it may be written at any time. One of this name and of another state was made before
+ * the state was lost: nobody writes it any more. */
+static bool may_be_written(const struct steward *steward, const struct sink_collection *collection)
+{
+    const struct agent *agent = steward->agent;
+    return strcmp(collect_says(collection, "created_by"), "vectail") == 0 &&
+           (strcmp(collect_says(collection, "name"), agent->config->name) != 0 ||
+            strcmp(collect_says(collection, "state_id"), agent->state_id) == 0);
+}
+
 /* REJECT with the reason where it cannot be adopted. */
 static bool find_target(struct steward *steward, struct adoption *adoption, struct err *err)
 {
@@ -28,11 +38,10 @@ static bool find_target(struct steward *steward, struct adoption *adoption, stru
     if (!found)
         return err_set(err, ERR_REJECT, ERR_STATE, 0, "store %s has no collection '%s'",
                        adoption->store->name, adoption->target);
-    const char *owner = collect_says(&adoption->collection, "name");
-    if (strcmp(collect_says(&adoption->collection, "created_by"), "vectail") == 0)
+    if (may_be_written(steward, &adoption->collection))
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
                        "collection '%s' was made by vectail, for deployment %s", adoption->target,
-                       owner);
+                       collect_says(&adoption->collection, "name"));
     size_t dims = adoption->collection.dims;
     if (dims > 0 && dims != (size_t)adoption->embedder->dims)
         return err_set(err, ERR_REJECT, ERR_CONFIG, 0,
