@@ -20,6 +20,10 @@ PACKAGES_BUILD=(
     module:libmicrohttpd:libmicrohttpd-dev
     module:gnutls:libgnutls28-dev
 )
+# Of the Dockerfile's first stage, where scripts/lib/small-icu is run, too.
+PACKAGES_IMAGE_BUILD=("${PACKAGES_BUILD[@]}" program:icupkg:icu-devtools)
+# Of scripts/image, where no Docker engine answers.
+PACKAGES_IMAGE=(program:buildah:buildah program:debootstrap:debootstrap)
 PACKAGES_TEST=(module:cmocka:libcmocka-dev program:faketime:faketime program:spin:spin
     program:chromium:chromium)
 # scripts/servers would install the rest by itself; here it is one call of apt-get instead of many.

@@ -65,7 +65,7 @@ def test_what_the_services_name_is_there(compose):
             there = (COMPOSE / source).exists() if source[0] == "." else source in compose["volumes"]
             assert there, f"{name}: {source}"
         build = service.get("build")
-        assert not build or (COMPOSE / build["context"] / build["dockerfile"]).is_file()
+        assert not build or (COMPOSE / build["context"] / "Dockerfile").is_file()
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name} is reachable from other machines"
         healthy = [n for n, d in service.get("depends_on", {}).items() if "healthy" in d["condition"]]
@@ -95,10 +95,18 @@ def test_the_configuration_is_valid_with_the_environment_of_its_service(compose)
     assert effective({}).returncode == 2, "it was to need that environment"
 
 
+def test_the_service_adds_nothing_that_the_image_says(compose):
+    service = compose["services"]["vectail"]
+    text = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    config = re.search(r"^ENV VECTAIL_CONFIG=(.*)$", text, re.MULTILINE)[1]
+    assert any(volume.split(":")[1] == config for volume in service["volumes"])
+    assert "VECTAIL_CONFIG" not in service["environment"] and "command" not in service
+
+
 def test_the_image_has_the_libraries_that_the_program_needs():
     if shutil.which("dpkg") is None:
         pytest.skip("which package a library is of is asked of dpkg")
-    text = (COMPOSE / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[-1]
+    text = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[-1]
     installed = set(re.findall(r"^\s+([a-z0-9.+-]+) \\$", text, re.MULTILINE))
     needed = subprocess.run(
         ["readelf", "-d", default_binary()], capture_output=True, text=True, check=True
