@@ -19,6 +19,7 @@ PROGRAMS = {
     "openssl": "openssl",
     "chromium": "chromium",
     "setpriv": "util-linux",
+    "bwrap": "bubblewrap",
 }
 
 
