@@ -318,6 +318,9 @@ class Pod:
         """All addresses of the pod's network namespace are the one that it has."""
         return text.replace("0.0.0.0:", f"{self.ip}:")
 
+    def container(self, name: str) -> Container:
+        return next(one for one in [*self.inits, *self.containers.values()] if one.name == name)
+
     def explain(self) -> str:
         lines = [f"-- {self.name} ({self.phase}) {self.failure or ''} {' '.join(self.notes)}"]
         for container in [*self.inits, *self.containers.values()]:
@@ -329,7 +332,7 @@ class Pod:
     def events(self, container: str = "vectail") -> list[dict]:
         """What a container has logged as JSON lines."""
         found = []
-        for line in self.containers[container].log.read_text(errors="replace").splitlines():
+        for line in self.container(container).log.read_text(errors="replace").splitlines():
             try:
                 found.append(json.loads(line))
             except ValueError:

@@ -208,16 +208,15 @@ class Cluster:
         with self._lock:
             return self.pod(name, template)
 
+    def rolled(self) -> bool:
+        """Whether there are exactly the pods asked for, of the newest templates, all ready."""
+        self.check()
+        with self._lock:
+            return all(workload.rolled() for workload in self.workloads.values())
+
     def wait_rolled(self, deadline_s: float) -> None:
-        """Until there are exactly the pods asked for, of the newest templates, all ready."""
-
-        def rolled() -> bool:
-            self.check()
-            with self._lock:
-                return all(workload.rolled() for workload in self.workloads.values())
-
         try:
-            wait_until(rolled, deadline_s, "all pods to be new and ready", TICK_S)
+            wait_until(self.rolled, deadline_s, "all pods to be new and ready", TICK_S)
         except TookTooLong as error:
             raise TookTooLong(f"{error}\n{self.explain()}") from None
 
