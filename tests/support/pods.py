@@ -31,6 +31,7 @@ from .probes import Probe
 TICK_S = 0.05
 FIRST_BACKOFF_S = 10  # of the second restart, doubled by each that follows
 LONGEST_BACKOFF_S = 300
+KILLED_S = 60
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -203,7 +204,7 @@ class Container:
             self.killed = True
             self.pod.note(f"{self.name} is killed: its grace period is over")
             self.signal(signal.SIGKILL)
-            self._child.wait(30)
+            wait_until(lambda: not self.running(), KILLED_S, f"{self.name} to be killed")
 
     # How it is run
 
@@ -359,10 +360,12 @@ class Pod:
                     self._look()
         except BaseException as error:  # noqa: BLE001  (told by who waits for the pod)
             self.failure = error
-        finally:
+        try:
             self.ready_since = None
             self._terminate()
-            self.gone.set()
+        except BaseException as error:  # noqa: BLE001
+            self.failure = self.failure or error
+        self.gone.set()
 
     def _run_inits(self) -> bool:
         """One after the other; those that stay (restartPolicy Always) until they have started."""
