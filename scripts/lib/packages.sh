@@ -26,6 +26,8 @@ PACKAGES_IMAGE_BUILD=("${PACKAGES_BUILD[@]}" program:icupkg:icu-devtools)
 PACKAGES_IMAGE=(program:buildah:buildah program:debootstrap:debootstrap)
 PACKAGES_TEST=(module:cmocka:libcmocka-dev program:faketime:faketime program:spin:spin
     program:chromium:chromium)
+# Tests run the pods of the chart with these.
+PACKAGES_PODS=(program:bwrap:bubblewrap program:nsenter:util-linux)
 # scripts/servers would install the rest by itself; here it is one call of apt-get instead of many.
 PACKAGES_SERVERS=(program:python3:python3 python:ensurepip:python3-venv program:setpriv:util-linux)
 PACKAGES_KAFKA=(program:java:default-jre-headless program:mvn:maven)
