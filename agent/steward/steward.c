@@ -15,7 +15,7 @@
 #define LOOK_MS 1000
 /* While a version is being brought forward the next step is not kept waiting. */
 #define STEP_MS 10
-/* While documents that it misses are being read again. */
+/* While documents that it misses are being read again, or its lane waits for its place in the work log. */
 #define MERGE_MS 200
 #define FAILED_MS 300
 /* Until the end of a verification is seen. */
@@ -420,6 +420,17 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     return advanced;
 }
 
+/* Of one that has a collection the lane starts once it has a place in the capture's generation. */
+static bool seeds(const struct steward *steward)
+{
+    bool any = false;
+    for (size_t i = 0; steward_leads(steward) && i < steward->registry.version_count; i++) {
+        const struct version *version = &steward->registry.versions[i];
+        any = any || (version_is_fed(version) && version->collection_id && !version->seeded);
+    }
+    return any;
+}
+
 /* Until the next look: soon while there is something to bring forward, also after the first failures,
  * which are mostly servers that have just started. */
 static int64_t pause_after(const struct steward *steward, bool ok, bool moved, int *failures)
@@ -432,7 +443,7 @@ static int64_t pause_after(const struct steward *steward, bool ok, bool moved, i
         return STEP_MS;
     if (verification_is_running(steward))
         return VERIFYING_MS;
-    return steward->merges ? MERGE_MS : LOOK_MS;
+    return steward->merges || seeds(steward) ? MERGE_MS : LOOK_MS;
 }
 
 static void *run(void *argument)
