@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pymongo
@@ -31,6 +32,23 @@ def bare(name: str) -> str:
     return str(BUILD / "tests" / "bench" / name)
 
 
+@contextlib.contextmanager
+def on_cores(cores: set[int]) -> Iterator[None]:
+    """Processes and threads that are started within run on these cores alone, and so does the caller."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Peak(threading.Thread):
     """Watches a process: its peak resident memory and the processor time it used."""
 
@@ -43,17 +61,15 @@ class Peak(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        ticks = os.sysconf("SC_CLK_TCK")
         while not self._stop_watching.wait(0.05):
             try:
                 status = Path(f"/proc/{self.pid}/status").read_text()
-                stat = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+                self.cpu_s = cpu_seconds(self.pid)
             except OSError:
                 return
             for line in status.splitlines():
                 if line.startswith("VmHWM:"):
                     self.rss_mib = max(self.rss_mib, int(line.split()[1]) / 1024)
-            self.cpu_s = (int(stat[11]) + int(stat[12])) / ticks
 
     def finish(self) -> "Peak":
         self._stop_watching.set()
