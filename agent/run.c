@@ -83,10 +83,12 @@ static void start_databases(struct parts *parts)
     parts->guards = calloc(agent->family_count + 1, sizeof *parts->guards);
     for (size_t i = 0; i < agent->family_count; i++)
         database_index(parts, agent->families[i]->config->source.database);
-    for (size_t i = 0; i < parts->database_count; i++) {
+    /* who only serves leads nothing, or it would keep away whoever feeds the families */
+    bool captures = agent->config->roles & ROLE_CAPTURE;
+    for (size_t i = 0; captures && i < parts->database_count; i++) {
         if (memory)
             parts->guards[i] = guard_start(agent, parts->databases[i]);
-        else if (agent->config->roles & ROLE_CAPTURE)
+        else
             start_capture(parts, i);
     }
 }

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from support import wait_until
+from waiting import wait_until_ready
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -105,3 +106,15 @@ def test_with_a_work_log_in_memory_the_second_stands_by(scene, pair):
     assert report.documents == DOCUMENTS + LATE
     assert scene.bought().total() == len(scene.bought()), "nothing was bought twice"
     assert other.stop() == 0
+
+
+def test_one_that_only_serves_keeps_nobody_from_feeding(scene):
+    scene.family(verify={"lag_for": "0s", "sample": 5})
+    scene.database.docs.insert_many([{"_id": n, "text": f"text {n}"} for n in range(10)])
+    serving = scene.config("memory", roles=[])
+    url = scene.serving(serving)
+    scene.agent(serving, "serving").start()
+    wait_until_ready(url)
+    agent = scene.agent(scene.config("memory"), "feeding").start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    assert scene.wait_until_equal(agent).documents == 10
