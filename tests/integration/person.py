@@ -38,17 +38,26 @@ class Person:
     def lane(self, label: str):
         return self.page.locator("article.lane", has=self.page.locator(f"h3:text-is('{label}')"))
 
-    def section(self, title: str):
+    def section(self, title: str, within=None):
         """One that opens, by what stands on it."""
-        return self.page.locator("details", has=self.page.locator("summary", has_text=title))
+        summary = self.page.locator("summary", has_text=title)
+        return (within or self.page).locator("details", has=summary)
 
     def sees(self, label: str, state: str, deadline_s: float = 20) -> None:
         pill = self.lane(label).locator(".pill").first
         expect(pill).to_have_text(state, timeout=deadline_s * 1000)
 
     def presses(self, name: str, within=None) -> None:
-        place = within or self.page
-        place.get_by_role("button", name=name).first.click()
+        """In a dialog with the pointer; on the page, where news may move what is below, with the keyboard."""
+        button = (within or self.page).get_by_role("button", name=name).first
+        if self.dialog.count() > 0:
+            button.click()
+        else:
+            button.press("Enter")
+
+    def opens(self, section) -> None:
+        section.locator("summary").press("Enter")
+        expect(section).to_have_attribute("open", "")
 
     def goes_to(self, name: str) -> None:
         """By the keyboard only."""

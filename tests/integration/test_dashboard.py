@@ -133,7 +133,7 @@ def verifies(person: Person) -> None:
     lane = person.lane("v2")
     person.presses("Verify", lane)
     person.is_told("Verify v2 of docs: done")
-    lane.locator("summary", has_text="Verification").click()
+    person.opens(person.section("Verification", lane))
     expect(lane.get_by_role("table")).to_contain_text("same documents as the source")
     expect(lane.locator("summary", has_text="all 11 gates passed")).to_be_visible()
     person.browser.shoot("gates")
@@ -167,10 +167,10 @@ def rolls_back(person: Person, scene) -> None:
     person.sees("v1", "serving readers")
     person.sees("v2", "ready to serve")
     assert scene.alias()["target"].startswith("docs__v1")
-    history = person.page.locator("details", has_text="History")
-    history.locator("summary").click()
+    history = person.section("History")
+    person.opens(history)
     expect(history.get_by_role("row", name="rollback")).to_be_visible()
-    history.locator("summary").click()
+    history.locator("summary").press("Enter")
 
 
 def sees_plots(person: Person) -> None:
@@ -195,7 +195,7 @@ def heals(person: Person, scene, agent) -> None:
     page = person.page
     expect(person.attention).to_contain_text("1 document is set aside")
     quarantine = person.section("Quarantine")
-    quarantine.locator("summary").click()
+    person.opens(quarantine)
     row = quarantine.get_by_role("row", name="<img src=x onerror=").first
     expect(row).to_contain_text(HOSTILE_REASON)
     assert page.locator("main img, main script").count() == 0

@@ -71,6 +71,7 @@ export class Actions {
   constructor(look, after) {
     this.look = look;
     this.after = after;
+    this.takenBack = new Set(); // wishes, from this page
   }
 
   family(name) {
@@ -98,7 +99,9 @@ export class Actions {
       toast(`${title}: ${done(answer)}.`, "good");
       return;
     }
-    toast(`${title}: asked for. The agent that leads carries it out.`);
+    toast(`${title}: asked for. ` + (this.family(answer.family)?.agent_running
+      ? "The agent that leads carries it out."
+      : "It waits for an agent: none runs."));
     this.follow(answer, title, done);
   }
 
@@ -113,6 +116,7 @@ export class Actions {
         continue; // the connection has its own words
       }
       if (now.state === "pending") continue;
+      if (this.takenBack.has(wish)) return;
       this.after();
       if (now.state === "done") toast(`${title}: ${done(now)}.`, "good");
       else toast(`${title}: ${now.state}. ${now.reason ?? ""}`, "bad");
@@ -202,6 +206,13 @@ export class Actions {
       confirm: `Roll back to ${to.label}`,
       submit: () => this.wish("POST", `${familyPath(family)}:rollback`, undefined, `Roll ${family} back to ${to.label}`),
     });
+  }
+
+  async do_cancel({ family, wish, what }) {
+    await call("DELETE", `${familyPath(family)}/wishes/${encodeURIComponent(wish)}`);
+    this.takenBack.add(wish);
+    this.after();
+    toast(`${what}: taken back.`, "good");
   }
 
   // --- a version's life ---

@@ -11,6 +11,7 @@ import {
 } from "/dashboard/words.js";
 
 const SLOW_MS = 60000;
+const TAKE_BACK_MS = 4000;
 const EMPTY = { at: [], lag_ms: [], lag_items: [], items_per_second: [], freshness_p50_ms: [], freshness_p99_ms: [] };
 const { count, duration, rate, seconds } = format;
 
@@ -203,12 +204,19 @@ function familyButtons(family) {
   ];
 }
 
-// A step or a wish that is under way, in words.
+// Mostly it is carried out at once: then there is nothing to press.
+function wishUnderWay(family, wish) {
+  const what = `${wish.kind} ${wish.label ?? ""}`.trim();
+  const waits = Date.now() - new Date(wish.at).getTime() > TAKE_BACK_MS;
+  return h("span", { "data-key": wish.wish }, `asked for: ${what} (by ${wish.by}) `,
+    waits && button("Take back", "cancel", { family: family.family, wish: wish.wish, what }, { name: what }));
+}
+
+// A step or wishes that are under way, in words; where they move nothing from under the pointer when they come.
 function underWay(family) {
-  const lines = [];
-  if (family.step) lines.push(`${family.step.kind} ${family.step.label ?? ""}`.trim());
-  for (const wish of family.wishes ?? []) lines.push(`asked for: ${wish.kind} ${wish.label ?? ""}`.trim() + ` (by ${wish.by})`);
-  return lines.length > 0 && h("p", { class: "note busy" }, `Under way: ${lines.join("; ")}.`);
+  const wishes = (family.wishes ?? []).map((wish) => wishUnderWay(family, wish));
+  const step = family.step && h("span", null, `${family.step.kind} ${family.step.label ?? ""}`.trim());
+  return (step || wishes.length > 0) && h("div", { class: "note busy under-way" }, h("span", null, "Under way:"), step, wishes);
 }
 
 // `shown`: what is known beside the status: {config, figures, events, axis, reports, quarantine}.
@@ -223,9 +231,9 @@ export function familyView(family, shown) {
       h("h2", { id: title }, family.family), pill(stateOf(FAMILY_STATES, family.state)),
       !family.configured && pill(["not in the file any more", "warn"]),
       !family.agent_running && pill(["no agent runs", "bad"]),
+      underWay(family),
       h("div", { class: "buttons" }, familyButtons(family))),
     family.reason && h("p", { class: "note bad" }, family.reason),
-    underWay(family),
     h("div", { class: "pipeline" },
       sourceStage(family, shown), logStage(family, shown),
       h("div", { class: "lanes", "data-key": "lanes" },
