@@ -6,6 +6,8 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,7 @@ NAMES = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
 RELEASE = "shop"
 NAMESPACE = "search"
 KUBERNETES = "1.34.0"
+BINARY = os.environ.get("VECTAIL_BIN") or str(REPOSITORY / "build" / "dev" / "agent" / "vectail")
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob", "Pod")
 
 
@@ -92,6 +95,24 @@ def configuration(things: list[dict]) -> str:
     return find(things, "ConfigMap", "-config")["data"]["vectail.yaml"]
 
 
+def check(text: str, directory: Path) -> subprocess.CompletedProcess:
+    """`vectail check` of a rendered configuration, with the files and the environment that it would have."""
+    for number, path in enumerate(re.findall(r": (/run/\S+)", text)):
+        file = directory / f"file-{number}"
+        file.write_text("something")
+        text = text.replace(path, str(file))
+    config = directory / "vectail.yaml"
+    config.write_text(text, encoding="utf-8")
+    environment = {
+        "HOSTNAME": "shop-vectail-worker-0",
+        "MONGODB_URI": "mongodb://127.0.0.1:27017/?replicaSet=rs0",
+        "OPENAI_API_KEY": "not-a-key",
+        "KAFKA_PASSWORD": "not-a-password",
+    }
+    command = [BINARY, "check", "-c", str(config)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 def short(thing: dict) -> dict:
     """Without what other tests look at, and what no person can review."""
     thing = copy.deepcopy(thing)
@@ -114,7 +135,7 @@ def _dig(value: object, *keys: str) -> dict:
 
 
 def lines(value: object, path: str = "") -> dict[str, str]:
-    """One line for each leaf: `containers[vectail].args[0]` and its value, whatever workload the Pod is of."""
+    """One line for each leaf: `containers[vectail].args[0]` and its value, whatever the Pod is of."""
     path = path.removeprefix("spec.template.spec.")
     if isinstance(value, dict) and value:
         parts = {f"{path}.{key}" if path else str(key): one for key, one in value.items()}
@@ -130,7 +151,7 @@ def _label(item: object, index: int) -> str:
 
 
 def difference(things: list[dict], base: list[dict]) -> str:
-    """What is another than in `base`: new objects whole; of others the leaves, said once for all that share them."""
+    """What is another than in `base`: new objects whole, of others the leaves, once for all that share them."""
     old, new = _by_title(base), _by_title(things)
     text = "".join(f"- {name}\n" for name in old if name not in new)
     changes: dict[str, list[str]] = {}

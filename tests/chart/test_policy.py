@@ -73,8 +73,14 @@ def test_secrets_are_in_no_object_but_secrets(name):
 def test_probes_are_there_and_only_readiness_asks_for_servers(name):
     for thing in services(name):
         container = next(one for one in pod_of(thing)["containers"] if one["name"] == "vectail")
-        paths = {probe: container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
-        assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+        paths = {
+            probe: container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")
+        }
+        assert paths == {
+            "startupProbe": "/healthz",
+            "livenessProbe": "/healthz",
+            "readinessProbe": "/readyz",
+        }
         ports = {port["name"] for port in container["ports"]}
         assert all(container[probe]["httpGet"]["port"] in ports for probe in paths), title(thing)
 
@@ -95,7 +101,9 @@ def test_names_and_selectors_lead_to_each_other(name):
     things = render(name)
     pods = [one["spec"]["template"]["metadata"]["labels"] for one in services(name)]
     for thing in things:
-        selector = thing["spec"].get("selector") if thing["kind"] != "ServiceAccount" and "spec" in thing else None
+        selector = (
+            thing["spec"].get("selector") if thing["kind"] != "ServiceAccount" and "spec" in thing else None
+        )
         if thing["kind"] in ("Service", "PodDisruptionBudget", "PodMonitor", *FOREVER) and pods:
             wanted = selector.get("matchLabels", selector)
             found = [labels for labels in pods if wanted.items() <= labels.items()]
@@ -117,7 +125,9 @@ def test_no_more_workers_than_partitions(name):
             assert thing["spec"]["minReplicaCount"] >= 1
         elif thing["kind"] == "HorizontalPodAutoscaler" and thing["metadata"]["name"].endswith("-worker"):
             assert thing["spec"]["maxReplicas"] <= 6
-    scaled = {one["spec"]["scaleTargetRef"]["name"] for one in things if "scaleTargetRef" in one.get("spec", {})}
+    scaled = {
+        one["spec"]["scaleTargetRef"]["name"] for one in things if "scaleTargetRef" in one.get("spec", {})
+    }
     for thing in things:
         if thing["kind"] in FOREVER and thing["metadata"]["name"] in scaled:
             assert "replicas" not in thing["spec"], "every upgrade would set them back"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,14 +12,31 @@ import sys
 
 import pytest
 import yaml
-from charts import BASE, CHART, HERE, NAMES, REPOSITORY, configuration, containers_of, difference, find
-from charts import helm, install, objects, render, short, template, title
+from charts import (
+    BASE,
+    BINARY,
+    CHART,
+    HERE,
+    NAMES,
+    REPOSITORY,
+    check,
+    configuration,
+    containers_of,
+    difference,
+    find,
+    helm,
+    install,
+    objects,
+    render,
+    short,
+    template,
+    title,
+)
 
 pytestmark = pytest.mark.timeout(600)
 
 VERSIONS = ("1.27.0", "1.30.0", "1.34.0")
 CUSTOM = ("keda.sh/", "monitoring.coreos.com/", "gateway.networking.k8s.io/")
-BINARY = os.environ.get("VECTAIL_BIN") or str(REPOSITORY / "build" / "dev" / "agent" / "vectail")
 MONITORING = REPOSITORY / "examples" / "monitoring"
 
 
@@ -86,22 +102,7 @@ def test_kubernetes_takes_every_object(version):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_vectail_takes_the_configuration(name, tmp_path):
-    text = configuration(render(name))
-    files = {}
-    for number, path in enumerate(re.findall(r": (/run/\S+)", text)):
-        files[path] = tmp_path / f"file-{number}"
-        files[path].write_text("something")
-        text = text.replace(path, str(files[path]))
-    file = tmp_path / "vectail.yaml"
-    file.write_text(text, encoding="utf-8")
-    environment = {
-        "HOSTNAME": "shop-vectail-worker-0",
-        "MONGODB_URI": "mongodb://127.0.0.1:27017/?replicaSet=rs0",
-        "OPENAI_API_KEY": "not-a-key",
-        "KAFKA_PASSWORD": "not-a-password",
-    }
-    command = [BINARY, "check", "-c", str(file)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = check(configuration(render(name)), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -109,7 +110,9 @@ def test_vectail_knows_every_command_and_flag():
     commands = set()
     for name in NAMES:
         for thing in render(name):
-            own = [one for one in containers_of(thing) if one["image"].rpartition("/")[2].startswith("vectail")]
+            own = [
+                one for one in containers_of(thing) if one["image"].rpartition("/")[2].startswith("vectail")
+            ]
             commands |= {tuple(one["args"]) for one in own}
     assert {command[0] for command in commands} == {"run", "check", "status", "create", "verify", "cutover"}
     for command in commands:
@@ -138,7 +141,11 @@ def test_rules_and_dashboard_are_those_of_the_examples():
 
 def test_only_the_environment_that_the_configuration_names_is_asked_for():
     container = find(render("secure"), "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
-    keys = {one["name"]: one["valueFrom"].get("secretKeyRef", {}) for one in container["env"] if "valueFrom" in one}
+    keys = {
+        one["name"]: one["valueFrom"].get("secretKeyRef", {})
+        for one in container["env"]
+        if "valueFrom" in one
+    }
     del keys["HOSTNAME"]
     optional = {name for name, key in keys.items() if key.get("optional")}
     assert optional == {"CHROMA_URL", "CHROMA_TOKEN", "KAFKA_BROKERS", "TEAM_TOKEN"} & set(keys)

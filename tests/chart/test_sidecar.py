@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import yaml
-from charts import CHART, REPOSITORY, configuration, find, helm, objects
+from charts import CHART, REPOSITORY, check, configuration, find, helm, objects
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -46,6 +46,11 @@ def test_vectail_runs_in_the_pod_of_the_application(chart):
     assert used == {find(things, "ConfigMap")["metadata"]["name"]}
     assert yaml.safe_load(configuration(things))["worklog"] == {"driver": "memory"}
     assert pod["metadata"]["annotations"]["checksum/config"]
+
+
+def test_vectail_takes_the_configuration(chart, tmp_path):
+    done = check(configuration(render(chart)), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_an_older_kubernetes_has_it_among_the_containers(chart):

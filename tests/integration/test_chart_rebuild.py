@@ -14,7 +14,8 @@ pytestmark = pytest.mark.timeout(240)
 
 def steps(scene, agent, **rebuild) -> list[list[str]]:
     """The arguments of the Job's containers, from the chart."""
-    config = {key: one for key, one in agent.config.items() if key not in ("instance", "roles", "serve")}
+    own = ("instance", "roles", "serve")
+    config = {key: one for key, one in agent.config.items() if key not in own}
     wanted = {"enabled": True, "family": "docs", "label": "v2", "embedder": "other"} | rebuild
     values = {"config": config, "existingSecret": "shop", "rebuild": wanted}
     values |= {name: {"enabled": False} for name in ("capture", "worker", "serve")}
