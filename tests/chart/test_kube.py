@@ -91,9 +91,10 @@ def test_between_them_the_two_files_switch_everything_on():
 
 
 def held(helm: Helm) -> list[Manifest]:
-    """What helm says that the release has; all of it is there, as it was sent."""
+    """What helm says that the release has; all of it is there, as it was sent, and in its namespace."""
     things = helm.of("manifest")
     for thing in things:
+        assert f"/namespaces/{helm.namespace}/" in helm.cluster.path(thing, helm.namespace)
         lacking = missing(thing, helm.cluster.read(thing, helm.namespace))
         assert not lacking, f"{thing['kind']} {thing['metadata']['name']}: {lacking}"
     return things
@@ -157,8 +158,40 @@ def test_a_changed_configuration_starts_every_pod_anew_and_an_unchanged_one_none
     installed = templates()
     helm.run("upgrade", RELEASE, CHART, *files(HPA))
     assert templates() == installed
-    helm.run("upgrade", RELEASE, CHART, *files(HPA), "--set=config.work.threads=3")
+    change = "config.work.threads=3,image.tag=0.1.2,rebuild.backoffLimit=5,rebuild.annotations.a=b"
+    helm.run("upgrade", RELEASE, CHART, *files(HPA), f"--set={change}")
     assert all(new != old for new, old in zip(templates(), installed, strict=True))
+
+
+def test_from_any_values_it_is_upgraded_to_the_next(cluster):
+    """Some fields cannot be changed once they are there; none of those may depend on values."""
+    helm = Helm(install.helm(), cluster, cluster.namespace(), RELEASE)
+    for values in VALUES:
+        helm.run("upgrade", "--install", RELEASE, CHART, *files(values))
+        held(helm)
+    assert [status for _, status, _ in helm.history()][-2:] == ["superseded", "deployed"]
+
+
+def test_two_releases_live_in_one_namespace_and_none_takes_the_pods_of_the_other(cluster, program):
+    namespace = cluster.namespace()
+    helms = [Helm(program, cluster, namespace, name) for name in ("first", "second")]
+    for helm in helms:
+        helm.run("install", helm.release, CHART, f"--values={BASE}", "--set=networkPolicy.enabled=true")
+    for helm, other in (helms, helms[::-1]):
+        things = held(helm)
+        labels = [pod["metadata"]["labels"] for thing in things for pod in pods_of(thing)]
+        assert sum(any(chosen(s, one) for one in labels) for s in selectors(things)) >= 6
+        assert not any(chosen(s, one) for s in selectors(held(other)) for one in labels)
+
+
+def selectors(things: list[Manifest]) -> list[dict[str, str]]:
+    """By which they take Pods: Services, workloads, disruption budgets, policies."""
+    found = [t["spec"].get("selector") or t["spec"].get("podSelector") for t in things if "spec" in t]
+    return [one.get("matchLabels", one) for one in found if one]
+
+
+def chosen(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    return selector.items() <= labels.items()
 
 
 def end_pods(helm: Helm, phase: str) -> None:
