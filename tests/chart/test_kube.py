@@ -256,19 +256,24 @@ def test_a_field_that_somebody_else_has_changed_is_seen_and_not_taken_back_in_si
 
 
 def test_the_replicas_that_an_autoscaler_sets_are_nobody_elses(cluster, program):
+    def scaled() -> list[Manifest]:
+        kinds = {"worker": "StatefulSet", "serve": "Deployment"}
+        things = helm.of("manifest")
+        return [t for t in things if kinds.get(t["metadata"]["name"].rpartition("-")[2]) == t["kind"]]
+
     def replicas() -> list[int]:
-        return [cluster.read(thing, helm.namespace)["spec"]["replicas"] for thing in scaled]
+        return [cluster.read(thing, helm.namespace)["spec"]["replicas"] for thing in scaled()]
 
     helm = Helm(program, cluster, cluster.namespace(), RELEASE)
-    helm.run("install", RELEASE, CHART, *files(KEDA))
-    scaled = [t for t in helm.of("manifest") if t["metadata"]["name"].endswith(("-worker", "-serve"))]
-    scaled = [thing for thing in scaled if thing["kind"] in ("StatefulSet", "Deployment")]
-    assert len(scaled) == 2
-    for thing in scaled:
+    helm.run("install", RELEASE, CHART, f"--values={BASE}")
+    assert replicas() == [2, 2]
+    helm.run("upgrade", RELEASE, CHART, *files(KEDA))
+    assert replicas() == [1, 1], "no longer what docs/helm-values.md says"
+    for thing in scaled():
         scale(cluster, thing, helm.namespace, 4)
     helm.run("upgrade", RELEASE, CHART, *files(KEDA), "--set=config.work.threads=3")
     assert replicas() == [4, 4]
-    for thing in scaled:
+    for thing in scaled():
         cluster.apply(thing, helm.namespace, force="true")
     assert replicas() == [4, 4]
 
