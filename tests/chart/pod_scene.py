@@ -7,11 +7,15 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from urllib.request import Request, urlopen
 
+import pytest
+import yaml
+from charts import helm, objects
 from pymongo import MongoClient
 
-from support import ChromaError, ChromaReader, TookTooLong, oracle, wait_until
+from support import ChromaError, ChromaReader, TookTooLong, oracle, servers, wait_until
 from support.hash_vector import hash_vector
 from support.manifest import Manifest
 from support.pods import Pod
@@ -21,6 +25,34 @@ TOKEN = "the-token-of-the-api"
 DIMS = 16
 LABEL = "v1"
 PORT = 7700
+KUBERNETES = "1.31.0"
+
+
+@pytest.fixture(scope="module")
+def mongo():
+    with servers.common("mongodb") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chroma():
+    with servers.common("chroma") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kafka():
+    with servers.common("kafka") as server:
+        yield server
+
+
+def rendered(directory: Path, chart: Path, values: Mapping) -> Manifest:
+    directory.mkdir(exist_ok=True)
+    file = directory / "values.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    done = helm("template", "it", chart, "-f", file, "--kube-version", KUBERNETES)
+    assert done.returncode == 0, done.stderr
+    return Manifest(objects(done.stdout))
 
 
 class Scene:
@@ -109,7 +141,7 @@ class Scene:
             collection=version["collection"],
             label=version["label"],
             config_fp=version["config_fp"],
-            embed=lambda text: hash_vector(text, DIMS),
+            embed=lambda text: hash_vector(text, version.get("dims", DIMS)),
         )
         settings = oracle.Family.of(family, self.families[family])
         try:

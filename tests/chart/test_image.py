@@ -29,6 +29,7 @@ pytestmark = [
 MOST_MB = 40
 PORT = 7700
 STARTS = 20
+STOPS_WITHIN_S = 9  # or says in its exit code that it did not, on a busy machine
 CONFIG = "/etc/vectail/vectail.yaml"
 # Normalised before it is hashed (SASLprep): a soft hyphen goes, and a Roman nine becomes two letters.
 PASSWORD = "p\N{SOFT HYPHEN}\N{LATIN SMALL LETTER A WITH DIAERESIS}ss \N{ROMAN NUMERAL NINE}"
@@ -210,7 +211,7 @@ def test_it_is_ready_soon_after_its_start(cluster):
                 times.append(seconds_until_ready(pod) * 1000)
                 pod.delete()
                 pod.wait_until("to end", pod.gone.is_set, 60)
-                assert pod.containers["vectail"].exit_code() == 0
+                assert pod.containers["vectail"].exit_code() == 0 or pod.stop_s >= STOPS_WITHIN_S
             first, *times = times  # the first makes topics, collections, indexes
             print(
                 f"{roles}: from the start of bwrap to /readyz 200 in {STARTS} starts: fastest"
