@@ -113,13 +113,15 @@ def test_what_is_begun_is_carried_to_its_end(hand):
 def test_either_the_leader_or_who_takes_it_back_is_first(hand):
     """In both orders, at the same moment: withdrawn, and no step, or begun, and refused."""
     withdrawn = 0
-    for _ in range(ROUNDS):
+    for late in range(ROUNDS):
         hand.again()
         wish = asked(hand, "cutover", "docs", "v2")
         together = threading.Barrier(2)
 
-        def lead(wish: str = wish, together: threading.Barrier = together) -> None:
+        def lead(wish=wish, together=together, late=late) -> None:
             together.wait()
+            for _ in range(3 * late):  # the command takes a while to begin
+                assert hand.wishes() is not None
             hand.change(lambda doc: begin(doc, wish))
 
         leading = hand.meanwhile(lead)
