@@ -375,13 +375,13 @@ bool gate_quarantined(struct verify *verify, struct err *err)
     (void)err;
     if (figures.ok)
         gate_put(verify, GATE_QUARANTINED, figures,
-                 "%" PRId64 " documents are set aside, %" PRId64 " more are done without", held,
+                 "documents that are set aside: %" PRId64 "; that are done without: %" PRId64, held,
                  verify->counts.skipped);
     else
         gate_put(verify, GATE_QUARANTINED, figures,
-                 "%" PRId64
-                 " documents are missing because they were set aside: see vectail quarantine list "
-                 "%s; correct them in the source, skip them, or raise verify.max_quarantined",
+                 "documents that are missing because they were set aside: %" PRId64
+                 "; see vectail quarantine list %s; correct them in the source, skip them, or "
+                 "raise verify.max_quarantined",
                  held, verify->config->name);
     return true;
 }

@@ -138,7 +138,7 @@ def test_what_is_skipped_no_longer_keeps_a_version_back(scene):
     scene.database.docs.insert_one({"_id": OID, "text": "poison"})
     poison(scene)
     agent = scene.agent(config).start()
-    is_kept = "1 documents are missing because they were set aside"
+    is_kept = "documents that are missing because they were set aside: 1;"
     agent.wait_for_version("docs", lambda version: is_kept in (version["reason"] or ""), 60, "v1")
     skipped = agent.command("quarantine", "skip", "docs", "--key", str(OID), "-o", "json")
     assert skipped.json() == {"family": "docs", "skipped": 1}

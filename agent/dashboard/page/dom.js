@@ -42,21 +42,46 @@ function matches(old, wanted) {
   return old.nodeType === wanted.nodeType && old.nodeName === wanted.nodeName && keyOf(old) === keyOf(wanted);
 }
 
+// The node to become a child without a key: the next one, or one behind as many as have to go anyway.
+function nextLike(child, at, surplus) {
+  for (; at && keyOf(at) === null; at = at.nextSibling, surplus -= 1) {
+    if (matches(at, child)) return at;
+    if (surplus <= 0) return null;
+  }
+  return null;
+}
+
+// Takes away the nodes without a key from `at` up to `end`; returns where it stopped.
+function clear(at, end) {
+  while (at !== end && keyOf(at) === null) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+  return at;
+}
+
 function syncChildren(old, wanted) {
   const keyed = new Map();
   for (const child of old.childNodes) if (keyOf(child) !== null) keyed.set(keyOf(child), child);
+  const children = [...wanted.childNodes];
+  let surplus = old.childNodes.length - children.length;
   let at = old.firstChild;
-  for (const child of [...wanted.childNodes]) {
+  for (const child of children) {
     const key = keyOf(child);
-    const found = key !== null ? keyed.get(key) : at && keyOf(at) === null ? at : null;
-    if (found && matches(found, child)) {
-      // only what is out of place is moved: moving takes the focus away
-      if (found !== at) old.insertBefore(found, at);
-      else at = at.nextSibling;
-      morph(found, child);
-    } else {
+    const found = key !== null ? keyed.get(key) : nextLike(child, at, surplus);
+    if (!found || !matches(found, child)) {
       old.insertBefore(child, at);
+      surplus += 1;
+      continue;
     }
+    // only what is out of place is moved: moving takes the focus away, and a click that is half done
+    const rest = old.childNodes.length;
+    if (found.compareDocumentPosition(at ?? found) & Node.DOCUMENT_POSITION_PRECEDING) at = clear(at, found);
+    surplus -= rest - old.childNodes.length;
+    if (found !== at) old.insertBefore(found, at);
+    else at = at.nextSibling;
+    morph(found, child);
   }
   while (at) {
     const next = at.nextSibling;
