@@ -116,9 +116,6 @@ static void apply_mark(struct capture *capture, struct mark *mark)
             capture->unsaved_items += SAVE_EVERY_ITEMS;
         }
         return;
-    case MARK_SAVE:
-        capture->unsaved_items += SAVE_EVERY_ITEMS;
-        return;
     }
 }
 

@@ -339,6 +339,8 @@ bool capture_begin_due(struct capture *capture, const char *t0, struct err *err)
     stop_unknown(capture);
     for (size_t i = 0; i < capture->feed_count; i++) {
         struct feed *feed = &capture->feeds[i];
+        if (capture_stopping(capture)) /* a topic and a generation take seconds */
+            return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
         struct worklog_topic *topic = calloc(1, sizeof *topic);
         bool ok = worklog_ensure(capture->agent->log, feed->topic, topic, err) &&
                   begin_if_due(capture, feed, t0, topic, err);

@@ -38,6 +38,21 @@ static bool take_replacement(struct capture *capture, const struct source_event 
     return capture_begin_generation(capture, feed, &beginning, err) && capture_save(capture, err);
 }
 
+/* Stop feeding, keep serving: what the active version holds stays. What came before is in the work log first:
+ * saved with an older token, the state would have it passed over after a crash. */
+static bool take_drop(struct capture *capture, struct feed *feed, struct err *err)
+{
+    if (!capture_flush(capture, CLOSED_FLUSH_MS, err))
+        return false;
+    if (ring_records(capture->ring) > 0)
+        return err_set(err, ERR_RETRY, ERR_STATE, 0,
+                       "the source was dropped, and what came before is not in the work log yet");
+    capture_stand(capture, feed, FAMILY_SOURCE_DROPPED,
+                  "the source collection was dropped or renamed away: what is served stays; when a "
+                  "collection of that name is there again, say `resume`");
+    return capture_save(capture, err); /* people are shown what is saved */
+}
+
 static bool take_for_feed(struct capture *capture, const struct source_event *event,
                           struct feed *feed, struct err *err)
 {
@@ -47,13 +62,8 @@ static bool take_for_feed(struct capture *capture, const struct source_event *ev
     if (capture_stands(capture_state(capture, feed)) && !back)
         return true;
     switch (event->kind) {
-    case SOURCE_DROPPED: /* stop feeding, keep serving: what the active version holds stays */
-        capture_stand(capture, feed, FAMILY_SOURCE_DROPPED,
-                      "the source collection was dropped or renamed away: what is served stays; "
-                      "when a collection of that name is there again, say `resume`");
-        /* people are shown what is saved; what came before is in the work log then */
-        ring_mark(capture->ring, &(struct mark){.kind = MARK_SAVE});
-        return true;
+    case SOURCE_DROPPED:
+        return take_drop(capture, feed, err);
     case SOURCE_REPLACED:
         return take_replacement(capture, event, feed, err);
     case SOURCE_UPSERT:

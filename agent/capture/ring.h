@@ -15,7 +15,6 @@ enum mark_kind {
     MARK_TOKEN,  /* the stream is durable up to `token` */
     MARK_CURSOR, /* range `range` of the snapshot of feed `feed` is durable up to `cursor` */
     MARK_END,    /* that range has been read to its end */
-    MARK_SAVE,   /* the checkpoint is to be written soon */
 };
 
 struct mark {

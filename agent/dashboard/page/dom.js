@@ -51,9 +51,9 @@ function nextLike(child, at, surplus) {
   return null;
 }
 
-// Takes away the nodes without a key from `at` up to `end`; returns where it stopped.
-function clear(at, end) {
-  while (at !== end && keyOf(at) === null) {
+// Takes away from `at` up to `end` what has no key, or none that is wanted; returns where it stopped.
+function clear(at, end, keys) {
+  while (at !== end && !keys.has(keyOf(at))) {
     const next = at.nextSibling;
     at.remove();
     at = next;
@@ -65,6 +65,7 @@ function syncChildren(old, wanted) {
   const keyed = new Map();
   for (const child of old.childNodes) if (keyOf(child) !== null) keyed.set(keyOf(child), child);
   const children = [...wanted.childNodes];
+  const keys = new Set(children.map(keyOf).filter((key) => key !== null));
   let surplus = old.childNodes.length - children.length;
   let at = old.firstChild;
   for (const child of children) {
@@ -77,7 +78,7 @@ function syncChildren(old, wanted) {
     }
     // only what is out of place is moved: moving takes the focus away, and a click that is half done
     const rest = old.childNodes.length;
-    if (found.compareDocumentPosition(at ?? found) & Node.DOCUMENT_POSITION_PRECEDING) at = clear(at, found);
+    if (found.compareDocumentPosition(at ?? found) & Node.DOCUMENT_POSITION_PRECEDING) at = clear(at, found, keys);
     surplus -= rest - old.childNodes.length;
     if (found !== at) old.insertBefore(found, at);
     else at = at.nextSibling;

@@ -54,24 +54,6 @@ static void assert_nothing(struct ring *ring)
     assert_false(ring_take(ring, &mark));
 }
 
-static void a_save_is_asked_for_once_what_came_before_is_done(void **state)
-{
-    (void)state;
-    struct ring *ring = ring_new();
-    struct mark mark;
-    uint64_t ticket = ring_record(ring);
-    ring_mark(ring, &(struct mark){.kind = MARK_SAVE});
-    ring_mark(ring, &(struct mark){.kind = MARK_SAVE});
-    put_token(ring, "t");
-    assert_nothing(ring);
-    ring_done(ring, ticket);
-    assert_true(ring_take(ring, &mark));
-    assert_int_equal(mark.kind, MARK_SAVE);
-    assert_token(ring, "t");
-    assert_nothing(ring);
-    ring_free(ring);
-}
-
 static void a_mark_waits_for_every_record_before_it(void **state)
 {
     (void)state;
@@ -319,7 +301,6 @@ static void what_is_durable_never_passes_an_open_record_nor_goes_back(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_save_is_asked_for_once_what_came_before_is_done),
         cmocka_unit_test(a_mark_waits_for_every_record_before_it),
         cmocka_unit_test(a_mark_without_records_before_it_is_taken_at_once),
         cmocka_unit_test(done_twice_counts_once),
