@@ -80,16 +80,21 @@ static int tell(const struct errand *errand)
         print_json(errand);
     else if (errand->wish.outcome == WISH_PENDING)
         print_pending(errand);
-    else if (errand->wish.outcome == WISH_DONE)
+    else if (errand->wish.outcome == WISH_DONE && !errand->out_of_time)
         printf("%s %s%s\n", errand->title, errand->wish.was_so ? errand->is_so : errand->done,
                errand->way);
     if (errand->wish.outcome == WISH_REFUSED)
         fprintf(stderr, "vectail: refused: %s\n", errand->wish.reason);
     if (errand->wish.outcome == WISH_FAILED)
         fprintf(stderr, "vectail: %s\n", errand->wish.reason);
-    if (errand->out_of_time)
-        fprintf(stderr, "vectail: the time to wait is over; %s\n",
-                errand->wish.outcome == WISH_PENDING ? "the wish stands" : errand->wish.reason);
+    if (errand->out_of_time && errand->wish.outcome == WISH_PENDING)
+        fprintf(stderr,
+                "vectail: the time to wait is over; the wish stands (`vectail cancel %s %s` takes "
+                "it back "
+                "while it has not begun)\n",
+                errand->wish.family->name, errand->wish.id);
+    else if (errand->out_of_time)
+        fprintf(stderr, "vectail: the time to wait is over; %s\n", errand->wish.reason);
     return errand->out_of_time ? CLI_TIMEOUT : codes[errand->wish.outcome];
 }
 

@@ -112,6 +112,7 @@ def test_a_version_that_is_created_is_followed_until_it_is_ready(hand):
     assert "v3  backfilling" in result.stdout
     assert "the provider says no" in result.stdout
     assert "version v3 is backfilling, and goes on" in result.stderr
+    assert "of family docs" not in result.stdout, "it says neither that it is built nor that it is there"
 
     following = subprocess.Popen(
         [hand.agent.binary, *command[:2], "v3", "--embed", "double", "--wait=30s"]
