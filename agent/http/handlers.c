@@ -85,10 +85,11 @@ static void *work(void *argument)
     log_set_thread(handlers->options.name);
     pthread_mutex_lock(&handlers->lock);
     for (struct waiting taken; (taken = take(handlers)).job;) {
+        bool stopping = handlers->stopping;
         handlers->groups[taken.group].running++;
         pthread_mutex_unlock(&handlers->lock);
-        if (is_late(handlers, &taken))
-            handlers->options.refuse(taken.job, false);
+        if (stopping || is_late(handlers, &taken))
+            handlers->options.refuse(taken.job, stopping);
         else
             handlers->options.run(taken.job);
         pthread_mutex_lock(&handlers->lock);
@@ -100,10 +101,20 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* Whichever groups hang, there is a thread for each other one, while there are as many threads as groups. */
+static size_t fair_share(const struct handlers_options *options)
+{
+    size_t share = options->threads / options->groups;
+    if (share == 0)
+        share = 1;
+    return share < options->group_max ? share : options->group_max;
+}
+
 struct handlers *handlers_start(const struct handlers_options *options)
 {
     struct handlers *handlers = calloc(1, sizeof *handlers);
     handlers->options = *options;
+    handlers->options.group_max = fair_share(options);
     handlers->queue = calloc(options->groups * options->queue_max, sizeof *handlers->queue);
     handlers->groups = calloc(options->groups, sizeof *handlers->groups);
     handlers->threads = calloc(options->threads, sizeof *handlers->threads);

@@ -17,8 +17,9 @@ struct handlers;
 struct handlers_options {
     const char *name; /* of the threads, in log lines */
     size_t threads;
-    size_t groups;       /* numbered from 0; at least one */
-    size_t group_max;    /* jobs of one group that are done at the same time */
+    size_t groups; /* numbered from 0; at least one */
+    size_t
+        group_max; /* jobs of one group that are done at the same time, and a fair share at most */
     size_t queue_max;    /* jobs of one group that wait for their turn */
     int64_t wait_max_ms; /* in the queue */
     void (*run)(void *job);
