@@ -127,7 +127,7 @@ bool registry_load(struct docstore *store, const char *name, const char *family,
     char *id = registry_id(name, family);
     struct doc_ref ref = {.collection = FAMILIES, .id = id, .counter = "rev"};
     bson_t *doc = NULL;
-    int64_t clock_ms = 0, mono_ms = clock_mono_ms();
+    int64_t clock_ms = 0;
     *out = (struct registry){0};
     bool ok = docstore_load(store, &ref, &doc, &clock_ms, err);
     if (ok && doc) {
@@ -137,7 +137,7 @@ bool registry_load(struct docstore *store, const char *name, const char *family,
         out->family = bson_strdup(family);
     }
     out->clock_ms = clock_ms;
-    out->clock_mono_ms = mono_ms;
+    out->clock_mono_ms = clock_mono_ms(); /* after it: an election passes before it is read */
     bson_destroy(doc);
     bson_free(id);
     return ok;

@@ -270,6 +270,39 @@ static void what_a_machine_with_a_wrong_clock_writes_is_dated_by_the_server(void
     clock_use(NULL);
 }
 
+static int64_t passed_us;
+
+static int64_t by_hand(void)
+{
+    return passed_us;
+}
+
+/* An election passes before MongoDB says what time it is. */
+static bool load_late(struct docstore *docs, const struct doc_ref *ref, bson_t **doc,
+                      int64_t *now_ms, struct err *err)
+{
+    passed_us += 10000000;
+    return server_load(docs, ref, doc, now_ms, err);
+}
+
+static void what_time_it_is_does_not_run_ahead_by_the_time_of_reading_it(void **state)
+{
+    (void)state;
+    static const struct clock_ops clock = {.mono_us = by_hand};
+    struct server server = server_at(SERVER_MS);
+    struct docstore_ops late = *server.base.ops;
+    struct registry registry;
+    struct err err;
+    late.load = load_late;
+    server.base.ops = &late;
+    clock_use(&clock);
+    assert_true(registry_load(&server.base, "ducks", "messages", &registry, &err));
+    assert_int_equal(registry_now_ms(&registry), SERVER_MS);
+    registry_fini(&registry);
+    server_fini(&server);
+    clock_use(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +315,7 @@ int main(void)
             a_version_is_fed_from_its_first_backfill_to_the_end_of_its_rollback_window),
         cmocka_unit_test(whatever_value_is_of_another_type_decoding_ends_well),
         cmocka_unit_test(what_a_machine_with_a_wrong_clock_writes_is_dated_by_the_server),
+        cmocka_unit_test(what_time_it_is_does_not_run_ahead_by_the_time_of_reading_it),
         cmocka_unit_test(nobodys_backlog_keeps_others_from_asking_nor_an_agent_nor_the_way_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
