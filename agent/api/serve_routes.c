@@ -107,8 +107,7 @@ static void answer_ready(const struct serve_request *request, const struct serve
     serve_json(reply, cJSON_IsTrue(json_get(health, "ready")) ? 200 : 503, health);
 }
 
-/* Until it is known that the state is of this release none of it is shown, and nothing is written. */
-static bool state_is_closed(struct agent *agent, char reason[static HEALTH_REASON_SIZE])
+bool serve_state_is_closed(struct agent *agent, char reason[static HEALTH_REASON_SIZE])
 {
     if (!atomic_load(&agent->awaits_state))
         return false;
@@ -123,7 +122,7 @@ static bool load_status(const struct serve_request *request, const char *family,
     struct agent *agent = request->agent;
     char reason[HEALTH_REASON_SIZE];
     /* nobody is kept waiting for what is known not to answer */
-    if (health_reason(agent->health, "mongodb", reason) || state_is_closed(agent, reason))
+    if (health_reason(agent->health, "mongodb", reason) || serve_state_is_closed(agent, reason))
         return err_set(err, ERR_RETRY, ERR_MONGO, 0, "%s", reason);
     struct status_request wanted = {.config = agent->config,
                                     .docs = agent->docs,
@@ -323,7 +322,7 @@ static void answer_route(const struct route *route, const struct serve_request *
 {
     char reason[HEALTH_REASON_SIZE];
     bool is_call = strncmp(route->pattern, "/v1/", 4) == 0 && !is_open(route->answer);
-    if (is_call && state_is_closed(request->agent, reason))
+    if (is_call && serve_state_is_closed(request->agent, reason))
         serve_unavailable(reply, reason);
     else
         route->answer(request, parts, reply);

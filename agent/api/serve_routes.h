@@ -67,6 +67,8 @@ struct serve_reply {
 const char *serve_argument(const struct serve_request *request, const char *name);
 /* It has the token, or needs none. */
 bool serve_is_authorized(const struct serve_request *request);
+/* Until it is known that the state is of this release none of it is shown, and nothing is written. */
+bool serve_state_is_closed(struct agent *agent, char reason[static HEALTH_REASON_SIZE]);
 /* Nothing that serve_route() does for it waits for a server: it needs no thread of its own. */
 bool serve_is_quick(const struct serve_request *request);
 /* What a call may wait for, so that those of one kind keep none of another from its turn. */

@@ -173,8 +173,11 @@ static void look(struct events *events, int64_t now_ms)
     struct agent *agent = events->agent;
     struct status_request request = {
         .config = agent->config, .docs = agent->docs, .pool = agent->pool, .health = agent->health};
+    char reason[HEALTH_REASON_SIZE];
     pthread_mutex_unlock(&events->lock);
-    bool ok = status_json(&request, &status, &err);
+    bool ok = !serve_state_is_closed(agent, reason)
+                  ? status_json(&request, &status, &err)
+                  : err_set(&err, ERR_RETRY, ERR_MONGO, 0, "%s", reason);
     pthread_mutex_lock(&events->lock);
     if (ok)
         publish_status(events, status, now_ms);

@@ -183,6 +183,17 @@ static void a_slow_listener_skips_what_is_old_and_gets_the_newest(void **state)
     close(quick);
 }
 
+static void nothing_is_shown_of_a_state_that_may_not_be_read(void **state)
+{
+    struct fixture *fixture = *state;
+    atomic_store(&fixture->agent.awaits_state, true);
+    int fd = listen_to(fixture);
+    read_until(fd, "event: problem");
+    atomic_store(&fixture->agent.awaits_state, false);
+    read_until(fd, "event: status");
+    close(fd);
+}
+
 static void the_end_of_the_server_is_the_end_of_the_stream(void **state)
 {
     struct fixture *fixture = *state;
@@ -202,6 +213,8 @@ int main(void)
         cmocka_unit_test(a_family_that_is_gone_takes_its_versions_with_it),
         cmocka_unit_test_setup_teardown(a_slow_listener_skips_what_is_old_and_gets_the_newest,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_shown_of_a_state_that_may_not_be_read, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(the_end_of_the_server_is_the_end_of_the_stream, set_up,
                                         tear_down),
     };
