@@ -63,33 +63,38 @@ static bool find_active(struct search *search, struct err *err)
             search->version = version;
     }
     bool ok = search->version != NULL;
-    if (ok)
-        query_pool_note(search->pool, family->name, search->version->embedder);
-    else if (alias.target)
+    if (!ok && alias.target)
         err_set(err, ERR_REJECT, ERR_STATE, 0,
                 "the alias of family %s names %s, which vectail has not built", family->name,
                 alias.target);
-    else
+    else if (!ok)
         refuse_inactive(search, err);
     alias_fini(&alias);
     return ok;
 }
 
+static bool find_labelled(struct search *search, struct err *err)
+{
+    const char *label = search->request->label;
+    search->version = command_version(&search->registry, label, err);
+    if (!search->version)
+        return false;
+    return (search->version->collection_id && search->version->state != VERSION_DROPPED) ||
+           err_set(err, ERR_REJECT, ERR_STATE, 0,
+                   "version %s is %s: there is no collection to search", label,
+                   version_state_name(search->version->state));
+}
+
 static bool find_version(struct search *search, struct err *err)
 {
     const struct query_request *request = search->request;
+    struct query_target target = {request->family, request->label};
     if (!registry_load(request->docs, request->config->name, request->family, &search->registry,
                        err))
         return false;
-    if (!request->label)
-        return find_active(search, err);
-    search->version = command_version(&search->registry, request->label, err);
-    if (!search->version)
+    if (!(request->label ? find_labelled(search, err) : find_active(search, err)))
         return false;
-    if (!search->version->collection_id || search->version->state == VERSION_DROPPED)
-        return err_set(err, ERR_REJECT, ERR_STATE, 0,
-                       "version %s is %s: there is no collection to search", request->label,
-                       version_state_name(search->version->state));
+    query_pool_note(search->pool, &target, search->version->embedder);
     return true;
 }
 

@@ -20,6 +20,11 @@ struct waiting {
     _Atomic bool stop;
 };
 
+struct labelled {
+    char *family, *label;
+    size_t embedder;
+};
+
 struct standing {
     const char *family; /* of the configuration */
     size_t embedder;    /* its place there */
@@ -36,6 +41,8 @@ struct query_pool {
     struct query_link *idle; /* used last comes first */
     struct standing *standings;
     size_t standing_count;
+    struct labelled labelled[QUERY_LABELS_MAX];
+    size_t labelled_next; /* the place of the one to go */
     struct waiting *waiting;
     bool watched; /* the thread below runs */
     bool ending;
@@ -71,6 +78,13 @@ struct query_pool *query_pool_new(const struct config *config, struct docstore *
     return pool;
 }
 
+static void forget_label(struct labelled *labelled)
+{
+    free(labelled->family);
+    free(labelled->label);
+    *labelled = (struct labelled){0};
+}
+
 void query_pool_free(struct query_pool *pool)
 {
     if (!pool)
@@ -89,6 +103,8 @@ void query_pool_free(struct query_pool *pool)
     for (size_t i = 0; i < pool->standing_count; i++)
         cJSON_Delete(pool->standings[i].status);
     free(pool->standings);
+    for (size_t i = 0; i < QUERY_LABELS_MAX; i++)
+        forget_label(&pool->labelled[i]);
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
@@ -256,21 +272,56 @@ static struct standing *find_standing(struct query_pool *pool, const char *famil
     return NULL;
 }
 
-size_t query_pool_embedder(struct query_pool *pool, const char *family)
+/* NULL: it was not searched yet, or others were since. */
+static struct labelled *find_labelled(struct query_pool *pool, const struct query_target *target)
+{
+    for (size_t i = 0; i < QUERY_LABELS_MAX; i++) {
+        struct labelled *labelled = &pool->labelled[i];
+        if (labelled->label && strcmp(labelled->label, target->label) == 0 &&
+            strcmp(labelled->family, target->family) == 0)
+            return labelled;
+    }
+    return NULL;
+}
+
+static struct labelled *add_labelled(struct query_pool *pool, const struct query_target *target)
+{
+    struct labelled *labelled = &pool->labelled[pool->labelled_next++ % QUERY_LABELS_MAX];
+    forget_label(labelled);
+    labelled->family = strdup(target->family);
+    labelled->label = strdup(target->label);
+    return labelled;
+}
+
+size_t query_pool_embedder(struct query_pool *pool, const struct query_target *target)
 {
     pthread_mutex_lock(&pool->lock);
-    const struct standing *standing = find_standing(pool, family);
-    size_t embedder = standing ? standing->embedder : 0;
+    const struct standing *standing = find_standing(pool, target->family);
+    const struct labelled *labelled = target->label ? find_labelled(pool, target) : NULL;
+    size_t embedder = labelled ? labelled->embedder : standing ? standing->embedder : 0;
     pthread_mutex_unlock(&pool->lock);
     return embedder;
 }
 
-void query_pool_note(struct query_pool *pool, const char *family, const char *embedder)
+static void note_labelled(struct query_pool *pool, const struct query_target *target,
+                          size_t embedder)
 {
+    struct labelled *labelled = find_labelled(pool, target);
+    if (!labelled)
+        labelled = add_labelled(pool, target);
+    labelled->embedder = embedder;
+}
+
+void query_pool_note(struct query_pool *pool, const struct query_target *target,
+                     const char *embedder)
+{
+    size_t place = place_of(pool->config, embedder);
     pthread_mutex_lock(&pool->lock);
-    struct standing *standing = find_standing(pool, family);
-    if (standing)
-        standing->embedder = place_of(pool->config, embedder);
+    struct standing *standing = find_standing(pool, target->family);
+    if (standing && target->label)
+        note_labelled(pool, target, place);
+    else if (standing)
+        standing->embedder = place;
     pthread_mutex_unlock(&pool->lock);
 }
 

@@ -13,6 +13,8 @@
 #include "sinks/sink.h"
 #include "state/registry.h"
 
+/* Labels that were asked for last and whose embedders are known. */
+#define QUERY_LABELS_MAX 64
 /* Idle ones, of all builds together. */
 #define QUERY_LINKS_MAX 16
 #define QUERY_IDLE_MS 60000
@@ -49,11 +51,17 @@ struct query_pool *query_pool_new(const struct config *config, struct docstore *
                                   struct limiters *limiters);
 void query_pool_free(struct query_pool *pool); /* NULL is fine */
 
-/* The place in the configuration of the embedder that the family's queries go to, as far as that is known
- * before one is looked at: of the version searched last, before that of the one in the file. */
-size_t query_pool_embedder(struct query_pool *pool, const char *family);
-/* What is served is searched with that embedder. */
-void query_pool_note(struct query_pool *pool, const char *family, const char *embedder);
+/* A version as it is asked for: by its label; NULL: what is served. */
+struct query_target {
+    const char *family;
+    const char *label;
+};
+/* The place in the configuration of the embedder that such queries go to, as far as that is known before the
+ * registry is read: of the version that was searched last, before that of the one in the file. */
+size_t query_pool_embedder(struct query_pool *pool, const struct query_target *target);
+/* It is searched with that embedder. */
+void query_pool_note(struct query_pool *pool, const struct query_target *target,
+                     const char *embedder);
 
 /* An idle one of the build, or NULL. */
 struct query_link *query_pool_take(struct query_pool *pool, const char *build_id);

@@ -444,13 +444,24 @@ size_t serve_group_count(const struct config *config, enum serve_turn turn)
     return turn == SERVE_QUERY && config->embedder_count > 0 ? config->embedder_count : 1;
 }
 
+/* Of the version that is asked. What is wrong with the body is said when it is its turn. */
+static size_t embedder_of(const struct serve_request *request, const char *family)
+{
+    struct err err;
+    struct query_target target = {.family = family};
+    CLEANUP(cJSON_Deletep)
+    cJSON *body = request->body ? json_parse(request->body, request->body_size, &err) : NULL;
+    (void)!json_get_string(body, "label", &target.label);
+    return query_pool_embedder(request->agent->queries, &target);
+}
+
 struct serve_place serve_place_of(const struct serve_request *request)
 {
     struct serve_parts parts;
     const struct route *route = find(request, &parts);
     struct serve_place place = {.turn = route ? turn_of(route, request) : SERVE_BRIEF};
     if (place.turn == SERVE_QUERY)
-        place.group = query_pool_embedder(request->agent->queries, parts.items[0]);
+        place.group = embedder_of(request, parts.items[0]);
     return place;
 }
 

@@ -19,7 +19,9 @@ static char listen_address[32];
 static int set_up(void **state)
 {
     struct agent *agent = calloc(1, sizeof *agent);
-    config = config_good(CONFIG_WHOLE);
+    config = config_good(
+        CONFIG_BEGIN CONFIG_STORES CONFIG_EMBEDDERS
+        "  other: {driver: ollama, url: http://127.0.0.1:1, model: m, dims: 8}\n" CONFIG_FAMILY);
     log_set_level(LOG_LEVEL_ERROR);
     snprintf(listen_address, sizeof listen_address, "127.0.0.1:0");
     config->serve.listen = listen_address;
@@ -158,10 +160,35 @@ static void queries_of_a_family_wait_with_those_of_the_embedder_that_serves_it(v
     assert_int_equal(groups, agent->config->embedder_count);
     assert_int_equal(serve_group_count(agent->config, SERVE_BRIEF), 1);
     for (size_t i = 0; i < groups; i++) {
-        query_pool_note(agent->queries, "docs", agent->config->embedders[i].name);
+        query_pool_note(agent->queries, &(struct query_target){"docs", NULL},
+                        agent->config->embedders[i].name);
         assert_int_equal(serve_place_of(&request).group, i);
     }
     request.path = "/v1/families/nobody/query";
+    assert_int_equal(serve_place_of(&request).group, 0);
+}
+
+static void queries_of_a_label_wait_with_those_of_the_embedder_that_built_it(void **state)
+{
+    struct agent *agent = *state;
+    static const char body[] = "{\"text\": \"a\", \"label\": \"v2\"}";
+    const struct config_embedder *embedders = agent->config->embedders;
+    struct serve_request request = {
+        .agent = agent, .method = "POST", .path = "/v1/families/docs/query"};
+    assert_true(agent->config->embedder_count >= 2);
+    query_pool_note(agent->queries, &(struct query_target){"docs", NULL}, embedders[0].name);
+    query_pool_note(agent->queries, &(struct query_target){"docs", "v2"}, embedders[1].name);
+    assert_int_equal(serve_place_of(&request).group, 0);
+    request.body = body;
+    request.body_size = sizeof body - 1;
+    assert_int_equal(serve_place_of(&request).group, 1);
+    for (int i = 0; i < QUERY_LABELS_MAX; i++) { /* only the last ones are remembered */
+        char label[16];
+        snprintf(label, sizeof label, "other%d", i);
+        query_pool_note(agent->queries, &(struct query_target){"docs", label}, embedders[1].name);
+    }
+    assert_int_equal(serve_place_of(&request).group, 0);
+    request.body_size = 5;
     assert_int_equal(serve_place_of(&request).group, 0);
 }
 
@@ -318,6 +345,7 @@ int main(void)
         TEST(every_path_answers_as_documented),
         TEST(what_waits_long_takes_no_turn_of_what_does_not),
         TEST(queries_of_a_family_wait_with_those_of_the_embedder_that_serves_it),
+        TEST(queries_of_a_label_wait_with_those_of_the_embedder_that_built_it),
         TEST(requests_are_counted_by_the_template_of_their_call),
         TEST(a_wrong_method_names_the_right_ones),
         TEST(only_the_api_needs_the_token),
