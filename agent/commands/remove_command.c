@@ -51,6 +51,7 @@ bool remove_command_run(struct remove_command *remove, struct err *err)
     const struct command *command = remove->command;
     char *state_id = NULL;
     struct worklog *log = NULL;
+    struct err closed;
     struct removal_options options = {.config = command->config,
                                       .pool = command->pool,
                                       .docs = command->docs,
@@ -58,8 +59,9 @@ bool remove_command_run(struct remove_command *remove, struct err *err)
                                       .family = remove->family,
                                       .drop_collections = remove->drop_collections};
     bool kafka = command->config->worklog.driver == WORKLOG_KAFKA;
-    bool ok = identity_load(command->docs, command->config->name, &state_id, err) &&
-              (!kafka || agent_open_worklog(command->config, &log, err));
+    bool ok = identity_load(command->docs, command->config->name, &state_id, err);
+    if (ok && kafka && !agent_open_worklog(command->config, &log, &closed))
+        options.log_why = closed.text;
     options.state_id = state_id;
     options.log = log;
     ok = ok && removal_run(&options, &remove->removal, err);

@@ -198,9 +198,11 @@ static bool forget_builds(const struct removal_options *options, struct removal 
 /* Without an answer from Kafka the others are not asked for either: each would be waited for. */
 static void forget_groups(const struct removal_options *options, struct removal *out)
 {
-    struct err kept = {.action = ERR_FATAL};
-    if (!options->log)
+    struct err kept = {.action = options->log ? ERR_FATAL : ERR_RETRY};
+    if (!options->log && !options->log_why)
         return;
+    snprintf(out->groups_why, sizeof out->groups_why, "%s",
+             options->log_why ? options->log_why : "");
     out->groups = calloc(out->registry.version_count + 1, sizeof *out->groups);
     for (size_t i = 0; i < out->registry.version_count; i++) {
         const struct version *version = &out->registry.versions[i];

@@ -22,7 +22,8 @@ struct removal_options {
     const struct config *config;
     mongoc_client_pool_t *pool;
     struct docstore *docs;
-    struct worklog *log; /* kafka; NULL with the work log memory */
+    struct worklog *log; /* kafka; NULL with the work log memory, or as it cannot be opened: */
+    const char *log_why; /* why; else NULL */
     const char *state_id;
     const struct limiters *limiters; /* that count requests to stores; NULL: nobody does */
     const char *family;
@@ -57,7 +58,8 @@ struct removal {
 };
 
 /* Refused, which is no error: the family is in the file, nothing is written down of it, or an agent still
- * feeds it. Nor is a consumer group that cannot be removed: nobody ever joins it again. An error: a server does not answer; what was not done yet is done by asking again. */
+ * feeds it. Nor is a consumer group that cannot be removed: nobody ever joins it again. An error: another
+ * server does not answer; what was not done yet is done by asking again. */
 bool removal_run(const struct removal_options *options, struct removal *out, struct err *err)
     MUST_USE;
 void removal_fini(struct removal *removal);
