@@ -18,6 +18,8 @@
 /* While documents that it misses are being read again, or its lane waits for its place in the work log. */
 #define MERGE_MS 200
 #define FAILED_MS 300
+/* So long it is waited for such a place as if it came at once. */
+#define SEEDS_SOON_MS 60000
 /* Until the end of a verification is seen. */
 #define VERIFYING_MS 100
 /* Counting a ledger may take a twentieth of the time, at most. */
@@ -431,10 +433,24 @@ static bool seeds(const struct steward *steward)
     return any;
 }
 
+/* A capture may be away for hours. */
+static bool seeds_soon(struct steward *steward)
+{
+    int64_t now_ms = clock_mono_ms();
+    if (!seeds(steward)) {
+        steward->seeds_since_ms = 0;
+        return false;
+    }
+    if (steward->seeds_since_ms == 0)
+        steward->seeds_since_ms = now_ms;
+    return now_ms - steward->seeds_since_ms < SEEDS_SOON_MS;
+}
+
 /* Until the next look: soon while there is something to bring forward, also after the first failures,
  * which are mostly servers that have just started. */
-static int64_t pause_after(const struct steward *steward, bool ok, bool moved, int *failures)
+static int64_t pause_after(struct steward *steward, bool ok, bool moved, int *failures)
 {
+    bool seeding = seeds_soon(steward);
     *failures = ok ? 0 : *failures + 1;
     if (!ok)
         return *failures < 5 ? FAILED_MS : LOOK_MS;
@@ -443,7 +459,7 @@ static int64_t pause_after(const struct steward *steward, bool ok, bool moved, i
         return STEP_MS;
     if (verification_is_running(steward))
         return VERIFYING_MS;
-    return steward->merges || seeds(steward) ? MERGE_MS : LOOK_MS;
+    return steward->merges || seeding ? MERGE_MS : LOOK_MS;
 }
 
 static void *run(void *argument)

@@ -68,6 +68,7 @@ struct steward {
     bool overtaken; /* the registry was changed by another since it was loaded: look again */
     bool asks;      /* a sweep waits for a person */
     bool merges;    /* a version misses documents that are read again */
+    int64_t seeds_since_ms; /* a version waits for its place in the generation; 0: none does */
     struct generation_asked asked;   /* kafka: of the family's capture */
     struct sweep *sweeps;            /* one per version that was looked at */
     struct upkeep *upkeeps;          /* likewise */
