@@ -309,7 +309,8 @@ bool collect_erase(const struct collect_options *options, const struct collect_e
     if (!found)
         return true;
     if (!collect_is_ours(&there, options->config->name, options->state_id, entry->build_id))
-        return err_set(err, ERR_FATAL, ERR_STATE, 0,
+        return entry->never_made ||
+               err_set(err, ERR_FATAL, ERR_STATE, 0,
                        "collection '%s' does not say that it is build %s of deployment %s: it is "
                        "left alone",
                        entry->collection, entry->build_id, options->config->name);

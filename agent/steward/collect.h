@@ -21,8 +21,9 @@ struct collect_entry {
     char *collection;
     char *store;
     char *build_id;
-    bool drop;   /* may go */
-    bool orphan; /* no registry knows it */
+    bool never_made; /* what has its name may be another's: that stays */
+    bool drop;       /* may go */
+    bool orphan;     /* no registry knows it */
     char reason[256];
 };
 

@@ -66,8 +66,10 @@ static bool drop_collection(struct steward *steward, const struct version *versi
 {
     const struct agent *agent = steward->agent;
     struct collect_options options = {agent->config, agent->docs, agent->state_id, agent->limiters};
-    struct collect_entry entry = {
-        .collection = version->collection, .store = version->store, .build_id = version->build_id};
+    struct collect_entry entry = {.collection = version->collection,
+                                  .store = version->store,
+                                  .build_id = version->build_id,
+                                  .never_made = !version->collection_id};
     if (!steward_leads(steward))
         return err_set(err, ERR_RETRY, ERR_STATE, 0, "this process does not lead any more");
     return collect_erase(&options, &entry, err);
@@ -171,7 +173,8 @@ bool drop_step(struct steward *steward, struct err *err)
     struct version *version = registry_version(&steward->registry, step->label);
     if (!version || version->state == VERSION_DROPPED)
         return end(steward, NULL, NULL, err);
-    if (!leave_alias(steward, version, &named, err))
+    /* one that never had a collection may have its name from another, which is served */
+    if (version->collection_id && !leave_alias(steward, version, &named, err))
         return false;
     if (named)
         return end(steward, version, "the alias leads to it", err);

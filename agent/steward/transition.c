@@ -225,7 +225,7 @@ static bool check_drop(const struct look *look)
                       version->label, look->registry->family);
     if (step_is(look, STEP_PROMOTING, version->label))
         return refuse(look, "version %s is being cut over to", version->label);
-    if (look->alias && transition_is_named(version, look->alias))
+    if (version->collection_id && look->alias && transition_is_named(version, look->alias))
         return refuse(look, "the alias names the collection '%s' of version %s",
                       version->collection, version->label);
     return true;

@@ -35,10 +35,15 @@ def test_a_deployment_whose_state_is_lost_is_built_anew_beside_what_is_served(wo
     print(f"v1: {refused['reason']}")
     assert served["target"] in refused["reason"]
     assert scene.alias() == served and scene.reader.by_id(served["target"]) == held
+
+    # it never had a collection: it is dropped, and what is served under its name stays
+    dropped = agent.command("drop", "docs", "v1", "--wait")
+    assert dropped.code == 0, dropped
+    assert version_of(registry_of(scene), "v1")["state"] == "dropped"
+    assert scene.alias() == served and scene.reader.by_id(served["target"]) == held
     assert agent.stop() == 0
 
-    # what it holds now is only that refusal: away with it, and a new label
-    scene.client.drop_database(scene.state.name)
+    # under a new one it is built beside that
     scene.families["docs"]["version"]["label"] = "v2"
     agent.config = scene.config(worklog)
     agent.start()
