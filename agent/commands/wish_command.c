@@ -173,7 +173,8 @@ static bool look_for_served(struct wish_command *wish, const struct alias *alias
                        &registry, err))
         return false;
     const struct version *version = registry_version(&registry, wish->label);
-    if (version && version->state == VERSION_ACTIVE && same(alias->target, version->collection)) {
+    if (version && version->state == VERSION_ACTIVE && same(alias->target, version->collection) &&
+        !transition_is_left(&registry, version)) {
         wish->was_so = true;
         wish->outcome = WISH_DONE;
         snprintf(wish->stands, sizeof wish->stands, "%s", version_state_name(version->state));

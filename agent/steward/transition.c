@@ -39,6 +39,12 @@ bool transition_is_named(const struct version *version, const struct alias *alia
     return same(version->collection, alias->target);
 }
 
+bool transition_is_left(const struct registry *registry, const struct version *version)
+{
+    return version->state == VERSION_ACTIVE && same(registry->step.kind, STEP_PROMOTING) &&
+           !same(registry->step.label, version->label);
+}
+
 static bool step_is(const struct look *look, const char *kind, const char *label)
 {
     return same(look->registry->step.kind, kind) && same(look->registry->step.label, label);
@@ -117,6 +123,11 @@ static bool can_be_served(const struct look *look)
     case VERSION_ACTIVE:
         if (look->args->force && look->alias && !same(look->alias->target, version->collection))
             return true; /* the alias is led back to it */
+        if (transition_is_left(look->registry, version))
+            return refuse(look,
+                          "version %s is served only until readers are led to %s, which is under "
+                          "way: ask again when that is over",
+                          version->label, look->registry->step.label);
         return refuse(look, "version %s is served already", version->label);
     case VERSION_PREVIOUS:
         if (look->args->force)

@@ -20,5 +20,7 @@
 bool transition_check(const struct registry *registry, const struct registry_wish *wish,
                       const struct alias *alias, char *reason, size_t size) MUST_USE;
 
+/* It is served only until the flip to another one, which has begun. */
+bool transition_is_left(const struct registry *registry, const struct version *version);
 /* The collection is the one that readers are led to. */
 bool transition_is_named(const struct version *version, const struct alias *alias);

@@ -169,6 +169,21 @@ static void a_version_that_the_alias_names_is_not_dropped(void **state)
     expect_allowed(&scene, S(WISH_DROP), NULL);
 }
 
+static void what_is_being_left_is_not_served_already(void **state)
+{
+    (void)state;
+    struct scene scene;
+    set_up(&scene, VERSION_READY);
+    scene.wish.label = v1;
+    expect_refused(&scene, S(WISH_CUTOVER), NULL, "is served already");
+    assert_false(transition_is_left(&scene.registry, &scene.versions[0]));
+    scene.registry.step.kind = S(STEP_PROMOTING);
+    scene.registry.step.label = v2;
+    assert_true(transition_is_left(&scene.registry, &scene.versions[0]));
+    assert_false(transition_is_left(&scene.registry, &scene.versions[1]));
+    expect_refused(&scene, S(WISH_CUTOVER), NULL, "until readers are led to v2");
+}
+
 static void what_was_asked_before_another_flip_is_refused(void **state)
 {
     (void)state;
@@ -403,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_label_that_is_not_there_is_refused_but_for_create),
         cmocka_unit_test(the_newest_build_of_a_label_is_what_counts),
         cmocka_unit_test(a_version_that_the_alias_names_is_not_dropped),
+        cmocka_unit_test(what_is_being_left_is_not_served_already),
         cmocka_unit_test(what_was_asked_before_another_flip_is_refused),
         cmocka_unit_test(one_that_is_verified_again_is_waited_for),
         cmocka_unit_test(what_was_adopted_is_never_dropped_and_not_verified_but_gone_back_to),
