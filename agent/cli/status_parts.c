@@ -145,7 +145,7 @@ static void write_wishes(const cJSON *family, bool steady, struct buf *out)
         put_words(out, ", by ", text_of(wish, "by"));
         put_words(out, ", because ", text_of(wish, "reason"));
         put_age(text_of(wish, "at"), steady, out);
-        if (strcmp(text_of(json_get(family, "step"), "wish"), text_of(wish, "wish")) != 0)
+        if (!cJSON_IsTrue(json_get(wish, "begun")))
             buf_printf(out, "; `vectail cancel %s %s` takes it back", text_of(family, "family"),
                        text_of(wish, "wish"));
         buf_putc(out, '\n');

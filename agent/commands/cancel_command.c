@@ -22,28 +22,10 @@ static bool refuse(struct cancel_command *cancel, const char *format, ...)
 
 static bool refuse_answered(struct cancel_command *cancel, const struct registry_event *answer)
 {
-    return refuse(cancel, "it is answered already: the wish to %s was %s%s%s", answer->what,
-                  answer->refused ? "refused" : "carried out", answer->reason ? ": " : "",
-                  answer->reason ? answer->reason : "");
-}
-
-/* The version's collection is made for it already, in the place of what is served. */
-static bool is_being_built(const struct registry *registry, const struct registry_wish *wish)
-{
-    struct wish_args args;
-    const struct version *version = wish->label ? registry_version(registry, wish->label) : NULL;
-    if (!wish_args_decode(wish, &args, NULL))
-        return false;
-    bool empties = args.empty_live;
-    wish_args_fini(&args);
-    return empties && version && version->state > VERSION_PLANNED;
-}
-
-static bool is_begun(const struct registry *registry, const struct registry_wish *wish)
-{
-    const struct registry_step *step = &registry->step;
-    return wish->begun || is_being_built(registry, wish) ||
-           (step->kind && step->wish && strcmp(step->wish, wish->id) == 0);
+    return answer->refused
+               ? refuse(cancel, "it was refused already%s%s", answer->reason ? ": " : "",
+                        answer->reason ? answer->reason : "")
+               : refuse(cancel, "it was carried out already");
 }
 
 static bool withdraw(struct registry *registry, void *context)
@@ -63,7 +45,7 @@ static bool withdraw(struct registry *registry, void *context)
         return false;
     }
     const struct registry_wish *wish = &registry->wishes[index];
-    if (is_begun(registry, wish))
+    if (wish_is_begun(registry, wish))
         return refuse(cancel, "an agent has begun to %s%s%s, and carries that to its end",
                       wish->kind, wish->label ? " " : "", wish->label ? wish->label : "");
     snprintf(reason, sizeof reason, "it was withdrawn by %s", cancel->command->by);

@@ -24,7 +24,7 @@ static cJSON *step_entry(const struct registry_step *step)
     return entry;
 }
 
-static cJSON *wish_entry(const struct registry_wish *wish)
+static cJSON *wish_entry(const struct registry *registry, const struct registry_wish *wish)
 {
     cJSON *entry = json_object();
     json_add_string(entry, "wish", wish->id);
@@ -33,6 +33,7 @@ static cJSON *wish_entry(const struct registry_wish *wish)
     json_add_string(entry, "by", wish->by);
     json_add_string(entry, "reason", wish->reason);
     status_add_time(entry, "at", wish->at_ms);
+    json_add_bool(entry, "begun", wish_is_begun(registry, wish));
     return entry;
 }
 
@@ -41,7 +42,7 @@ void status_add_steps(cJSON *family, const struct registry *registry)
     cJSON *wishes = json_array();
     for (size_t i = 0; registry && i < registry->wish_count; i++) {
         if (registry->wishes[i].id && wish_is_of_person(registry->wishes[i].kind))
-            json_append(wishes, wish_entry(&registry->wishes[i]));
+            json_append(wishes, wish_entry(registry, &registry->wishes[i]));
     }
     if (registry && registry->step.kind)
         json_add(family, "step", step_entry(&registry->step));

@@ -159,3 +159,23 @@ void wish_begin(struct registry *registry, const char *id)
     if (index >= 0)
         registry->wishes[index].begun = true;
 }
+
+/* The version's collection is made for it already, in the place of what is served. */
+static bool is_being_built(const struct registry *registry, const struct registry_wish *wish)
+{
+    struct wish_args args;
+    struct err err;
+    const struct version *version = wish->label ? registry_version(registry, wish->label) : NULL;
+    if (!version || !wish_args_decode(wish, &args, &err))
+        return false;
+    bool empties = args.empty_live && version->state > VERSION_PLANNED;
+    wish_args_fini(&args);
+    return empties;
+}
+
+bool wish_is_begun(const struct registry *registry, const struct registry_wish *wish)
+{
+    const struct registry_step *step = &registry->step;
+    return wish->begun || is_being_built(registry, wish) ||
+           (step->kind && step->wish && wish->id && is(step->wish, wish->id));
+}

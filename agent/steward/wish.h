@@ -52,5 +52,7 @@ const struct registry_event *wish_answer(const struct registry *registry, const 
 bool wishes_follow_epoch(struct registry *registry, int64_t from, int64_t to);
 /* What follows can not be taken back; not written down yet. */
 void wish_begin(struct registry *registry, const char *id);
+/* It is not taken back any more: it is carried to its end. */
+bool wish_is_begun(const struct registry *registry, const struct registry_wish *wish);
 /* Where the wish stands in the registry, or -1 when it is gone. */
 int wish_index(const struct registry *registry, const char *id);

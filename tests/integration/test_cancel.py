@@ -83,7 +83,7 @@ def test_what_is_answered_or_unknown_cannot_be_taken_back(hand):
     code, told = hand.ask("cancel", "docs", wish)
     assert (code, told["state"], told["wish"]) == (3, "done", wish)
     said = hand.run("cancel", "docs", wish)
-    assert "refused: it is answered already: the wish to cutover was carried out" in said.stderr
+    assert "refused: it was carried out already" in said.stderr
 
     wish = asked(hand, "drop", "docs", "v2")
     code, told = hand.ask("cancel", "docs", wish)
@@ -91,7 +91,7 @@ def test_what_is_answered_or_unknown_cannot_be_taken_back(hand):
     assert "withdrawn" in told["reason"]
     said = hand.run("cancel", "docs", wish)
     assert said.code == 3
-    assert "was refused: it was withdrawn by" in said.stderr
+    assert "it was refused already: it was withdrawn by" in said.stderr
 
 
 def test_what_is_begun_is_carried_to_its_end(hand):
@@ -156,7 +156,7 @@ def test_a_running_agent_forgets_what_was_withdrawn(scene):
     assert "withdrawn by HTTP" in gone.body["reason"]
     again = api.call("DELETE", place)
     assert again.status == 409
-    assert "answered already" in again.detail
+    assert "it was refused already" in again.detail
     scene.embedder.behave()
     later = api.call("POST", f"{versions}?wait=0s", {"label": "v3", "embedder": "other"})
     assert later.status == 202

@@ -207,7 +207,7 @@ function familyButtons(family) {
 // Mostly it is carried out at once: then there is nothing to press.
 function wishUnderWay(family, wish) {
   const what = `${wish.kind} ${wish.label ?? ""}`.trim();
-  const waits = Date.now() - new Date(wish.at).getTime() > TAKE_BACK_MS;
+  const waits = !wish.begun && Date.now() - new Date(wish.at).getTime() > TAKE_BACK_MS;
   return h("span", { "data-key": wish.wish }, `asked for: ${what} (by ${wish.by}) `,
     waits && button("Take back", "cancel", { family: family.family, wish: wish.wish, what }, { name: what }));
 }

@@ -4,6 +4,7 @@
 #include "agent/capture/capture.h"
 #include "agent/stats.h"
 #include "agent/steward/sweep.h"
+#include "agent/steward/wish.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "state/alias.h"
@@ -260,6 +261,7 @@ static void steps_wishes_and_times_are_told(void **state)
     assert_true(registry_add_wish(&registry, &(struct registry_wish){.kind = gap, .gen = 2}));
     assert_true(registry_add_wish(
         &registry, &(struct registry_wish){.kind = drop, .label = label, .id = id, .by = by}));
+    wish_begin(&registry, id);
     assert_true(registry_save(fixture->docs, &registry, &outcome, &err));
     registry_fini(&registry);
     CLEANUP(cJSON_Deletep) cJSON *status = status_of(fixture);
@@ -269,6 +271,7 @@ static void steps_wishes_and_times_are_told(void **state)
     assert_int_equal(cJSON_GetArraySize(json_get(family, "wishes")), 1); /* those of persons */
     expect_text(cJSON_GetArrayItem(json_get(family, "wishes"), 0), "wish", "00ff");
     expect_text(cJSON_GetArrayItem(json_get(family, "wishes"), 0), "kind", "drop");
+    assert_true(cJSON_IsTrue(json_get(cJSON_GetArrayItem(json_get(family, "wishes"), 0), "begun")));
     expect_text(version, "keep_until", "2023-11-14T23:13:20.000Z");
     expect_text(version, "state_at", "2023-11-14T22:13:20.000Z");
     expect_null(version, "verified_at");

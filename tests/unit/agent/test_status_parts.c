@@ -70,7 +70,9 @@ static const char families[] =
     " \"step\": {\"kind\": \"promoting\", \"label\": \"v2\", \"why\": \"cutover\","
     " \"owner\": \"pod-a\", \"since\": \"2023-11-14T22:13:17.000Z\", \"wish\": null},"
     " \"wishes\": [{\"wish\": \"00ff\", \"kind\": \"drop\", \"label\": \"v0\", \"by\": \"me\","
-    " \"reason\": null, \"at\": \"2023-11-14T22:10:00.000Z\"}]},"
+    " \"reason\": null, \"at\": \"2023-11-14T22:10:00.000Z\", \"begun\": false},"
+    " {\"wish\": \"00ee\", \"kind\": \"partitions\", \"label\": null, \"by\": \"me\","
+    " \"reason\": null, \"at\": \"2023-11-14T22:10:00.000Z\", \"begun\": true}]},"
     " {\"family\": \"notes\", \"alias\": {\"epoch\": 0, \"target\": \"by-hand\"}, \"step\": null,"
     " \"versions\": [], \"wishes\": []},"
     " {\"family\": \"new\", \"alias\": {\"epoch\": 0, \"target\": null}}]}";
@@ -100,7 +102,8 @@ static void what_is_under_way_and_asked_for_is_told(void **state)
     assert_string_equal(buf_str(&out),
                         "\nFamily docs: promoting v2, for a cutover, by pod-a, since 3.0s\n"
                         "\nFamily docs: asked for: drop v0, by me, since 3m20s; "
-                        "`vectail cancel docs 00ff` takes it back\n");
+                        "`vectail cancel docs 00ff` takes it back\n"
+                        "\nFamily docs: asked for: partitions, by me, since 3m20s\n");
     buf_clear(&out);
     status_write_steps(status, true, &out);
     assert_null(strstr(buf_str(&out), "since"));
