@@ -41,7 +41,7 @@ struct version {
     char *from;    /* "start", "snapshot", "offset:...", "timestamp:..." */
     bool external; /* adopted: not made by us, never written, never collected */
     bool no_reuse; /* all its vectors are bought, none is copied from another version */
-    bool declined; /* was rolled back from: not cut over to by itself */
+    bool declined; /* was rolled back from, or its cutover taken back: not cut over to by itself */
     bool
         filling; /* active, and not whole: it took the place of one that was emptied (delete-upfront) */
     bool proven;        /* its vectors were compared with fresh ones: others may copy them */

@@ -28,6 +28,20 @@ static bool refuse_answered(struct cancel_command *cancel, const struct registry
                : refuse(cancel, "it was carried out already");
 }
 
+/* Where the file says so it is asked for by itself: not of this one again, whoever leads next. */
+static void decline(const struct registry *registry, const struct registry_wish *wish)
+{
+    struct wish_args args;
+    bool by_itself = strcmp(wish->kind, WISH_CUTOVER) == 0 && wish->label && wish->by &&
+                     strcmp(wish->by, BY_CONFIGURATION) == 0;
+    struct version *version = by_itself ? registry_version(registry, wish->label) : NULL;
+    if (!version || !wish_args_decode(wish, &args, NULL))
+        return;
+    if (args.build_id && strcmp(args.build_id, version->build_id) == 0)
+        version->declined = true;
+    wish_args_fini(&args);
+}
+
 static bool withdraw(struct registry *registry, void *context)
 {
     struct cancel_command *cancel = context;
@@ -48,6 +62,7 @@ static bool withdraw(struct registry *registry, void *context)
     if (wish_is_begun(registry, wish))
         return refuse(cancel, "an agent has begun to %s%s%s, and carries that to its end",
                       wish->kind, wish->label ? " " : "", wish->label ? wish->label : "");
+    decline(registry, wish);
     snprintf(reason, sizeof reason, "it was withdrawn by %s", cancel->command->by);
     struct answer answer = {.what = wish->kind,
                             .label = wish->label,

@@ -20,7 +20,6 @@
 /* So often what a census finds is mended until it passes: what comes again and again has a cause. */
 #define MENDS_MOST 3
 /* Who asks for what the file says. */
-#define BY_CONFIGURATION "configuration"
 
 void version_set_text(char **slot, const char *text)
 {

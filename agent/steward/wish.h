@@ -9,6 +9,9 @@
 #include "base/json.h"
 #include "state/registry.h"
 
+/* Who asks where the file does, and no person. */
+#define BY_CONFIGURATION "configuration"
+
 struct wish_args {
     const char *embedder; /* create, adopt */
     const char *store;    /* create, adopt; NULL: the family's own */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cutover: auto asks once in each epoch of the alias, and is not forgotten. */
+#include "agent/commands/cancel_command.h"
 #include "agent/steward/steward_state.h"
 #include "support/test.h"
 
@@ -63,6 +64,31 @@ static void it_is_asked_for_once_in_each_epoch(void **state)
     tear_down(&scene);
 }
 
+static void what_a_person_took_back_is_not_asked_for_by_the_next_leader(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct err err;
+    set_up(&scene);
+    struct registry *registry = &scene.steward.registry;
+    struct config config = {.name = S("test")};
+    struct command command = {.config = &config, .docs = scene.agent.docs, .by = "a person"};
+    assert_int_equal(ask(&scene), 1);
+    char *id = strdup(registry->wishes[0].id);
+    struct cancel_command cancel = {.command = &command, .family = &scene.family_config, .id = id};
+    assert_true(cancel_command_run(&cancel, &err));
+    assert_int_equal(cancel.outcome, CANCEL_DONE);
+    steward_forget_notes(&scene.steward);
+    registry_fini(registry);
+    assert_true(registry_load(scene.agent.docs, "test", "docs", registry, &err));
+    assert_int_equal(ask(&scene), 0);
+    assert_true(cancel_command_run(&cancel, &err));
+    assert_int_equal(cancel.outcome, CANCEL_REFUSED);
+    assert_string_equal(cancel.reason, "it was refused already: it was withdrawn by a person");
+    free(id);
+    tear_down(&scene);
+}
+
 static void it_is_asked_for_as_soon_as_there_is_room(void **state)
 {
     (void)state;
@@ -87,6 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_asked_for_once_in_each_epoch),
+        cmocka_unit_test(what_a_person_took_back_is_not_asked_for_by_the_next_leader),
         cmocka_unit_test(it_is_asked_for_as_soon_as_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
