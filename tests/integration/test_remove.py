@@ -145,7 +145,15 @@ def test_collections_stay_where_nobody_asked_for_them_to_go(scene):
     wait_until(lambda: scene.state.families.count_documents({}) == 0, 5, "the registry to be gone")
 
 
-def test_a_kafka_that_is_away_keeps_its_groups_and_nobody_from_forgetting(scene):
+UNREADABLE = {"security.protocol": "ssl", "ssl.ca.location": "/nowhere/ca.pem"}
+
+
+@pytest.mark.parametrize(
+    "worklog",
+    [{"brokers": "127.0.0.1:1"}, {"properties": UNREADABLE}],
+    ids=["away", "not to be opened"],
+)
+def test_a_kafka_that_is_away_keeps_its_groups_and_nobody_from_forgetting(worklog, scene):
     scene.family(allow_test_embedder=True)
     scene.database.docs.insert_one({"_id": 1, "text": "text"})
     agent = scene.agent(scene.config()).start()
@@ -154,7 +162,7 @@ def test_a_kafka_that_is_away_keeps_its_groups_and_nobody_from_forgetting(scene)
     take_out_of_the_file(scene, agent)
     grow_old(scene)
     admin = AdminClient({"bootstrap.servers": scene.servers.kafka.address})
-    agent.config["worklog"]["brokers"] = "127.0.0.1:1"
+    agent.config["worklog"].update(worklog)
     agent.write_config()
     code, reply = ask(agent)
     assert (code, reply["removed"]) == (0, True)
