@@ -20,7 +20,7 @@ enum err_action {
 enum err_domain {
     ERR_OS,     /* code: errno */
     ERR_DATA,   /* code: 0; a document, record or reply that makes no sense */
-    ERR_CONFIG, /* code: 0 */
+    ERR_CONFIG, /* code: 0 or FEED_OF_ANOTHER */
     ERR_CURL,   /* code: CURLcode */
     ERR_HTTP,   /* code: HTTP status */
     ERR_KAFKA,  /* code: rd_kafka_resp_err_t */

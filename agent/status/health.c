@@ -16,6 +16,7 @@ struct condition {
     int64_t since_ms;
     bool expected; /* only not begun yet */
     bool is_idle;  /* a server that the process is ready without */
+    bool is_borne; /* the process is ready in spite of the reason */
     bool is_known; /* something was said of it */
     char *kind;    /* of a server; NULL: it is none */
     char *address;
@@ -79,7 +80,7 @@ void health_expect(struct health *health, const char *component)
     pthread_mutex_unlock(&health->lock);
 }
 
-bool health_set(struct health *health, const char *component, const char *reason)
+static bool set(struct health *health, const char *component, const char *reason, bool is_borne)
 {
     pthread_mutex_lock(&health->lock);
     struct condition *condition = condition_of(health, component);
@@ -93,6 +94,7 @@ bool health_set(struct health *health, const char *component, const char *reason
     if (!condition->is_known || (changed && (was_well || !reason)))
         condition->since_ms = clock_wall_ms();
     condition->expected = false;
+    condition->is_borne = is_borne;
     condition->is_known = true;
     pthread_mutex_unlock(&health->lock);
     if (health->hushed)
@@ -104,12 +106,27 @@ bool health_set(struct health *health, const char *component, const char *reason
     return changed;
 }
 
+bool health_set(struct health *health, const char *component, const char *reason)
+{
+    return set(health, component, reason, false);
+}
+
+bool health_note(struct health *health, const char *component, const char *reason)
+{
+    return set(health, component, reason, true);
+}
+
+static bool blocks(const struct condition *condition)
+{
+    return condition->reason && !condition->is_idle && !condition->is_borne;
+}
+
 bool health_is_ready(struct health *health)
 {
     bool ready = true;
     pthread_mutex_lock(&health->lock);
     for (size_t i = 0; i < health->count; i++)
-        ready = ready && (health->conditions[i].reason == NULL || health->conditions[i].is_idle);
+        ready = ready && !blocks(&health->conditions[i]);
     pthread_mutex_unlock(&health->lock);
     return ready;
 }
@@ -130,7 +147,7 @@ cJSON *health_json(struct health *health)
         json_add_string(entry, "component", condition->component);
         json_add_string(entry, "reason", condition->reason);
         json_add_string(entry, "since", since);
-        json_add_bool(entry, "blocks", !condition->is_idle);
+        json_add_bool(entry, "blocks", blocks(condition));
         json_append(reasons, entry);
     }
     pthread_mutex_unlock(&health->lock);

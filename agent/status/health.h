@@ -20,6 +20,8 @@ void health_hush(struct health *health);
 
 /* `reason` NULL: the component works. Logs only what changes. True when something changed. */
 bool health_set(struct health *health, const char *component, const char *reason);
+/* The same, and the process is ready in spite of the reason. */
+bool health_note(struct health *health, const char *component, const char *reason);
 /* The component has not begun yet: not ready, and nothing to write a log line about. */
 void health_expect(struct health *health, const char *component);
 /* {"ready": bool, "reasons": [{"component", "reason", "since", "blocks"}]}; the process is ready while no

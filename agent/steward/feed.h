@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/agent.h"
+#include "base/err.h"
 #include "cdc/worklog.h"
 #include "state/checkpoint.h"
 
@@ -33,9 +34,14 @@ static inline bool feed_is_stopped(const struct feed_view *view)
 }
 void feed_view_fini(struct feed_view *view);
 /* The generation was read for the family as this process' file has it. Otherwise its items are not to be
- * applied here: RETRY, CONFIG, until the files are the same. */
+ * applied here: RETRY, CONFIG, FEED_OF_ANOTHER, until the files are the same. */
 bool feed_is_of(const struct feed_view *view, const struct family *family, struct err *err)
     MUST_USE;
+#define FEED_OF_ANOTHER 1
+static inline bool feed_is_of_another(const struct err *err)
+{
+    return err->domain == ERR_CONFIG && err->code == FEED_OF_ANOTHER;
+}
 
 struct feed_place {
     const struct config *config;

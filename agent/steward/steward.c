@@ -323,7 +323,7 @@ static bool start_lane(struct steward *steward, const struct version *version, s
 }
 
 /* Starts those that are missing. One that cannot be started keeps none of the others from it; the
- * first error is told. */
+ * first error is told, and before it none that the process is ready in spite of. */
 static bool start_lanes(struct steward *steward, struct err *err)
 {
     bool ok = true;
@@ -335,7 +335,7 @@ static bool start_lanes(struct steward *steward, struct err *err)
             start_lane(steward, version, &refused))
             continue;
         steward_say(steward, version->build_id, refused.text);
-        if (ok)
+        if (ok || feed_is_of_another(err))
             *err = refused;
         ok = false;
     }
@@ -401,7 +401,8 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
         audits_leave(steward);
     }
     if ((config->roles & ROLE_WORK) && !steward->overtaken && !reconcile_lanes(steward, err)) {
-        refused = *err;
+        if (advanced || !feed_is_of_another(err))
+            refused = *err;
         advanced = false;
     }
     for (size_t i = 0; i < steward->lane_count; i++)
@@ -462,6 +463,16 @@ static int64_t pause_after(struct steward *steward, bool ok, bool moved, int *fa
     return steward->merges || seeding ? MERGE_MS : LOOK_MS;
 }
 
+/* While the file of this process is not the leader's it does all that it may. Were it unready for that, a
+ * restart of one process after the other would keep the leader for ever, which waits for this one. */
+static void tell_health(struct steward *steward, const char *component, const struct err *err)
+{
+    if (err && feed_is_of_another(err))
+        health_note(steward->agent->health, component, err->text);
+    else
+        health_set(steward->agent->health, component, err ? err->text : NULL);
+}
+
 static void *run(void *argument)
 {
     struct steward *steward = argument;
@@ -474,7 +485,7 @@ static void *run(void *argument)
         bool moved = false;
         bool ok = look(steward, &moved, &err);
         atomic_store(&steward->refused, steward->asks || (!ok && err.action == ERR_FATAL));
-        health_set(steward->agent->health, component, ok ? NULL : err.text);
+        tell_health(steward, component, ok ? NULL : &err);
         agent_sleep(steward->agent, pause_after(steward, ok, moved, &failures));
     }
     audits_leave(steward);

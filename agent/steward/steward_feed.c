@@ -51,11 +51,14 @@ bool feed_is_of(const struct feed_view *view, const struct family *family, struc
 {
     if (!view->family_fp || strcmp(view->family_fp, shape_fp(family->shape)) == 0)
         return true;
-    return err_set(err, ERR_RETRY, ERR_CONFIG, 0,
+    return err_set(err, ERR_RETRY, ERR_CONFIG, FEED_OF_ANOTHER,
                    "the source was read for another configuration of family %s (source, filter, "
-                   "metadata or fields) than this process has; it waits until all processes have "
-                   "the same",
-                   family->name);
+                   "metadata or fields) than this process has%s",
+                   family->name,
+                   feed_is_stopped(view)
+                       ? ", and the family stands: with the former file what was read is still "
+                         "applied; `vectail resume` reads the source anew once it is there"
+                       : "; it waits until all processes have the same");
 }
 
 bool feed_view_load(const struct feed_place *place, struct feed_view *view, struct err *err)

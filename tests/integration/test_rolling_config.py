@@ -11,6 +11,8 @@ import pytest
 
 from scene import DIMS
 from shadows import registry_of, version_of
+from support import wait_until
+from waiting import readiness, wait_until_ready
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -56,6 +58,24 @@ def replace(agent, file: dict, before: Callable[[], None] = lambda: None):
 
 def leads(agent) -> None:
     agent.wait_for_event("lease.taken", 60, since=agent.began_at)
+
+
+def stands(version: dict) -> bool:
+    return "another configuration" in (version["reason"] or "")
+
+
+def serving(scene, name: str, file: dict) -> tuple:
+    file = copy.deepcopy(file)
+    url = scene.serving(file)
+    return start(scene, name, file), file, url
+
+
+def wait_until_ready_with(url: str, words: str) -> None:
+    def said() -> bool:
+        status, reasons = readiness(url)
+        return status == 200 and words in reasons
+
+    wait_until(said, 60, f"/readyz to be 200 and speak of {words}", 0.1)
 
 
 def made(scene) -> list[tuple[str, int]]:
@@ -127,6 +147,47 @@ def test_what_was_cut_over_to_by_itself_stays_when_an_old_process_leads(scene, k
     assert states == {"v1": "previous", "v2": "active"}
 
 
+def test_a_new_mapping_reaches_processes_that_wait_for_each_other_to_be_ready(scene, kafka):
+    fill(scene, metadata={"number": "author"})
+    old = copy.deepcopy(scene.config())
+    one = start(scene, "one", old)
+    leads(one)
+    scene.wait_until_equal(one)
+    new = copy.deepcopy(old)
+    new["families"]["docs"]["metadata"] = {"author": "author"}
+    two, _, url = serving(scene, "two", new)
+
+    wait_until_ready_with(url, "another configuration")  # only now the next is restarted
+    write_one(scene, "a")
+    scene.wait_until_equal(one, label="v1")
+    replace(one, new)
+    wait_until_ready(url)
+    scene.families["docs"]["metadata"] = {"author": "author"}
+    report = scene.wait_until_equal(two, deadline_s=90)
+    assert report.documents == DOCUMENTS + 1
+    wait_until(lambda: readiness(url) == (200, ""), 60, "nothing to be waited for", 0.1)
+    assert scene.bought().total() == DOCUMENTS + 1
+
+
+def test_a_family_that_stands_says_that_its_mapping_has_changed(scene, kafka):
+    fill(scene, metadata={"number": "author"})
+    one, file, url = serving(scene, "one", scene.config())
+    scene.wait_until_equal(one)
+    scene.database.docs.drop()
+    one.wait_for_event("capture.family.stands", 60)
+    file["families"]["docs"]["metadata"] = {"author": "author"}
+    replace(one, file)
+    wait_until_ready_with(url, "another configuration")
+    assert "`vectail resume` reads the source anew" in readiness(url)[1]
+    assert stands(one.version("docs"))
+    assert one.command("resume", "docs").code == 3, "there is no source"
+
+    write_one(scene, "a")
+    assert one.command("resume", "docs", "--wait").code == 0
+    one.wait_for_version("docs", lambda v: "would erase" in (v["reason"] or ""), 60)
+    wait_until(lambda: readiness(url) == (200, ""), 60, "nothing to be waited for", 0.1)
+
+
 def test_a_worker_with_the_old_mapping_applies_nothing_that_was_read_for_the_new_one(scene, kafka):
     fill(scene, metadata={"number": "author"})
     old = copy.deepcopy(scene.config(roles=["work"]))
@@ -139,10 +200,6 @@ def test_a_worker_with_the_old_mapping_applies_nothing_that_was_read_for_the_new
     replace(captures, new)
     captures.wait_for_event("capture.generation", 60, since=captures.began_at)
     write_one(scene, "a")
-
-    def stands(version: dict) -> bool:
-        return "another configuration" in (version["reason"] or "")
-
     captures.wait_for_version("docs", stands, 60, "v1")
     replace(works, scene.config(roles=["work"]))
     report = scene.wait_until_equal(captures, deadline_s=90)

@@ -137,6 +137,24 @@ static void a_server_that_is_not_needed_is_named_and_does_not_block(void **state
     health_free(health);
 }
 
+static void a_reason_that_is_only_noted_does_not_block(void **state)
+{
+    (void)state;
+    struct health *health = health_new();
+    assert_true(health_note(health, "a", "not mine"));
+    assert_false(health_note(health, "a", "not mine"));
+    assert_true(health_is_ready(health));
+    assert_json(health, "{\"ready\":true,\"reasons\":[{\"component\":\"a\",\"reason\":\"not mine\","
+                        "\"since\":\"1970-01-01T00:00:00.000Z\",\"blocks\":false}]}");
+    health_set(health, "a", "broken");
+    assert_false(health_is_ready(health));
+    health_note(health, "a", "not mine");
+    assert_true(health_is_ready(health));
+    health_set(health, "a", NULL);
+    assert_json(health, "{\"ready\":true,\"reasons\":[]}");
+    health_free(health);
+}
+
 static void of_a_server_nothing_is_said_before_it_was_looked_at(void **state)
 {
     (void)state;
@@ -213,6 +231,7 @@ int main(void)
         timed(a_reason_is_copied),
         timed(a_component_that_has_not_begun_is_not_ready),
         timed(a_server_that_is_not_needed_is_named_and_does_not_block),
+        timed(a_reason_that_is_only_noted_does_not_block),
         timed(of_a_server_nothing_is_said_before_it_was_looked_at),
         cmocka_unit_test(any_thread_may_set_it),
     };
