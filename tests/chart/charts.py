@@ -83,6 +83,21 @@ def containers_of(thing: dict) -> list[dict]:
     return pod.get("initContainers", []) + pod.get("containers", [])
 
 
+def keeps_to_the_restricted_profile(thing: dict) -> None:
+    pod = pod_of(thing)
+    security = pod["securityContext"]
+    assert security["runAsNonRoot"] is True and security["runAsUser"] == 65532, title(thing)
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}, title(thing)
+    assert not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")), title(thing)
+    assert not any("hostPath" in volume for volume in pod["volumes"]), title(thing)
+    for container in containers_of(thing):
+        own = container["securityContext"]
+        assert own["allowPrivilegeEscalation"] is False, title(thing)
+        assert own["readOnlyRootFilesystem"] is True, title(thing)
+        assert own["capabilities"] == {"drop": ["ALL"]}, title(thing)
+        assert "privileged" not in own and "runAsUser" not in own, title(thing)
+
+
 def find(things: list[dict], kind: str, ending: str = "") -> dict:
     """The only object of that kind whose name ends so."""
     found = [one for one in things if one["kind"] == kind and one["metadata"]["name"].endswith(ending)]

@@ -383,11 +383,14 @@ def test_a_wrong_custom_resource_is_refused_with_the_name_of_the_key(cluster, va
 # The sidecar
 
 
-def test_the_pod_that_includes_the_sidecar_is_taken_there_too(cluster, tmp_path):
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_the_pod_that_includes_the_sidecar_is_taken_there_too(cluster, tmp_path, native):
     """The example refers to the chart by its place in the repository."""
     shutil.copytree(CHART, tmp_path / CHART.relative_to(REPOSITORY))
     chart = shutil.copytree(EXAMPLE, tmp_path / EXAMPLE.relative_to(REPOSITORY))
     helm = Helm(install.helm(), cluster, cluster.namespace(STRICT), RELEASE)
     helm.run("dependency", "update", chart)
-    pods = try_all(cluster, helm.template(chart), helm.namespace)
+    pods = try_all(
+        cluster, helm.template(chart, "--set", f"vectail.sidecar.native={native}"), helm.namespace
+    )
     assert any(vectail_of(pod) for pod in pods)

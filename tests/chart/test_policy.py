@@ -4,7 +4,15 @@
 from __future__ import annotations
 
 import pytest
-from charts import NAMES, REPOSITORY, containers_of, pod_of, render, title
+from charts import (
+    NAMES,
+    REPOSITORY,
+    containers_of,
+    keeps_to_the_restricted_profile,
+    pod_of,
+    render,
+    title,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -23,18 +31,7 @@ def services(name: str) -> list[dict]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_pod_keeps_to_the_restricted_profile(name):
     for thing in workloads(name):
-        pod = pod_of(thing)
-        security = pod["securityContext"]
-        assert security["runAsNonRoot"] is True and security["runAsUser"] == 65532, title(thing)
-        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, title(thing)
-        assert not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")), title(thing)
-        assert not any("hostPath" in volume for volume in pod["volumes"]), title(thing)
-        for container in containers_of(thing):
-            own = container["securityContext"]
-            assert own["allowPrivilegeEscalation"] is False, title(thing)
-            assert own["readOnlyRootFilesystem"] is True, title(thing)
-            assert own["capabilities"] == {"drop": ["ALL"]}, title(thing)
-            assert "privileged" not in own and "runAsUser" not in own, title(thing)
+        keeps_to_the_restricted_profile(thing)
 
 
 @pytest.mark.parametrize("name", NAMES)

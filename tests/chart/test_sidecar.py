@@ -8,9 +8,20 @@ import shutil
 
 import pytest
 import yaml
-from charts import CHART, REPOSITORY, check, configuration, find, helm, objects
+from charts import (
+    CHART,
+    REPOSITORY,
+    check,
+    configuration,
+    find,
+    helm,
+    keeps_to_the_restricted_profile,
+    objects,
+)
 
 pytestmark = pytest.mark.timeout(300)
+
+BESIDE = ("--set", "vectail.sidecar.native=false")
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +65,20 @@ def test_vectail_takes_the_configuration(chart, tmp_path):
 
 
 def test_an_older_kubernetes_has_it_among_the_containers(chart):
-    # the example's template is for native ones; the container itself says how it is started
-    things = render(chart, "--set", "vectail.sidecar.native=false,vectail.sidecar.gatePodReadiness=true")
-    (sidecar,) = find(things, "Deployment")["spec"]["template"]["spec"]["initContainers"]
-    assert "restartPolicy" not in sidecar and "readinessProbe" in sidecar
+    # there a container of initContainers may have neither probes nor restartPolicy
+    things = render(chart, *BESIDE, "--set", "vectail.sidecar.gatePodReadiness=true", kubernetes="1.27.0")
+    pod = find(things, "Deployment")["spec"]["template"]["spec"]
+    assert "initContainers" not in pod
+    application, sidecar = pod["containers"]
+    assert application["name"] == "shop" and sidecar["name"] == "vectail"
+    assert "restartPolicy" not in sidecar and {"livenessProbe", "readinessProbe"} <= set(sidecar)
+    mounts = {mount["name"] for mount in sidecar["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in pod["volumes"]}
+
+
+@pytest.mark.parametrize("more", [(), BESIDE], ids=["native", "beside"])
+def test_its_pod_keeps_to_the_restricted_profile(chart, more):
+    keeps_to_the_restricted_profile(find(render(chart, *more), "Deployment"))
 
 
 def test_a_podmonitor_finds_it(chart):

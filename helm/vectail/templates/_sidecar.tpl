@@ -7,7 +7,7 @@ For a chart that depends on this one, with `mode: sidecar`. In the Pod template 
       annotations:
         {{- include "vectail.sidecar.annotations" .Subcharts.vectail | nindent 8 }}
     spec:
-      initContainers:      (or containers, with sidecar.native: false)
+      initContainers:      (with sidecar.native: false it belongs to `containers`: as an initContainer it would be refused)
         - {{ include "vectail.sidecar.container" .Subcharts.vectail | nindent 10 | trim }}
       volumes:
         {{- include "vectail.sidecar.volumes" .Subcharts.vectail | nindent 8 }}
