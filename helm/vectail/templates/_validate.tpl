@@ -19,6 +19,7 @@
 {{- $_ = required (printf "api.tokenSecret: who may ask for what is decided by a token: name the Secret that holds it under %s (or let existingSecret hold it)" $values.api.tokenKey) "" -}}
 {{- end -}}
 {{- include "vectail.validateMode" . -}}
+{{- include "vectail.validateScaled" . -}}
 {{- include "vectail.validateWorkers" . -}}
 {{- include "vectail.validateTogether" . -}}
 {{- end -}}
@@ -32,6 +33,26 @@
 {{- range list "rebuild" "once" "networkPolicy" "ingress" "httpRoute" -}}
 {{- if (get $.Values .).enabled -}}
 {{- fail (printf "%s.enabled: there is no workload of the chart's own in mode sidecar" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.metrics.serviceMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor.enabled: there is no Service of the chart's own in mode sidecar; take metrics.podMonitor" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* An autoscaler needs something to scale. */}}
+{{- define "vectail.validateScaled" -}}
+{{- range $key, $kinds := dict "worker" (list "hpa" "keda") "serve" (list "hpa") -}}
+{{- $own := get $.Values $key -}}
+{{- range $kinds -}}
+{{- if (get $own.autoscaling .).enabled -}}
+{{- $enabled := printf "%s.autoscaling.%s.enabled" $key . -}}
+{{- if eq $.Values.mode "sidecar" -}}
+{{- fail (printf "%s: there is no workload of the chart's own in mode sidecar" $enabled) -}}
+{{- else if not $own.enabled -}}
+{{- fail (printf "%s: it scales the Pods of `%s`, which is not enabled" $enabled $key) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -48,6 +69,10 @@
 {{- $keda := $scaling.keda -}}
 {{- if and $keda.enabled (not (or $keda.kafka.groups $keda.prometheus.serverAddress $keda.extraTriggers)) -}}
 {{- fail "worker.autoscaling.keda: name consumer groups (kafka.groups), a Prometheus (prometheus.serverAddress) or extraTriggers" -}}
+{{- end -}}
+{{- $scraped := or .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}
+{{- if and $keda.enabled $keda.prometheus.serverAddress (not (or $keda.prometheus.query $scraped)) -}}
+{{- fail (printf "worker.autoscaling.keda.prometheus.query: the default asks for job=%q, which metrics.podMonitor or metrics.serviceMonitor makes: enable one of them, or write the query" (include "vectail.job" .)) -}}
 {{- end -}}
 {{- range $name := list "hpa" "keda" -}}
 {{- $bounds := get $scaling $name -}}
