@@ -176,16 +176,31 @@ def test_a_job_has_another_name_when_it_does_something_else_and_only_then():
     assert name() != name("--set", "rebuild.label=v3")
 
 
-def test_the_notes_say_the_next_step(tmp_path):
-    # helm shows them where there is a cluster only: so here as an object of a copy
+def notes_of(tmp_path, *more) -> str:
+    """helm shows them where there is a cluster only: so here as an object of a copy."""
     chart = tmp_path / "vectail"
     shutil.copytree(CHART, chart)
     notes = (chart / "templates" / "NOTES.txt").read_text(encoding="utf-8")
     (chart / "templates" / "_notes.tpl").write_text('{{ define "notes" }}' + notes + "{{ end }}")
     (chart / "templates" / "notes.yaml").write_text('notes: {{ include "notes" . | quote }}')
-    done = helm("template", "shop", chart, "-n", "search", "-f", BASE, "-s", "templates/notes.yaml")
+    done = helm("template", "shop", chart, "-n", "search", "-f", BASE, *more, "-s", "templates/notes.yaml")
     assert done.returncode == 0, done.stderr
-    shown = yaml.safe_load(done.stdout)["notes"]
+    return yaml.safe_load(done.stdout)["notes"]
+
+
+def test_the_notes_say_the_next_step(tmp_path):
+    shown = notes_of(tmp_path)
     for words in ("helm test shop -n search", "shop-vectail-worker-0", "service/shop-vectail-serve"):
         assert words in shown
     assert '{{index .data "api-token" | base64decode}}' in shown
+
+
+def test_the_notes_of_a_sidecar_lead_to_its_pod(tmp_path):
+    shown = notes_of(tmp_path, "-f", HERE / "values" / "sidecar.yaml")
+    for words in (
+        "-n search -l vectail/release=shop",
+        "-it POD -c vectail -- vectail status -w",
+        "port-forward -n search POD 7700",
+        'get secret -n search shop-vectail -o go-template=\'{{index .data "api-token" | base64decode}}\'',
+    ):
+        assert words in shown
