@@ -15,7 +15,7 @@ DOCUMENTS = 50
 
 @pytest.mark.parametrize("worklog", ["kafka", "memory"])
 def test_a_deployment_whose_state_is_lost_is_built_anew_beside_what_is_served(worklog, scene):
-    scene.family(verify={"lag_for": "1s"})
+    scene.family(verify={"lag_for": "0s"})
     scene.database.docs.insert_many(
         {"_id": n, "text": f"document {n}"} for n in range(DOCUMENTS)
     )
