@@ -226,6 +226,52 @@ def test_helm_test_makes_its_pods_and_says_how_they_ended(cluster, program, phas
     assert any(cluster.has(hook, helm.namespace) for hook in hooks) != passed
 
 
+def waits_for_the_job(helm: Helm) -> list[str]:
+    """The lines of the chart's README that do, in a shell whose kubectl is led to this cluster."""
+    lines = (CHART / "README.md").read_text(encoding="utf-8").partition("```bash\n")[2].partition("```")[0]
+    access = f"--kubeconfig={helm.cluster.server.kubeconfig} --namespace={helm.namespace}"
+    kubectl = f'kubectl() {{ {install.kubectl()} {access} "$@"; }}'
+    return ["bash", "-c", f"{kubectl}\nsleep() {{ command sleep 0.2; }}\n{lines}"]
+
+
+@pytest.mark.parametrize(("first", "end"), [("SuccessCriteriaMet", "Complete"), ("FailureTarget", "Failed")])
+def test_who_waits_for_a_rebuild_as_the_readme_says_sees_either_end(cluster, first, end):
+    helm = Helm(install.helm(), cluster, cluster.namespace(), "shop")
+    helm.run("install", helm.release, CHART, *files(KEDA))
+    job = find(helm.of("manifest"), "Job")
+
+    def report(*conditions: str) -> None:
+        when = "2026-01-01T00:00:00Z"
+        held = [{"type": one, "status": "True", "lastTransitionTime": when} for one in conditions]
+        status = {"startTime": when, "conditions": held}
+        if end in conditions:
+            status |= {"completionTime": when} if end == "Complete" else {"failed": 1}
+        path = f"{cluster.path(job, helm.namespace)}/status"
+        cluster.call("PATCH", path, {"status": status}, MERGE)
+
+    with subprocess.Popen(
+        waits_for_the_job(helm), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        report(first)
+        assert process.poll() is None, "its Pods have not ended yet"
+        report(first, end)
+        output, _ = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode == 0) == (end == "Complete"), output
+
+
+def test_a_rebuild_that_has_failed_is_started_again_when_it_was_deleted(cluster, program):
+    helm = Helm(program, cluster, cluster.namespace(), RELEASE)
+    helm.run("install", RELEASE, CHART, *files(KEDA))
+    job = find(helm.of("manifest"), "Job")
+    first = cluster.read(job, helm.namespace)["metadata"]["uid"]
+    helm.run("upgrade", RELEASE, CHART, *files(KEDA))
+    assert cluster.read(job, helm.namespace)["metadata"]["uid"] == first
+    cluster.call("DELETE", cluster.path(job, helm.namespace), propagationPolicy="Background")
+    wait_until(lambda: not cluster.has(job, helm.namespace), LIMIT_S, "the Job to be gone")
+    helm.run("upgrade", RELEASE, CHART, *files(KEDA))
+    assert cluster.has(job, helm.namespace)
+
+
 # Server-side apply
 
 
