@@ -65,8 +65,9 @@ def stored(scene) -> Counter[str]:
 
 
 @pytest.mark.parametrize("worklog", ["kafka", "memory"])
-def test_runs_that_overlap_both_end_in_step_and_buy_nothing_twice(worklog, scene):
-    """As jobs of a schedule that is shorter than a fill, whatever forbids that there."""
+def test_runs_that_overlap_both_end_in_step(worklog, scene):
+    """As jobs of a schedule that is shorter than a fill, whatever forbids that there. What one has in hand
+    when its partitions go to the other, and cannot write in time, the other buys once more."""
     fill(scene)
     scene.embedder.base_delay_s = 0.1
     runs = [scene.agent(scene.config(worklog, instance=name), name) for name in ("one", "two")]
@@ -76,7 +77,9 @@ def test_runs_that_overlap_both_end_in_step_and_buy_nothing_twice(worklog, scene
     assert [run.wait(120) for run in runs] == [0, 0], runs[1].log_tail()
     report = scene.compare(runs[0])
     assert report.equal and report.documents == DOCUMENTS, report
-    assert scene.bought() == report.texts
+    bought = scene.bought()
+    assert bought.keys() == report.texts.keys()
+    assert max(bought.values()) <= (2 if worklog == "kafka" else 1)
     assert scene.alias()["epoch"] == 1
 
 

@@ -56,9 +56,16 @@ def test_what_changes_later_is_bought_once_for_both(scene, filled):
 def test_what_decides_no_vector_buys_none(scene, filled):
     """Another label, another store, other ids, other metadata."""
     filled.config["stores"]["second"] = scene.store_config()
+    # v1 first: what is being rewritten under an intent is not copied from
+    scene.families["docs"]["metadata"] = {"number": "n"}
+    filled.start()
+    filled.wait_for_version("docs", lambda v: v["generation"] == 2 and v["swept_generation"] == 2, 60, "v1")
+    scene.wait_until_equal(filled)
+    assert filled.stop() == 0
+    assert scene.bought().total() == 0
     add_shadow(scene, "label", no_reuse=False)
     add_shadow(scene, "store", no_reuse=False, store="second")
-    with_shadow(scene, filled, id_scheme="content", metadata={"number": "n"})
+    with_shadow(scene, filled, id_scheme="content")
     for label in ("v2", "label", "store"):
         filled.wait_for_version("docs", lambda v: v["documents"] == DOCUMENTS, 60, label)
         version = filled.version("docs", label)
