@@ -86,7 +86,7 @@ def forces(person: Person, scene) -> None:
     expect(dialog).to_contain_text("before it is ready?")
     expect(dialog).to_contain_text("Readers would get what it has by now")
     expect(dialog).to_contain_text("1 of 11 gates failed")
-    expect(dialog.get_by_role("listitem").last).to_contain_text("few enough are set aside: 1 doc")
+    expect(dialog.get_by_role("listitem").last).to_contain_text("few enough are set aside: documents that are missing")
     person.presses("Force v2 now", dialog)
     expect(dialog.get_by_role("alert")).to_contain_text("all the same")
     dialog.get_by_role("checkbox").check()
