@@ -32,7 +32,7 @@ def test_a_thousand_wait_in_little_memory_and_are_told_of_a_flip(server):
     flip(server, 1)
     before = resident_mb(server.running)
     request = request_text("/v1/families/docs/alias?epoch=1&wait=60s")
-    with Listeners(server.url, MANY, request) as listeners:
+    with Listeners(server.url, MANY, request, at_a_time=250) as listeners:
         listeners.read(2)
         assert listeners.count_with(b"HTTP") == 0, listeners.examples()
         waiting = resident_mb(server.running) - before
@@ -160,7 +160,7 @@ def test_those_that_left_give_their_places_back(server):
     """More at a time than may wait; then all of them leave, and there is room again."""
     flip(server, 1)
     request = request_text("/v1/families/docs/alias?epoch=1&wait=60s")
-    with Listeners(server.url, 1536, request) as listeners:
+    with Listeners(server.url, 1536, request, at_a_time=256) as listeners:
         listeners.read(2)
         assert listeners.count_with(b"HTTP") == 0, listeners.examples()
         for path in ("/v1/families/docs/alias?epoch=1", "/v1/events"):

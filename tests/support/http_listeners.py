@@ -41,15 +41,18 @@ def exchange(url: str, data: bytes, deadline_s: float = 15) -> bytes:
 
 
 class Listeners:
-    """`count` connections that have each sent the same request."""
+    """`count` connections that have each sent the same request; with `at_a_time` so many each second, as a
+    queue of all at once may be longer than a busy machine can bear."""
 
-    def __init__(self, url: str, count: int, request: bytes):
+    def __init__(self, url: str, count: int, request: bytes, at_a_time: int = 0):
         need_descriptors(count + 500)
         self.sockets = []
         self.received: dict[socket.socket, bytes] = {}
         self.closed: set[socket.socket] = set()
         self.selector = selectors.DefaultSelector()
-        for _ in range(count):
+        for n in range(count):
+            if at_a_time and n % at_a_time == 0:
+                self.read(1)
             client = socket.create_connection(address_of(url), timeout=10)
             client.sendall(request)
             client.setblocking(False)
