@@ -370,15 +370,6 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
     return start_lanes(steward, err);
 }
 
-/* What the source holds "as of the start" goes by MongoDB's clock, as the tokens do. */
-static void note_clock(struct steward *steward)
-{
-    steward->clock_ms = steward->registry.clock_ms;
-    steward->clock_mono_ms = steward->registry.clock_mono_ms;
-    if (steward->started_ms == 0)
-        steward->started_ms = steward->clock_ms;
-}
-
 /* One look. *moved: there is more to do at once. */
 static bool look(struct steward *steward, bool *moved, struct err *err)
 {
@@ -389,7 +380,8 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     if (!registry_load(steward->agent->docs, config->name, steward->family->name,
                        &steward->registry, err))
         return false;
-    note_clock(steward);
+    if (steward->started_ms == 0) /* "as of the start" goes by MongoDB's clock, as the tokens do */
+        steward->started_ms = steward->registry.clock_ms;
     int64_t rev = steward->registry.rev;
     bool leads = steward_leads(steward);
     struct err refused;

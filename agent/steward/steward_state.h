@@ -60,9 +60,7 @@ struct steward {
     size_t lane_count;
     struct steward_note *notes;
     size_t note_count;
-    int64_t started_ms;    /* by MongoDB's clock; 0: not known yet */
-    int64_t clock_ms;      /* that clock, as it was read last */
-    int64_t clock_mono_ms; /* and when that was */
+    int64_t started_ms; /* by MongoDB's clock; 0: not known yet */
     _Atomic bool in_step;
     _Atomic bool refused;
     bool overtaken; /* the registry was changed by another since it was loaded: look again */
@@ -83,7 +81,7 @@ struct steward {
 /* MongoDB's clock, by which all leaders reckon what lasts from one of them to the next. */
 static inline int64_t steward_now_ms(const struct steward *steward)
 {
-    return steward->clock_ms + clock_mono_ms() - steward->clock_mono_ms;
+    return registry_now_ms(&steward->registry);
 }
 
 /* Writes the registry down. Overtaken: it is to be looked at again, and nothing is written. */

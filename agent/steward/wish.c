@@ -99,13 +99,9 @@ void wish_give_answer(struct registry *registry, const struct answer *answer)
                                    .wish = lend(answer->wish),
                                    .refused = answer->refused};
     registry_note(registry, &event); /* copies: the wish may own what it says */
-    for (size_t i = registry->wish_count; answer->wish && i-- > 0;) {
-        if (registry->wishes[i].id && strcmp(registry->wishes[i].id, answer->wish) == 0) {
-            registry_drop_wish(registry,
-                               i); /* with it the id may go that the answer was given by */
-            break;
-        }
-    }
+    int index = answer->wish ? wish_index(registry, answer->wish) : -1;
+    if (index >= 0) /* with it the id may go that the answer was given by */
+        registry_drop_wish(registry, (size_t)index);
 }
 
 const struct registry_event *wish_answer(const struct registry *registry, const char *id)

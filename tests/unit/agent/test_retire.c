@@ -34,9 +34,10 @@ static struct version *set_up(struct scene *scene)
     scene->family = (struct family){.name = docs, .config = &scene->config};
     scene->agent = (struct agent){.docs = docstore_memory_new(), .holder = "a test"};
     scene->steward = (struct steward){.agent = &scene->agent, .family = &scene->family};
-    scene->steward.clock_ms = DB_NOW_MS;
-    scene->steward.clock_mono_ms = mono_us / 1000;
-    scene->steward.registry = (struct registry){.name = strdup("test"), .family = strdup("docs")};
+    scene->steward.registry = (struct registry){.name = strdup("test"),
+                                                .family = strdup("docs"),
+                                                .clock_ms = DB_NOW_MS,
+                                                .clock_mono_ms = mono_us / 1000};
     struct version *version = registry_add_version(&scene->steward.registry, "v1");
     version->state = VERSION_PREVIOUS;
     version->keep_until_ms = DB_NOW_MS + 60000;
