@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 /* Twice at the end of a process, with the writer before: together less than the end itself may take. */
-#define FINISH_MS 3000
+#define FINISH_MS 2000
 
 /* What the protocol rests on: not for the user to change. */
 static const char *const RESERVED[] = {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/status/health.h"
 #include "base/log.h"
 
 /* "<state_id> <rev of the capture's document> <generation of the family>" */
@@ -113,10 +114,14 @@ void witness_note(const struct witness_notes *notes, struct worklog *log)
 
 void witness_collect(struct capture *capture, struct witness_notes *out)
 {
+    char away[HEALTH_REASON_SIZE];
     witness_forget(out);
     /* not before what is there was compared: a note of a state that is older would cover that up; and of
      * a generation not before it is durable */
     if (!capture->witnessed || capture->unsaved_generation || !capture->leader)
+        return;
+    /* each would be waited for, also by a stop */
+    if (health_reason(capture->agent->health, "kafka", away))
         return;
     out->group = group_of(capture);
     out->items = calloc(capture->feed_count, sizeof *out->items);

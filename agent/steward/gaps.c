@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/capture/capture.h"
+#include "agent/status/health.h"
 #include "agent/steward/steward_state.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -84,9 +85,12 @@ static void ask_capture(struct steward *steward, struct lane *lane, int64_t gen,
 void gaps_mend_topic(struct steward *steward, const struct feed_view *view)
 {
     struct err err;
+    char away[HEALTH_REASON_SIZE];
     bool memory = steward->agent->config->worklog.driver == WORKLOG_MEMORY;
     if (memory || !steward_leads(steward))
         return;
+    if (health_reason(steward->agent->health, "kafka", away))
+        return; /* it would be waited for, also by a stop */
     struct worklog_topic *topic = calloc(1, sizeof *topic);
     bool ok = worklog_ensure(steward->agent->log, steward->family->topic, topic, &err);
     bool other = ok && topic->partitions != view->partitions;
