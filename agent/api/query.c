@@ -24,6 +24,7 @@ struct search {
     struct registry registry;
     const struct version *version; /* in the registry */
     struct query_link *link;       /* to it */
+    bool is_last;                  /* what comes is the answer */
 };
 
 static void search_fini(struct search *search)
@@ -125,6 +126,18 @@ struct matches {
     size_t count;
 };
 
+/* Chroma erases the metadata of a collection first: for a moment it still finds its records. Ours have some. */
+static bool is_being_dropped(const struct search *search, const struct matches *matches)
+{
+    if (search->is_last || search->version->external)
+        return false;
+    for (size_t i = 0; i < matches->count; i++) {
+        if (matches->items[i].record.metadata_count == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool search_store(struct search *search, const float *vector, struct matches *out,
                          struct err *err)
 {
@@ -138,7 +151,10 @@ static bool search_store(struct search *search, const float *vector, struct matc
                             version, err))
         return false;
     return sink_query(link->sink, version->collection_id, &query, search->arena, &out->items,
-                      &out->count, err);
+                      &out->count, err) &&
+           (!is_being_dropped(search, out) ||
+            err_set(err, ERR_REJECT, ERR_HTTP, 0, "collection %s finds records without metadata",
+                    version->collection));
 }
 
 static const char *metadata_text(const struct sink_record *record, const char *name)
@@ -233,11 +249,12 @@ static bool attempt(struct search *search, bool *found, cJSON *out, struct err *
 }
 
 /* *gone: it may be so because what was searched was dropped, or another is served by now. */
-static bool attempt_once(const struct query_request *request, struct query_pool *pool, bool *gone,
-                         cJSON **out, struct err *err)
+static bool attempt_once(const struct query_request *request, struct query_pool *pool, bool is_last,
+                         bool *gone, cJSON **out, struct err *err)
 {
     CLEANUP(search_fini)
-    struct search search = {.request = request, .pool = pool, .arena = arena_new(QUERY_ARENA_SIZE)};
+    struct search search = {
+        .request = request, .pool = pool, .arena = arena_new(QUERY_ARENA_SIZE), .is_last = is_last};
     CLEANUP(cJSON_Deletep) cJSON *json = json_object();
     bool found = false;
     if (attempt(&search, &found, json, err)) {
@@ -255,10 +272,10 @@ bool query_run(const struct query_request *request, cJSON **out, struct err *err
     bool gone = false;
     if (!pool)
         pool = query_pool_new(request->config, request->docs, NULL);
-    bool ok = attempt_once(request, pool, &gone, out, err);
+    bool ok = attempt_once(request, pool, false, &gone, out, err);
     /* once more, from the alias on: across a flip the collection may have gone meanwhile */
     if (!ok && gone)
-        ok = attempt_once(request, pool, &gone, out, &again);
+        ok = attempt_once(request, pool, true, &gone, out, &again);
     if (!request->pool)
         query_pool_free(pool);
     return ok;

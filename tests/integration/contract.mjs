@@ -13,6 +13,7 @@ class World {
   alias = ALIAS;
   away = false;
   refuses = false;
+  dropping = false;
   metadata = {config_fp: "a"};
   vector = [1, 2];
   searches = 0;
@@ -36,7 +37,9 @@ class World {
   async query() {
     this.searches += 1;
     if (this.refuses) throw new InvalidArgumentError("refused");
-    return {ids: [["1:0"]], distances: [[0]], documents: [[null]], metadatas: [[{}]]};
+    const metadatas = [[this.dropping ? null : {}]];
+    this.dropping = false; // the next time it is over
+    return {ids: [["1:0"]], distances: [[0]], documents: [[null]], metadatas};
   }
 
   embed = async () => this.vector;
@@ -62,7 +65,9 @@ world.away = true;
 said["away"] = await outcome(reader);
 Object.assign(world, {away: false, refuses: true, searches: 0});
 said["refused"] = [await outcome(reader), world.searches];
-Object.assign(world, {refuses: false, vector: [1], searches: 0});
+Object.assign(world, {refuses: false, dropping: true, searches: 0});
+said["being dropped"] = [await outcome(reader), world.searches];
+Object.assign(world, {vector: [1], searches: 0});
 said["other dims"] = [await outcome(reader), world.searches];
 reader.close();
 world = new World();

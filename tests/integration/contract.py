@@ -14,7 +14,7 @@ class World:
     """The alias' source, the store and the embedder in one."""
 
     def __init__(self):
-        self.alias, self.away, self.refuses = ALIAS, False, False
+        self.alias, self.away, self.refuses, self.dropping = ALIAS, False, False, False
         self.metadata, self.vector, self.searches, self.loads = {"config_fp": "a"}, [1.0, 2.0], 0, 0
 
     def load(self):
@@ -34,7 +34,10 @@ class World:
         self.searches += 1
         if self.refuses:
             raise InvalidArgumentError("refused")
-        return {"ids": [["1:0"]], "distances": [[0.0]], "documents": [[None]], "metadatas": [[{}]]}
+        found = {"ids": [["1:0"]], "distances": [[0.0]], "documents": [[None]], "metadatas": [[{}]]}
+        if self.dropping:  # the next time it is over
+            found["metadatas"], self.dropping = [[None]], False
+        return found
 
     def embed(self, how, text):
         return self.vector
@@ -58,7 +61,9 @@ with Reader(world, world, world.embed) as reader:
     said["away"] = outcome(reader)
     world.away, world.refuses, world.searches = False, True, 0
     said["refused"] = [outcome(reader), world.searches]
-    world.refuses, world.vector, world.searches = False, [1.0], 0
+    world.refuses, world.dropping, world.searches = False, True, 0
+    said["being dropped"] = [outcome(reader), world.searches]
+    world.vector, world.searches = [1.0], 0
     said["other dims"] = [outcome(reader), world.searches]
 world = World()
 world.alias = Alias("docs", "docs__v1", {**ALIAS.embed, "driver": "unheard-of"}, 1)

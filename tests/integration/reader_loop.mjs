@@ -26,7 +26,7 @@ async function look(reader, text, seen) {
   seen.queries += 1;
   seen.again += again ? 1 : 0;
   if (!seen.epochs.includes(alias.epoch)) seen.epochs.push(alias.epoch);
-  seen.mixed += hits.filter((hit) => hit.metadata.config_fp !== alias.embed.config_fp).length;
+  seen.mixed += hits.filter((hit) => hit.metadata?.config_fp !== alias.embed.config_fp).length;
   if (!hits.some((hit) => hit.text === text))
     seen.failures.push(`'${text}' was not found in ${alias.target}`);
   return alias.epoch;

@@ -42,7 +42,7 @@ def look(reader: Reader, text: str, seen: dict) -> int:
         seen["again"] += answer.again
         if epoch not in seen["epochs"]:
             seen["epochs"].append(epoch)
-        seen["mixed"] += sum(hit.metadata["config_fp"] != expected for hit in answer.hits)
+        seen["mixed"] += sum((hit.metadata or {}).get("config_fp") != expected for hit in answer.hits)
         if not any(hit.text == text for hit in answer.hits):
             seen["failures"].append(f"'{text}' was not found in {answer.alias.target}")
     return epoch

@@ -13,6 +13,7 @@ from scene import DIMS
 from support import wait_until
 from support.api import Api
 from support.embedder import Fault
+from support.failing_store import FailingStore, StoreFault
 from support.readers import ByQuery, Readers
 from support.wishes import Wishes
 from test_flips import create, end_window
@@ -24,7 +25,7 @@ DOCUMENTS = 40
 FLIPS = 8
 
 
-def begin(scene, **embedder):
+def begin(scene, store: str | None = None, **embedder):
     scene.family(
         verify={"lag_for": "0s", "sample": 10},
         allow_test_embedder=True,
@@ -38,6 +39,7 @@ def begin(scene, **embedder):
     ]
     scene.database.docs.insert_many(docs)
     config = scene.config()
+    config["stores"]["main"]["url"] = store or scene.servers.chroma.address
     config["embedders"]["double"] |= embedder
     config["embedders"]["other"] = {"driver": "hash", "dims": 2 * DIMS}
     api = Api(scene.serving(config))
@@ -87,6 +89,16 @@ def test_a_query_whose_version_goes_meanwhile_is_answered_by_the_next_one(scene)
     [answer] = answers
     assert (answer.status, answer.body["version"]) == (200, "v2"), answer
     assert answer.body["results"][0]["text"] == "text 3"
+
+
+def test_records_without_metadata_are_of_a_collection_that_is_being_dropped(scene):
+    with FailingStore(scene.servers.chroma.address) as store:
+        _, api, _ = begin(scene, store=store.url)
+        for times, rows in ((1, True), (2, False)):  # and no third time
+            store.misbehave(StoreFault(bare=True), times, lambda r: r.path.endswith("/query"))
+            answer = api.post(QUERY, {"text": "text 3"})
+            assert answer.status == 200, answer
+            assert [bool(hit["metadata"]) for hit in answer.body["results"]] == [rows] * 10
 
 
 NARROWED = {

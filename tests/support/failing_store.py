@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class StoreFault:
     status: int = 0  # this status instead of the store's
     executes: bool = False  # with `status`: the store carries the request out all the same
     cut: str | None = None  # closes: "request" not carried out, "answer" carried out, mid "body"
+    bare: bool = False  # the records of its answer come without metadata and texts
     hold: Hold | None = None  # keeps the request in hand, and never carries it out
 
 
@@ -51,6 +53,14 @@ def is_write(request: StoreRequest) -> bool:
 
 
 WRITES = ("add", "upsert", "update", "delete")
+
+
+def bared(answer: bytes) -> bytes:
+    """A query's, as Chroma answers while it is dropping the collection."""
+    found = json.loads(answer)
+    for column in ("metadatas", "documents"):
+        found[column] = [[None] * len(ids) for ids in found["ids"]]
+    return json.dumps(found).encode()
 
 
 class FailingStore:
@@ -138,6 +148,8 @@ class _Handler(DoubleHandler):
         elif fault.cut == "body":
             self.send(answer[0], answer[1], only_bytes=len(answer[1]) // 2)
             self.cut()
+        elif fault.bare:
+            self.send(answer[0], bared(answer[1]))
         else:
             self.send(*answer)
 

@@ -12,6 +12,7 @@
 
 import {
   ChromaClientError,
+  ChromaConnectionError,
   ChromaNotFoundError,
   ChromaServerError,
   InvalidArgumentError,
@@ -27,14 +28,22 @@ export class NotServed extends Error {}
 export class WrongModel extends Error {}
 
 // What is said of a collection that was dropped, or replaced by another model's, since it was opened: not
-// found, other dimensions, or what a server says while it is just dropping it.
+// found, other dimensions, or what a server says while it is just dropping it. Or a kept connection was
+// closed just as it was used (fetch: TypeError).
 const WORTH_RESOLVING = [
   ChromaNotFoundError,
   ChromaClientError,
+  ChromaConnectionError,
   ChromaServerError,
   InvalidArgumentError,
+  TypeError,
   WrongModel,
 ];
+
+/** Chroma erases the metadata first: for a moment it finds records that have none. vectail's always do. */
+function beingDropped({collection}, hits) {
+  return collection.metadata?.config_fp !== undefined && hits.some((hit) => hit.metadata === null);
+}
 
 function aliasOf(document) {
   const {_id: family, target, embed, epoch} = document;
@@ -156,11 +165,12 @@ export class Reader {
   async query(text, {k = 10, where} = {}) {
     let view = await this.#current();
     try {
-      return {alias: view.alias, hits: await this.#search(view, text, k, where), again: false};
+      const hits = await this.#search(view, text, k, where);
+      if (!beingDropped(view, hits)) return {alias: view.alias, hits, again: false};
     } catch (error) {
       if (!WORTH_RESOLVING.some((kind) => error instanceof kind)) throw error;
     }
-    view = await this.#renewed(view); // once more, and only once
+    view = await this.#renewed(view); // once more, and no third time
     return {alias: view.alias, hits: await this.#search(view, text, k, where), again: true};
   }
 

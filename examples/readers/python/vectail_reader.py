@@ -41,6 +41,11 @@ class WrongModel(Exception):
     """The vector, or the collection, is not of the model that the alias names."""
 
 
+# Dropped, or replaced by another model's, since it was opened: not found, other dimensions, or what a
+# server says while it is just dropping it. Or a kept connection was closed just as it was used.
+WORTH_RESOLVING = (ChromaError, WrongModel, httpx.NetworkError, httpx.RemoteProtocolError)
+
+
 @dataclass(frozen=True)
 class Alias:
     family: str
@@ -152,6 +157,12 @@ class _View:
     collection: Any
 
 
+def _being_dropped(view: _View, hits: list[Hit]) -> bool:
+    """Chroma erases the metadata first: for a moment it finds records that have none. vectail's always do."""
+    ours = "config_fp" in (view.collection.metadata or {})
+    return ours and any(hit.metadata is None for hit in hits)
+
+
 class Reader:
     """May be used by many threads at once."""
 
@@ -173,12 +184,13 @@ class Reader:
     def query(self, text: str, k: int = 10, where: Mapping | None = None) -> Answer:
         view = self._current()
         try:
-            return Answer(view.alias, self._search(view, text, k, where), False)
-        except (ChromaError, WrongModel):
-            # Dropped, or replaced by another model's, since it was opened: not found, other dimensions,
-            # or what a server says while it is just dropping it. Once more, and only once.
-            view = self._renewed(view)
-            return Answer(view.alias, self._search(view, text, k, where), True)
+            hits = self._search(view, text, k, where)
+            if not _being_dropped(view, hits):
+                return Answer(view.alias, hits, False)
+        except WORTH_RESOLVING as error:
+            log.debug("resolved once more: %s", error)
+        view = self._renewed(view)
+        return Answer(view.alias, self._search(view, text, k, where), True)  # and no third time
 
     def _search(self, view: _View, text: str, k: int, where: Mapping | None) -> list[Hit]:
         vector, dims = self._embed(view.alias.embed, text), view.alias.embed.get("dims")
