@@ -12,6 +12,10 @@ import time
 from collections.abc import Iterator
 
 
+SETTLE_S = 20  # at the most
+COME_AGAIN = b"Retry-After: 1\r\n"
+
+
 def need_descriptors(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
@@ -41,8 +45,9 @@ def exchange(url: str, data: bytes, deadline_s: float = 15) -> bytes:
 
 
 class Listeners:
-    """`count` connections that have each sent the same request; with `at_a_time` so many each second, as a
-    queue of all at once may be longer than a busy machine can bear."""
+    """`count` connections that have each sent the same request; with `at_a_time` so many each second, and
+    those that are told to come again in a second do so: a queue of all at once may be longer than a busy
+    machine can bear."""
 
     def __init__(self, url: str, count: int, request: bytes, at_a_time: int = 0):
         need_descriptors(count + 500)
@@ -50,15 +55,10 @@ class Listeners:
         self.received: dict[socket.socket, bytes] = {}
         self.closed: set[socket.socket] = set()
         self.selector = selectors.DefaultSelector()
-        for n in range(count):
-            if at_a_time and n % at_a_time == 0:
-                self.read(1)
-            client = socket.create_connection(address_of(url), timeout=10)
-            client.sendall(request)
-            client.setblocking(False)
-            self.sockets.append(client)
-            self.received[client] = b""
-            self.selector.register(client, selectors.EVENT_READ)
+        for n in range(1, count + 1):
+            self._open(url, request)
+            if at_a_time and (n % at_a_time == 0 or n == count):
+                self._settle(url, request)
 
     def __enter__(self) -> Listeners:
         return self
@@ -92,6 +92,33 @@ class Listeners:
 
     def examples(self) -> list[bytes]:
         return sorted({data[:200] for data in self.received.values()})[:3]
+
+    def _open(self, url: str, request: bytes) -> None:
+        client = socket.create_connection(address_of(url), timeout=10)
+        client.sendall(request)
+        client.setblocking(False)
+        self.sockets.append(client)
+        self.received[client] = b""
+        self.selector.register(client, selectors.EVENT_READ)
+
+    def _settle(self, url: str, request: bytes) -> None:
+        for _ in range(SETTLE_S):
+            self.read(1)
+            refused = [client for client, data in self.received.items() if COME_AGAIN in data]
+            if not refused:
+                return
+            for client in refused:
+                self._forget(client)
+                self._open(url, request)
+        raise AssertionError(f"refused for {SETTLE_S} s: {self.examples()}")
+
+    def _forget(self, client: socket.socket) -> None:
+        if client not in self.closed:
+            self.selector.unregister(client)
+        self.closed.discard(client)
+        self.sockets.remove(client)
+        del self.received[client]
+        client.close()
 
     def _take(self, client: socket.socket) -> None:
         try:
