@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@ struct gate {
     pthread_mutex_t lock;
     pthread_cond_t room;
     size_t width;
+    size_t share;                  /* chunks */
     size_t waiting;                /* in front of it */
     size_t wanting[GATE_RANKS];    /* to stand there, by rank */
     int64_t wanted_ms[GATE_RANKS]; /* monotonic: when one of the rank wanted to last; 0: never */
@@ -28,7 +30,13 @@ struct gate *gate_new(size_t width)
     pthread_mutex_init(&gate->lock, NULL);
     clock_cond_init(&gate->room);
     gate->width = width;
+    gate->share = GATE_SHARE_CHUNKS;
     return gate;
+}
+
+void gate_set_share(struct gate *gate, size_t chunks)
+{
+    gate->share = chunks;
 }
 
 void gate_free(struct gate *gate)
@@ -95,7 +103,7 @@ bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop)
     return placed;
 }
 
-bool gate_is_shared(struct gate *gate, int rank)
+size_t gate_share(struct gate *gate, int rank)
 {
     bool shared = false;
     pthread_mutex_lock(&gate->lock);
@@ -103,7 +111,7 @@ bool gate_is_shared(struct gate *gate, int rank)
     for (int i = 0; i < rank; i++)
         shared = shared || (gate->wanted_ms[i] > 0 && now_ms - gate->wanted_ms[i] < SHARED_MS);
     pthread_mutex_unlock(&gate->lock);
-    return shared;
+    return shared ? gate->share : SIZE_MAX;
 }
 
 size_t gate_wanting(struct gate *gate, int rank)

@@ -21,8 +21,12 @@ void gate_free(struct gate *gate);
 #define GATE_RANKS 3
 #define GATE_PATIENCE_MS 300
 bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop);
-/* One of a lower rank has wanted it within the last seconds: it should not find a long request before it. */
-bool gate_is_shared(struct gate *gate, int rank);
+/* Chunks that one of this rank should ask the store for at once: SIZE_MAX, but little where one of a lower
+ * rank has wanted the place within the last seconds, who waits for what is there already. */
+#define GATE_SHARE_CHUNKS ((size_t)48)
+size_t gate_share(struct gate *gate, int rank);
+/* How little that is: another number than GATE_SHARE_CHUNKS; before any thread uses it. */
+void gate_set_share(struct gate *gate, size_t chunks);
 /* How many of a rank want it. */
 size_t gate_wanting(struct gate *gate, int rank);
 /* Goes from there through the gate. Blocks while there is no room; false, and out of the line, when

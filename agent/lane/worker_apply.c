@@ -14,8 +14,6 @@
 #define ROUND_GUESS (2 * LIMIT_ROUND_CHUNKS)
 /* A round whose condition fails is decided again this often before the batch is tried anew. */
 #define MAX_ROUNDS 1000
-/* Of a round that others of a lower rank may have to wait for. */
-#define SHARED_ROUND_CHUNKS ((size_t)48)
 
 struct round {
     struct task **looked; /* at: their rows are read */
@@ -24,7 +22,6 @@ struct round {
     size_t write_count;
     struct task **raises;
     size_t raise_count;
-    size_t most_chunks;
     size_t waiting;
     int64_t wait_ms; /* longest */
 };
@@ -114,23 +111,13 @@ static void decide(struct worker *worker, struct task *task)
 
 static bool has_room(const struct round *round, size_t chunks, const struct task *task)
 {
-    return round->write_count == 0 || chunks + task->chunk_count <= round->most_chunks;
-}
-
-/* Whoever goes first at the store waits for what is there already: a shadow asks for little at a time
- * while the active version is written. */
-static size_t most_chunks(const struct worker *worker)
-{
-    const struct lane *lane = worker->lane;
-    return gate_is_shared(lane->gate, atomic_load(&lane->rank)) ? SHARED_ROUND_CHUNKS
-                                                                : LIMIT_ROUND_CHUNKS;
+    return round->write_count == 0 || chunks + task->chunk_count <= LIMIT_ROUND_CHUNKS;
 }
 
 /* Decides about the documents that were looked at and gathers a round of them. */
 static void gather(struct worker *worker, struct round *round)
 {
     size_t chunks = 0;
-    round->most_chunks = most_chunks(worker);
     round->writes = arena_alloc_array(worker->arena, round->look_count + 1, sizeof(struct task *));
     round->raises = arena_alloc_array(worker->arena, round->look_count + 1, sizeof(struct task *));
     for (size_t i = 0; i < round->look_count; i++) {
@@ -312,18 +299,46 @@ static bool store(struct worker *worker, const struct round_part *part, struct e
     return ok;
 }
 
-static bool run_usual(struct worker *worker, struct round *round, struct err *err)
+static bool write_round(struct worker *worker, struct round *round, struct err *err)
 {
-    if (!embed(worker, round, err))
-        return false;
-    if (round->write_count == 0)
-        return begin(worker, round, err);
     if (!begin_in_line(worker, round, err))
         return false;
     struct round_part all = {round->writes, round->write_count, 0, SIZE_MAX};
     bool ok = store(worker, &all, err);
     gate_leave(worker->lane->gate);
     return ok && finish(worker, round, err);
+}
+
+/* How many documents of it may be at the store at once. */
+static size_t part_of(const struct worker *worker, const struct round *round)
+{
+    const struct lane *lane = worker->lane;
+    size_t share = gate_share(lane->gate, atomic_load(&lane->rank));
+    size_t count = 0, chunks = 0;
+    while (count < round->write_count &&
+           (count == 0 || chunks + round->writes[count]->chunk_count <= share))
+        chunks += round->writes[count++]->chunk_count;
+    return count;
+}
+
+/* It is embedded as a whole, and goes to the store in parts, each with intents of its own. */
+static bool run_usual(struct worker *worker, struct round *round, struct err *err)
+{
+    if (!embed(worker, round, err))
+        return false;
+    if (round->write_count == 0)
+        return begin(worker, round, err);
+    struct round left = *round;
+    while (left.write_count > 0) {
+        struct round part = left;
+        part.write_count = part_of(worker, &left);
+        left.writes += part.write_count;
+        left.write_count -= part.write_count;
+        left.raise_count = 0; /* they go with the first */
+        if (!write_round(worker, &part, err))
+            return false;
+    }
+    return true;
 }
 
 static bool store_piece(struct worker *worker, const struct round_part *piece, struct err *err)

@@ -73,6 +73,7 @@ void config_vary(void)
     config->stores[0].timeout_ms = 2000 + (int64_t)sched_below(3) * 4000;
     config->families[0].id_scheme = sched_chance(0.3) ? ID_CONTENT : ID_POSITION;
     world.store_records = 1 + sched_below(3);
+    world.gate_share = 1 + sched_below(6);
     enum likeness likeness = (enum likeness)sched_below(3);
     for (int i = 0; i < world.lane_count; i++)
         make_version(i, likeness);

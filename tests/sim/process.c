@@ -97,6 +97,8 @@ void process_start(struct sim_process *process)
     process->agent.docs = docstore_memory_new(); /* says what time it is */
     snprintf(process->agent.holder, sizeof process->agent.holder, "p%d.%d", number, life);
     process->agent.limiters = limiters_new(world.config, NULL);
+    gate_set_share(limiters_gate(process->agent.limiters, world.config->stores[0].name),
+                   world.gate_share);
     process->agent.vectors = vectors_new(64 * 1024);
     process->agent.timings = timings_new();
     sched_spawn(&process->group, run_process, process);

@@ -106,6 +106,7 @@ struct sim_world {
     int fault_count;
     bool late_lane; /* the second version is made when all is over, from what the log still holds */
     size_t store_records; /* of one request */
+    size_t gate_share;    /* chunks that a version of a higher rank may write at once */
     const struct config *config;
     struct family *family;
     int partitions;

@@ -190,7 +190,8 @@ static void one_that_has_waited_for_too_long_goes_first_once(void **state)
     clock_use(&standing);
     atomic_store(&now_us, 1000000);
     assert_true(gate_line_up(gate, 0, &stop));
-    assert_true(gate_is_shared(gate, 2) && !gate_is_shared(gate, 0));
+    assert_int_equal(gate_share(gate, 2), GATE_SHARE_CHUNKS);
+    assert_int_equal(gate_share(gate, 0), SIZE_MAX);
     for (int i = 0; i < 3; i++) {
         guests[i].gate = gate;
         guests[i].placed = &placed;
@@ -206,7 +207,7 @@ static void one_that_has_waited_for_too_long_goes_first_once(void **state)
     assert_int_equal(first, 0);
     assert_int_equal(guests[2].place, 1);
     atomic_fetch_add(&now_us, 6000000);
-    assert_false(gate_is_shared(gate, 2));
+    assert_int_equal(gate_share(gate, 2), SIZE_MAX);
     gate_free(gate);
     clock_use(NULL);
 }
