@@ -109,6 +109,21 @@ static void put_progress(struct cmd_table *table, const cJSON *version, bool bar
     cmd_table_put(table, bar, TONE_WARN);
 }
 
+/* Why it does not go on, or else what is missing in it. */
+static void put_reason(struct cmd_table *table, const cJSON *family, const cJSON *version)
+{
+    const char *reason = text_of(version, "reason");
+    int64_t aside = int_of(version, "quarantined");
+    char text[256];
+    if (*reason || aside <= 0) {
+        cmd_table_put(table, reason, TONE_BAD);
+        return;
+    }
+    snprintf(text, sizeof text, "%" PRId64 " set aside: see vectail quarantine list %s", aside,
+             text_of(family, "family"));
+    cmd_table_put(table, text, TONE_WARN);
+}
+
 static void put_version(struct cmd_table *table, const struct picture *picture, const cJSON *family,
                         const cJSON *version)
 {
@@ -125,7 +140,7 @@ static void put_version(struct cmd_table *table, const struct picture *picture, 
     put_progress(table, version, picture->bars);
     put_rate(table, picture, version);
     put_span(table, picture, eta_s <= 0 ? -1 : eta_s * 1000);
-    cmd_table_put(table, text_of(version, "reason"), TONE_BAD);
+    put_reason(table, family, version);
 }
 
 static void put_heads(struct cmd_table *table, bool bars)

@@ -91,7 +91,7 @@ static bool audit_version(struct audit_command *audit, const struct version *ver
 static const char *why_skipped(const struct version *version)
 {
     if (version->external)
-        return "is external: it was not built from the source, and cannot be audited";
+        return "was adopted: it was not built from the source, and cannot be audited";
     return version->state == VERSION_BACKFILLING ? "is still being filled" : NULL;
 }
 

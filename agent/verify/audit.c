@@ -245,7 +245,7 @@ static bool check_version(const struct version *version, struct err *err)
 {
     if (version->external)
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
-                       "version %s is external: it was not built from the source, and cannot be "
+                       "version %s was adopted: it was not built from the source, and cannot be "
                        "audited",
                        version->label);
     if (!version_is_fed(version) || !version->collection_id)

@@ -82,7 +82,7 @@ def test_it_tells_what_waits_for_an_agent_and_what_cannot_be_audited(scene, kafk
     assert "1..1000000" in audited.audit("--rate", "0", code=2)["error"]
     families = scene.state.families
     families.update_one({}, {"$set": {"versions.0.external": True}})
-    assert "is external" in audited.audit(code=1)["error"]
+    assert "was adopted" in audited.audit(code=1)["error"]
     everything = audited.agent.command("audit", "docs", "-o", "json")
     assert everything.code == 0 and everything.json()["skipped"] == ["v1"], everything
     families.update_one({}, {"$set": {"versions.0.external": False}})

@@ -56,6 +56,8 @@ def test_what_was_set_aside_is_listed_and_shown(scene):
         assert entry["label"] == "v1" and not entry["skipped"] and not entry["repair"]
         assert "this text cannot be embedded" in entry["reason"], entry
         assert entry["since"].startswith("20")
+    shown = agent.command("status").stdout
+    assert f"{len(POISON)} set aside: see vectail quarantine list docs" in shown, shown
     table = agent.command("quarantine", "list", "docs").stdout.splitlines()
     assert table[0].split() == ["VERSION", "KEY", "SINCE", "STATE", "REASON"]
     assert len(table) == 1 + len(POISON)
