@@ -155,7 +155,7 @@ class Bench:
         began, began_wall = time.monotonic(), time.time()
         peak = common.Peak(agent.start().pid)
         filled = lambda: is_filled(state, name, self.documents)  # noqa: E731
-        wait_until(filled, 900, "the ledger to be filled", 0.2)
+        wait_until(filled, 900, "the ledger to be filled", 0.05)
         elapsed = time.monotonic() - began
         peak.finish()
         agent.stop()

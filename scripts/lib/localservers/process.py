@@ -111,7 +111,10 @@ def spawn(
 def start_child(argv: Sequence[str], die_with_parent: bool, env=None, **popen) -> subprocess.Popen:
     """subprocess.Popen in a new session; with `die_with_parent` it is killed when we end."""
 
+    cores = os.sched_getaffinity(0)
+
     def start(command: list[str]) -> subprocess.Popen:
+        os.sched_setaffinity(0, cores)  # of who asks: the spawner has those of who asked first
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
