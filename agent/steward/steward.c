@@ -15,8 +15,10 @@
 #define LOOK_MS 1000
 /* While a version is being brought forward the next step is not kept waiting. */
 #define STEP_MS 10
-/* While documents that it misses are being read again, or its lane waits for its place in the work log. */
+/* While documents that it misses are being read again. */
 #define MERGE_MS 200
+/* While its lane waits for its place in the work log. */
+#define SEEDING_MS 50
 #define FAILED_MS 300
 /* So long it is waited for such a place as if it came at once. */
 #define SEEDS_SOON_MS 60000
@@ -452,7 +454,9 @@ static int64_t pause_after(struct steward *steward, bool ok, bool moved, int *fa
         return STEP_MS;
     if (verification_is_running(steward))
         return VERIFYING_MS;
-    return steward->merges || seeding ? MERGE_MS : LOOK_MS;
+    if (seeding)
+        return SEEDING_MS;
+    return steward->merges ? MERGE_MS : LOOK_MS;
 }
 
 /* While the file of this process is not the leader's it does all that it may. Were it unready for that, a
