@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-import pytest
 import yaml
 from charts import helm, objects
 from pymongo import MongoClient
 
-from support import ChromaError, ChromaReader, TookTooLong, oracle, servers, wait_until
+from support import ChromaError, ChromaReader, TookTooLong, oracle, wait_until
 from support.hash_vector import hash_vector
 from support.manifest import Manifest
 from support.pods import Pod
@@ -26,24 +25,6 @@ DIMS = 16
 LABEL = "v1"
 PORT = 7700
 KUBERNETES = "1.31.0"
-
-
-@pytest.fixture(scope="module")
-def mongo():
-    with servers.common("mongodb") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def chroma():
-    with servers.common("chroma") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def kafka():
-    with servers.common("kafka") as server:
-        yield server
 
 
 def rendered(directory: Path, chart: Path, values: Mapping) -> Manifest:

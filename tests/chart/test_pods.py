@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 from charts import CHART
-from pod_scene import Scene, chroma, kafka, mongo, rendered  # noqa: F401  (fixtures)
+from pod_scene import Scene, rendered
 
 from support import wait_until
 from support.agent import default_binary
+from support.fixtures import chroma, kafka, mongo  # noqa: F401  (for all tests)
 from support.freshness import Freshness
 from support.manifest import Manifest
 from support.pods import Image, Pod

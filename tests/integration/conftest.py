@@ -10,25 +10,8 @@ import pytest
 from capture_scene import CaptureScene
 from scene import DIMS, Scene, Servers
 from support import Embedder, recovery, secrets, servers
+from support.fixtures import chroma, kafka, mongo  # noqa: F401  (for all tests)
 from worker_scene import WorkerScene
-
-
-@pytest.fixture(scope="session")
-def mongo():
-    with servers.common("mongodb") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def chroma():
-    with servers.common("chroma") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def kafka():
-    with servers.common("kafka") as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
