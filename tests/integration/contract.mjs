@@ -13,7 +13,8 @@ class World {
   alias = ALIAS;
   away = false;
   refuses = false;
-  dropping = false;
+  breaks = false; // once
+  dropping = false; // likewise
   metadata = {config_fp: "a"};
   vector = [1, 2];
   searches = 0;
@@ -37,8 +38,12 @@ class World {
   async query() {
     this.searches += 1;
     if (this.refuses) throw new InvalidArgumentError("refused");
+    if (this.breaks) {
+      this.breaks = false;
+      throw new TypeError("fetch failed");
+    }
     const metadatas = [[this.dropping ? null : {}]];
-    this.dropping = false; // the next time it is over
+    this.dropping = false;
     return {ids: [["1:0"]], distances: [[0]], documents: [[null]], metadatas};
   }
 
@@ -67,6 +72,8 @@ Object.assign(world, {away: false, refuses: true, searches: 0});
 said["refused"] = [await outcome(reader), world.searches];
 Object.assign(world, {refuses: false, dropping: true, searches: 0});
 said["being dropped"] = [await outcome(reader), world.searches];
+Object.assign(world, {breaks: true, searches: 0});
+said["broken connection"] = [await outcome(reader), world.searches];
 Object.assign(world, {vector: [1], searches: 0});
 said["other dims"] = [await outcome(reader), world.searches];
 reader.close();

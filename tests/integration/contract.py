@@ -3,6 +3,7 @@
 
 import json
 
+import httpx
 from chromadb.errors import InvalidArgumentError
 
 from vectail_reader import Alias, HttpEmbedder, Reader
@@ -14,7 +15,8 @@ class World:
     """The alias' source, the store and the embedder in one."""
 
     def __init__(self):
-        self.alias, self.away, self.refuses, self.dropping = ALIAS, False, False, False
+        self.alias, self.away, self.refuses = ALIAS, False, False
+        self.breaks = self.dropping = False  # once
         self.metadata, self.vector, self.searches, self.loads = {"config_fp": "a"}, [1.0, 2.0], 0, 0
 
     def load(self):
@@ -34,8 +36,11 @@ class World:
         self.searches += 1
         if self.refuses:
             raise InvalidArgumentError("refused")
+        if self.breaks:
+            self.breaks = False
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
         found = {"ids": [["1:0"]], "distances": [[0.0]], "documents": [[None]], "metadatas": [[{}]]}
-        if self.dropping:  # the next time it is over
+        if self.dropping:
             found["metadatas"], self.dropping = [[None]], False
         return found
 
@@ -63,6 +68,8 @@ with Reader(world, world, world.embed) as reader:
     said["refused"] = [outcome(reader), world.searches]
     world.refuses, world.dropping, world.searches = False, True, 0
     said["being dropped"] = [outcome(reader), world.searches]
+    world.breaks, world.searches = True, 0
+    said["broken connection"] = [outcome(reader), world.searches]
     world.vector, world.searches = [1.0], 0
     said["other dims"] = [outcome(reader), world.searches]
 world = World()

@@ -69,6 +69,7 @@ def test_what_is_missing_wrong_or_away_is_met_as_the_contract_says(language, tmp
         "away": "1:0",  # it goes on with what it has
         "refused": ["InvalidArgumentError", 2],  # and no third time
         "being dropped": ["1:0", 2],
+        "broken connection": ["1:0", 2],
         "other dims": ["WrongModel", 0],
         "unknown driver": ["WrongModel", 0],
         "another model's": ["WrongModel", 0, True],  # after it has looked again for a while
