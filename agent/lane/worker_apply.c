@@ -309,11 +309,12 @@ static bool write_round(struct worker *worker, struct round *round, struct err *
     return ok && finish(worker, round, err);
 }
 
-/* How many documents of it may be at the store at once. */
+/* How many documents of it may be at the store at once: what is bought is written before the lane ends. */
 static size_t part_of(const struct worker *worker, const struct round *round)
 {
-    const struct lane *lane = worker->lane;
-    size_t share = gate_share(lane->gate, atomic_load(&lane->rank));
+    struct lane *lane = worker->lane;
+    bool ends = lane_stopping(lane) || worker_is_hurried(worker);
+    size_t share = ends ? SIZE_MAX : gate_share(lane->gate, atomic_load(&lane->rank));
     size_t count = 0, chunks = 0;
     while (count < round->write_count &&
            (count == 0 || chunks + round->writes[count]->chunk_count <= share))
