@@ -134,6 +134,18 @@ static void note_writes(const struct ledger *ledger, const char *what,
     }
 }
 
+/* Who takes over what another has begun erases all of it and writes it anew. */
+static void note_takeovers(const struct ledger *ledger, const struct ledger_write *intents,
+                           size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct ledger_row *was = intents[i].was;
+        if (!intents[i].lost && was->has_intent && was->intent.owner &&
+            strcmp(was->intent.owner, ledger->owner) != 0)
+            oracle_note_erased(was->chunk_count + was->intent.chunk_count);
+    }
+}
+
 /* What is forgotten is no fall of a row's place in time. */
 static void forget_tombstones(const struct ledger *ledger, const struct ledger_write *writes,
                               size_t count)
@@ -162,6 +174,8 @@ static bool wrapped_begin(struct ledger *ledger, struct ledger_begin *begin, str
     struct ledger *inner = inner_of(ledger);
     bool ok = is_mutant() ? begin_mutated(inner, begin, err) : ledger_begin(inner, begin, err);
     note_writes(ledger, "begin", begin->intents, begin->intent_count);
+    if (ok)
+        note_takeovers(ledger, begin->intents, begin->intent_count);
     note_writes(ledger, "raise", begin->raises, begin->raise_count);
     return end_call(ok, err);
 }

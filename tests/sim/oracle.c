@@ -120,6 +120,11 @@ void oracle_note_loss(void)
         oracle.lost += world.processes[i].in_hand;
 }
 
+void oracle_note_erased(size_t chunks)
+{
+    oracle.lost += chunks;
+}
+
 void oracle_note_again(int documents)
 {
     oracle.lost += (size_t)(documents * MOST_SENTENCES * world.lane_count);

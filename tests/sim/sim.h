@@ -303,6 +303,8 @@ void oracle_note_stored(int process);
 void oracle_note_loss(void);
 /* A document may be brought back to an earlier state, or be written anew. */
 void oracle_note_again(int documents);
+/* So many chunks were erased of documents that still have them. */
+void oracle_note_erased(size_t chunks);
 void oracle_check(void);
 
 /* --- run.c ------------------------------------------------------------------------------------ */
