@@ -241,10 +241,8 @@ static bool finish(struct steward *steward, struct version *version, struct comp
     registry_note(&steward->registry, &event);
     drop_wishes(&steward->registry, version, compare->gen);
     version->stopped_gen = 0;
-    if (version->reason && strncmp(version->reason, SWEEP_REASON, strlen(SWEEP_REASON)) == 0) {
-        free(version->reason);
-        version->reason = NULL;
-    }
+    if (sweep_is_reason(version->reason))
+        version_set_text(&version->reason, NULL);
     return steward_save(steward, err);
 }
 

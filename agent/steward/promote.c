@@ -488,7 +488,7 @@ bool alias_watch(struct steward *steward, struct err *err)
         ok = adopt_flip(steward, other, &alias, err);
     else if (!other)
         version_note_reason(steward, active, text);
-    else if (active->reason && !active->filling)
+    else if (active->reason && !active->filling && !sweep_is_reason(active->reason))
         version_note_reason(steward, active, NULL);
     if (ok && other == active && offers_what_is_gone(&steward->registry, &alias) &&
         means(&alias, active))

@@ -55,6 +55,11 @@ void sweep_explain(const struct ledger_behind *counts, double max_ratio, const c
                counts->behind, counts->documents, max_ratio, family);
 }
 
+bool sweep_is_reason(const char *reason)
+{
+    return reason && strncmp(reason, SWEEP_REASON, strlen(SWEEP_REASON)) == 0;
+}
+
 /* --- one version's sweep ---------------------------------------------------------------------- */
 
 static struct sweep *find(const struct steward *steward, const char *build_id)
@@ -257,10 +262,8 @@ static bool finish(struct steward *steward, struct version *version, struct swee
     sweep->writer = NULL;
     version->swept_gen = sweep->gen;
     version->stopped_gen = 0;
-    if (version->reason && strncmp(version->reason, SWEEP_REASON, strlen(SWEEP_REASON)) == 0) {
-        free(version->reason);
-        version->reason = NULL;
-    }
+    if (sweep_is_reason(version->reason))
+        version_set_text(&version->reason, NULL);
     const struct registry_wish *wish =
         registry_find_wish(&steward->registry, WISH_SWEEP, version->label, sweep->gen);
     snprintf(reason, sizeof reason, "generation %" PRId64 ": %" PRId64 " documents read again",

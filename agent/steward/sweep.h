@@ -29,6 +29,8 @@ bool sweep_is_fenced(const struct version *version, int64_t gen, bool memory);
 int64_t sweep_limit(const struct ledger_behind *counts, double max_ratio);
 /* Begins what stands as a version's reason while its sweep is stopped. */
 #define SWEEP_REASON "a sweep would erase "
+/* It is why a sweep, or a comparison, waits for a person. */
+bool sweep_is_reason(const char *reason); /* NULL is not */
 /* "a sweep would erase 5000 of 8000 documents ..." */
 void sweep_explain(const struct ledger_behind *counts, double max_ratio, const char *family,
                    struct buf *out);

@@ -205,7 +205,8 @@ class CaptureScene:
         """Until the ledger of the family's version has the documents of the source, no others."""
         version = self.state.families.find_one({"_id": f"{self.name}/{family}"})["versions"][0]
         ledger = self.state[f"{self.name}.ledger.{version['build_id']}"]
-        source = {topic.key_of(one["_id"]).decode() for one in self.database[family].find()}
+        known = self.database[family].find({"_id": {"$ne": None}})  # which is set aside
+        source = {topic.key_of(one["_id"]).decode() for one in known}
         last: object = None
 
         def applied() -> bool:

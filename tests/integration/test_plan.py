@@ -96,7 +96,7 @@ class Deployment:
         for case in CASES:
             source = {"database": scene.database.name, "collection": case.family}
             settings = dict(case.settings)
-            settings["verify"] = settings.get("verify", {}) | {"sample": VERIFIED}
+            settings["verify"] = settings.get("verify", {}) | {"sample": VERIFIED, "lag_for": "0s"}
             source |= settings.pop("source", {})
             version = {"label": "v1", "embedder": case.family}
             scene.family(case.family, source=source, version=version, **settings)
