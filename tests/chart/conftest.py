@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pytest --renew writes the golden renders anew."""
+"""pytest --renew writes the golden renders anew; and the real servers, for tests that ask for them."""
+
+from support.fixtures import chroma, kafka, mongo  # noqa: F401  (for all tests)
 
 
 def pytest_addoption(parser) -> None:

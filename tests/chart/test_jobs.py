@@ -11,7 +11,6 @@ from charts import CHART, find
 from pod_scene import LABEL, Scene, rendered
 
 from support.agent import default_binary
-from support.fixtures import chroma, kafka, mongo  # noqa: F401  (for all tests)
 from support.pods import Image, Pod
 from support.rollout import Cluster
 

@@ -15,7 +15,6 @@ from pod_scene import Scene, rendered
 
 from support import wait_until
 from support.agent import default_binary
-from support.fixtures import chroma, kafka, mongo  # noqa: F401  (for all tests)
 from support.freshness import Freshness
 from support.manifest import Manifest
 from support.pods import Image, Pod

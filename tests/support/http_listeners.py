@@ -51,14 +51,15 @@ class Listeners:
 
     def __init__(self, url: str, count: int, request: bytes, at_a_time: int = 0):
         need_descriptors(count + 500)
+        self.url, self.request = url, request
         self.sockets = []
         self.received: dict[socket.socket, bytes] = {}
         self.closed: set[socket.socket] = set()
         self.selector = selectors.DefaultSelector()
         for n in range(1, count + 1):
-            self._open(url, request)
+            self._open()
             if at_a_time and (n % at_a_time == 0 or n == count):
-                self._settle(url, request)
+                self._settle()
 
     def __enter__(self) -> Listeners:
         return self
@@ -93,15 +94,15 @@ class Listeners:
     def examples(self) -> list[bytes]:
         return sorted({data[:200] for data in self.received.values()})[:3]
 
-    def _open(self, url: str, request: bytes) -> None:
-        client = socket.create_connection(address_of(url), timeout=10)
-        client.sendall(request)
+    def _open(self) -> None:
+        client = socket.create_connection(address_of(self.url), timeout=10)
+        client.sendall(self.request)
         client.setblocking(False)
         self.sockets.append(client)
         self.received[client] = b""
         self.selector.register(client, selectors.EVENT_READ)
 
-    def _settle(self, url: str, request: bytes) -> None:
+    def _settle(self) -> None:
         for _ in range(SETTLE_S):
             self.read(1)
             refused = [client for client, data in self.received.items() if COME_AGAIN in data]
@@ -109,7 +110,7 @@ class Listeners:
                 return
             for client in refused:
                 self._forget(client)
-                self._open(url, request)
+                self._open()
         raise AssertionError(f"refused for {SETTLE_S} s: {self.examples()}")
 
     def _forget(self, client: socket.socket) -> None:
