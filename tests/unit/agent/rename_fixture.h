@@ -196,15 +196,17 @@ static inline void kill_at(struct stage *s, int call, bool before)
     s->kill_before = before;
 }
 
+/* One clock for both times: of two, the one may be a millisecond behind the other. */
 static inline struct rename rename_of(struct stage *s, int64_t epoch)
 {
+    int64_t now_ms = clock_mono_ms();
     return (struct rename){.sink = &s->sink,
                            .registry = &s->registry,
                            .family = LIVE,
                            .served_name = s->served_name,
                            .epoch = epoch,
-                           .now_ms = clock_wall_ms(),
-                           .now_mono_ms = clock_mono_ms(),
+                           .now_ms = now_ms,
+                           .now_mono_ms = now_ms,
                            .settle_ms = s->settle_ms,
                            .arena = s->arena,
                            .save = save,
