@@ -4,11 +4,14 @@
 #include <assert.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/attr.h"
+#include "base/log.h"
 
 static const char *const points[] = {
     /* agent/steward: a version is made */
@@ -65,16 +68,42 @@ static unsigned long read_turn(const char *word, size_t length)
     return turn;
 }
 
+static bool is_to_die(const char *word, size_t here)
+{
+    size_t length = strcspn(word, ":");
+    size_t wanted = find_point(word, length);
+    assert(wanted < ARRAY_LEN(points));
+    return wanted == here && atomic_fetch_add(&visits[here], 1) + 1 == read_turn(word, length);
+}
+
+static bool is_to_halt(const char *words, size_t here)
+{
+    bool halts = false;
+    for (const char *word = words; *word;) {
+        size_t length = strcspn(word, ",");
+        size_t wanted = find_point(word, length);
+        assert(wanted < ARRAY_LEN(points));
+        halts = halts || wanted == here;
+        word += length + (word[length] == ',');
+    }
+    return halts;
+}
+
+static const char *asked(const char *variable)
+{
+    const char *word = getenv(variable); /* NOLINT(concurrency-mt-unsafe): only read */
+    return word ? word : "";
+}
+
 void crash_point(const char *name)
 {
     size_t here = find_point(name, strlen(name));
     assert(here < ARRAY_LEN(points));
-    const char *word = getenv("VECTAIL_CRASH_AT"); /* NOLINT(concurrency-mt-unsafe): only read */
-    if (!word || !*word)
-        return;
-    size_t length = strcspn(word, ":");
-    size_t wanted = find_point(word, length);
-    assert(wanted < ARRAY_LEN(points));
-    if (wanted == here && atomic_fetch_add(&visits[here], 1) + 1 == read_turn(word, length))
+    const char *word = asked("VECTAIL_CRASH_AT");
+    if (*word && is_to_die(word, here))
         raise(SIGKILL);
+    if (!is_to_halt(asked("VECTAIL_HALT_AT"), here))
+        return;
+    log_warn("crash.halted", LOG_STR("place", name));
+    kill(getpid(), SIGSTOP); /* all threads */
 }

@@ -194,7 +194,7 @@ int64_t registry_now_ms(const struct registry *registry)
 struct version *registry_version(const struct registry *registry, const char *label)
 {
     struct version *newest = NULL;
-    for (size_t i = 0; i < registry->version_count; i++) {
+    for (size_t i = 0; label && i < registry->version_count; i++) {
         struct version *version = &registry->versions[i];
         if (strcmp(version->label, label) == 0 && (!newest || version->build > newest->build))
             newest = version;

@@ -174,7 +174,7 @@ void registry_fini(struct registry *registry);
 /* MongoDB's clock, by which all that is in it is dated: whoever reads it may have another. */
 int64_t registry_now_ms(const struct registry *registry);
 
-/* Newest build of the label. */
+/* Newest build of the label; NULL: there is none, or no label was given. */
 struct version *registry_version(const struct registry *registry, const char *label);
 struct version *registry_in_state(const struct registry *registry, enum version_state state);
 /* Where a rollback leads to: of the versions that are kept for it, besides this one (NULL: any), the one

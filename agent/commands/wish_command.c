@@ -256,7 +256,7 @@ static const struct registry_wish *standing(const struct registry *registry,
 static void take_args(struct writing *writing, struct registry *registry)
 {
     struct wish_command *wish = writing->wish;
-    const struct version *version = wish->label ? registry_version(registry, wish->label) : NULL;
+    const struct version *version = registry_version(registry, wish->label);
     wish->ask.build_id = version ? version->build_id : NULL;
     free(writing->entry.args);
     writing->entry.args = wish_args_encode(wish->kind, &wish->ask);
@@ -395,7 +395,7 @@ bool wish_command_find_leader(struct wish_command *wish, struct err *err)
 
 static void note_state(struct wish_command *wish, const struct registry *registry)
 {
-    const struct version *version = wish->label ? registry_version(registry, wish->label) : NULL;
+    const struct version *version = registry_version(registry, wish->label);
     snprintf(wish->stands, sizeof wish->stands, "%s",
              version ? version_state_name(version->state) : "");
 }

@@ -131,8 +131,7 @@ bool gaps_find(struct steward *steward, struct version *version, const struct fe
 
 static struct version *version_of_wish(struct steward *steward, const struct registry_wish *wish)
 {
-    struct version *version =
-        wish->label ? registry_version(&steward->registry, wish->label) : NULL;
+    struct version *version = registry_version(&steward->registry, wish->label);
     return version && version_is_fed(version) ? version : NULL;
 }
 

@@ -380,9 +380,10 @@ bool promote_step(struct steward *steward, struct err *err)
     if (!steward_load_alias(steward, &alias, err))
         return false;
     bool ok = carry_on(steward, &alias, err);
+    /* the last write of all may be what failed: then nothing of the step is left in memory */
     struct version *to = ok ? NULL : registry_version(&steward->registry, step->label);
-    if (to && err->action == ERR_FATAL) /* it stands until a person has looked: say what at */
-        version_note_reason(steward, to, err->text);
+    if (to && !steward->overtaken && err->action == ERR_FATAL)
+        version_note_reason(steward, to, err->text); /* until a person has looked: say what at */
     alias_fini(&alias);
     return ok;
 }

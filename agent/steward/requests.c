@@ -56,11 +56,12 @@ static bool carry_out_create(struct steward *steward, const struct registry_wish
         return true;
     if (version_plan(steward, &plan, &refused))
         return true;
-    if (refused.action == ERR_RETRY) /* each try takes as long as the embedder's time-out */
+    if (!steward->overtaken &&
+        refused.action == ERR_RETRY) /* each try takes as long as the embedder's time-out */
         steward->create_after_ms = clock_mono_ms() + CREATE_PAUSE_MS;
-    if (refused.action == ERR_REJECT || refused.action == ERR_FATAL)
+    if (!steward->overtaken && (refused.action == ERR_REJECT || refused.action == ERR_FATAL))
         return request_refuse(steward, wish, refused.text, err);
-    *err = refused; /* a server that does not answer: tried again */
+    *err = refused; /* a server that does not answer, or the plan was not written: tried again */
     return false;
 }
 

@@ -287,7 +287,7 @@ bool transition_check(const struct registry *registry, const struct registry_wis
     struct wish_args args;
     struct look look = {registry, wish, alias, &args, NULL, reason, size};
     bool allowed = true;
-    look.version = wish->label ? registry_version(registry, wish->label) : NULL;
+    look.version = registry_version(registry, wish->label);
     reason[0] = '\0';
     if (registry->step.kind && same(registry->step.wish, wish->id))
         return true; /* begun: it is carried on */

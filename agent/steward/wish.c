@@ -161,7 +161,7 @@ static bool is_being_built(const struct registry *registry, const struct registr
 {
     struct wish_args args;
     struct err err;
-    const struct version *version = wish->label ? registry_version(registry, wish->label) : NULL;
+    const struct version *version = registry_version(registry, wish->label);
     if (!version || !wish_args_decode(wish, &args, &err))
         return false;
     bool empties = args.empty_live && version->state > VERSION_PLANNED;

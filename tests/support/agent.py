@@ -139,6 +139,11 @@ class Agent:
         self.kill()
         return self.start(*arguments)
 
+    def is_halted(self) -> bool:
+        """It stands still, by freeze() or at a place that VECTAIL_HALT_AT names."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     def freeze(self) -> None:
         """SIGSTOP: it holds its connections and leases and does nothing."""
         os.kill(self.pid, signal.SIGSTOP)

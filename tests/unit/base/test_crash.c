@@ -74,6 +74,38 @@ static void a_name_that_does_not_exist_is_no_silent_success(void **state)
     assert_killed_by(status_with("rename.written:0"), SIGABRT);
 }
 
+/* How often a process of its own stands still at the three places that it comes to. */
+static int halts_with(const char *words)
+{
+    int status = 0, halts = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit none = {0};
+        setrlimit(RLIMIT_CORE, &none);
+        setenv("VECTAIL_HALT_AT", words, 1);
+        crash_point("rename.written");
+        crash_point("rename.parked");
+        crash_point("rename.written");
+        _exit(0);
+    }
+    assert_true(child > 0);
+    while (waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status)) {
+        halts++;
+        kill(child, SIGCONT);
+    }
+    return WIFEXITED(status) ? halts : -1;
+}
+
+static void stands_still_whenever_it_comes_to_a_place_of_the_list(void **state)
+{
+    (void)state;
+    assert_int_equal(halts_with(""), 0);
+    assert_int_equal(halts_with("rename.written"), 2);
+    assert_int_equal(halts_with("rename.promoted,rename.parked"), 1);
+    assert_int_equal(halts_with("rename.written,rename.parked"), 3);
+    assert_int_equal(halts_with("rename.writen"), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +113,7 @@ int main(void)
         cmocka_unit_test(kills_at_the_place_that_is_named),
         cmocka_unit_test(kills_at_the_nth_time_only),
         cmocka_unit_test(a_name_that_does_not_exist_is_no_silent_success),
+        cmocka_unit_test(stands_still_whenever_it_comes_to_a_place_of_the_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
