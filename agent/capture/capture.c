@@ -28,9 +28,13 @@ bool capture_stopping(const struct capture *capture)
            agent_stopping(capture->agent);
 }
 
-bool capture_is_leader(const struct capture *capture)
+/* By the lease's own time: a process that stood still does not lead until its thread has noticed. */
+bool capture_is_leader(struct capture *capture)
 {
-    return atomic_load(&capture->leads);
+    pthread_mutex_lock(&capture->lock);
+    bool leads = atomic_load(&capture->leads) && capture->leader && leader_is_held(capture->leader);
+    pthread_mutex_unlock(&capture->lock);
+    return leads;
 }
 
 struct checkpoint_family *capture_state(struct capture *capture, const struct feed *feed)

@@ -33,7 +33,7 @@ void capture_join(struct capture *capture); /* frees */
 /* Any thread: nobody reads the work log any more, so what is in flight is not waited for. */
 void capture_abandon(struct capture *capture);
 /* Any thread: this process leads. */
-bool capture_is_leader(const struct capture *capture);
+bool capture_is_leader(struct capture *capture);
 /* Any thread: what the log holds of this family in generation `gen` is not whole any more (its topic or
  * a group's offsets were lost), or it is to be read again after it stood. The leader begins the next
  * generation before its next record; without effect where this process does not lead. */

@@ -13,15 +13,23 @@ struct guard {
     struct agent *agent;
     char *id;
     pthread_t thread;
-    _Atomic bool leads;
+    pthread_mutex_t lock;
+    struct leader *leader; /* NULL: another leads, or nobody; under the lock */
 };
+
+static void set_leader(struct guard *guard, struct leader *leader)
+{
+    pthread_mutex_lock(&guard->lock);
+    guard->leader = leader;
+    pthread_mutex_unlock(&guard->lock);
+}
 
 static void hold(struct guard *guard, struct leader *leader)
 {
-    atomic_store(&guard->leads, true);
+    set_leader(guard, leader);
     while (!agent_stopping(guard->agent) && leader_is_held(leader))
         agent_sleep(guard->agent, LOOK_MS / 5);
-    atomic_store(&guard->leads, false);
+    set_leader(guard, NULL);
     leader_free(leader);
 }
 
@@ -48,18 +56,24 @@ struct guard *guard_start(struct agent *agent, const char *database)
     struct guard *guard = calloc(1, sizeof *guard);
     guard->agent = agent;
     guard->id = capture_id(agent->config, database, NULL);
+    pthread_mutex_init(&guard->lock, NULL);
     pthread_create(&guard->thread, NULL, run, guard);
     return guard;
 }
 
-bool guard_is_leader(const struct guard *guard)
+/* By the lease's own time: a process that stood still does not lead until its thread has noticed. */
+bool guard_is_leader(struct guard *guard)
 {
-    return atomic_load(&guard->leads);
+    pthread_mutex_lock(&guard->lock);
+    bool leads = guard->leader && leader_is_held(guard->leader);
+    pthread_mutex_unlock(&guard->lock);
+    return leads;
 }
 
 void guard_join(struct guard *guard)
 {
     pthread_join(guard->thread, NULL);
+    pthread_mutex_destroy(&guard->lock);
     free(guard->id);
     free(guard);
 }

@@ -10,5 +10,5 @@
 struct guard;
 
 struct guard *guard_start(struct agent *agent, const char *database);
-bool guard_is_leader(const struct guard *guard); /* any thread */
-void guard_join(struct guard *guard);            /* once the agent is stopping; frees */
+bool guard_is_leader(struct guard *guard); /* any thread */
+void guard_join(struct guard *guard);      /* once the agent is stopping; frees */

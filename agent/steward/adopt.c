@@ -31,8 +31,7 @@ static bool find_target(struct steward *steward, struct adoption *adoption, stru
 {
     CLEANUP(sink_closep) struct sink *sink = NULL;
     bool found;
-    if (!lane_open_sink(adoption->store, steward->agent->limiters, &sink, err) ||
-        !sink_connect(sink, err) ||
+    if (!steward_open_store(steward, adoption->store, &sink, err) ||
         !sink_find(sink, adoption->target, steward->arena, &found, &adoption->collection, err))
         return false;
     if (!found)

@@ -303,8 +303,11 @@ bool collect_erase(const struct collect_options *options, const struct collect_e
     if (!store)
         return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "store '%s' is not in the file",
                        entry->store);
-    if (!lane_open_sink(store, options->limiters, &sink, err) || !sink_connect(sink, err) ||
-        !sink_find(sink, entry->collection, arena, &found, &there, err))
+    if (!lane_open_sink(store, options->limiters, &sink, err))
+        return false;
+    if (options->may_send)
+        sink_set_guard(sink, options->may_send, options->context);
+    if (!sink_connect(sink, err) || !sink_find(sink, entry->collection, arena, &found, &there, err))
         return false;
     if (!found)
         return true;

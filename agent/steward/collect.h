@@ -39,6 +39,8 @@ struct collect_options {
     struct docstore *docs;
     const char *state_id;
     const struct limiters *limiters; /* that count requests to stores; NULL: nobody does */
+    http_may_send *may_send; /* asked before each request of collect_erase(); NULL: always */
+    void *context;           /* of may_send */
 };
 
 /* Where the alias of a family is: by the file, or else by what the registry wrote down. False: that is

@@ -65,13 +65,16 @@ bool drop_begin(struct steward *steward, const struct registry_wish *wish, struc
 static bool drop_collection(struct steward *steward, const struct version *version, struct err *err)
 {
     const struct agent *agent = steward->agent;
-    struct collect_options options = {agent->config, agent->docs, agent->state_id, agent->limiters};
+    struct collect_options options = {.config = agent->config,
+                                      .docs = agent->docs,
+                                      .state_id = agent->state_id,
+                                      .limiters = agent->limiters,
+                                      .may_send = steward_still_leads,
+                                      .context = steward};
     struct collect_entry entry = {.collection = version->collection,
                                   .store = version->store,
                                   .build_id = version->build_id,
                                   .never_made = !version->collection_id};
-    if (!steward_leads(steward))
-        return err_set(err, ERR_RETRY, ERR_STATE, 0, "this process does not lead any more");
     return collect_erase(&options, &entry, err);
 }
 
@@ -181,7 +184,9 @@ bool drop_step(struct steward *steward, struct err *err)
     crash_point("drop.unnamed");
     if (!drop_collection(steward, version, &refused)) {
         bool late = steward_now_ms(steward) - step->since_ms > GIVE_UP_MS || readers_wait(steward);
-        if (refused.action == ERR_FATAL || late) /* a store that is away holds nothing else up */
+        bool leads = steward_leads(steward); /* or what was not sent is another's to decide */
+        if (leads &&
+            (refused.action == ERR_FATAL || late)) /* a store that is away holds nothing else up */
             return end(steward, version, refused.text, err);
         *err = refused;
         return false;

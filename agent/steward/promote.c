@@ -289,7 +289,7 @@ static bool is_in_store(struct steward *steward, const struct version *to, bool 
     *found = false;
     if (!store || !to->collection_id)
         return true;
-    return lane_open_sink(store, steward->agent->limiters, &sink, err) && sink_connect(sink, err) &&
+    return steward_open_store(steward, store, &sink, err) &&
            sink_find_id(sink, to->collection_id, steward->arena, found, &there, err);
 }
 

@@ -155,8 +155,10 @@ static void list_collections(const struct removal_options *options, struct remov
 static bool drop_collections(const struct removal_options *options, struct removal *out,
                              struct err *err)
 {
-    struct collect_options collect = {options->config, options->docs, options->state_id,
-                                      options->limiters};
+    struct collect_options collect = {.config = options->config,
+                                      .docs = options->docs,
+                                      .state_id = options->state_id,
+                                      .limiters = options->limiters};
     for (size_t i = 0; i < out->count; i++) {
         struct removed_collection *entry = &out->collections[i];
         struct err kept;

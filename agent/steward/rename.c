@@ -461,11 +461,6 @@ static bool save_registry(void *context, struct err *err)
     return version_save(context, err);
 }
 
-static bool still_leads(void *context)
-{
-    return steward_leads(context);
-}
-
 static bool open_store(struct steward *steward, const struct version *version, struct sink **sink,
                        struct rename *out, struct err *err)
 {
@@ -473,9 +468,8 @@ static bool open_store(struct steward *steward, const struct version *version, s
     if (!store)
         return err_set(err, ERR_FATAL, ERR_CONFIG, 0, "store '%s' is not in the configuration",
                        version->store);
-    if (!lane_open_sink(store, steward->agent->limiters, sink, err))
+    if (!steward_open_store(steward, store, sink, err))
         return false;
-    sink_set_guard(*sink, still_leads, steward);
     *out = (struct rename){.sink = *sink,
                            .registry = &steward->registry,
                            .family = steward->family->name,
@@ -487,7 +481,7 @@ static bool open_store(struct steward *steward, const struct version *version, s
                            .arena = steward->arena,
                            .save = save_registry,
                            .context = steward};
-    return sink_connect(*sink, err);
+    return true;
 }
 
 bool rename_step(struct steward *steward, struct version *version, bool *done, struct err *err)

@@ -44,6 +44,20 @@ bool steward_leads(const struct steward *steward)
     return steward->capture && capture_is_leader(steward->capture);
 }
 
+bool steward_still_leads(void *context)
+{
+    return steward_leads(context);
+}
+
+bool steward_open_store(struct steward *steward, const struct config_store *store,
+                        struct sink **out, struct err *err)
+{
+    if (!lane_open_sink(store, steward->agent->limiters, out, err))
+        return false;
+    sink_set_guard(*out, steward_still_leads, steward);
+    return sink_connect(*out, err);
+}
+
 struct lane *steward_lane(struct steward *steward, const char *build_id)
 {
     for (size_t i = 0; i < steward->lane_count; i++) {

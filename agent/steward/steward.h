@@ -15,8 +15,8 @@ struct steward;
 struct steward_options {
     struct agent *agent;
     const struct family *family;
-    struct capture *capture;   /* kafka: of its source database; NULL without the role */
-    const struct guard *guard; /* memory */
+    struct capture *capture; /* kafka: of its source database; NULL without the role */
+    struct guard *guard;     /* memory */
 };
 
 struct steward *steward_start(const struct steward_options *options);

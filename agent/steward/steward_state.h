@@ -53,7 +53,7 @@ struct steward {
     struct agent *agent;
     const struct family *family;
     struct capture *capture;
-    const struct guard *guard;
+    struct guard *guard;
     pthread_t thread;
     struct registry registry;
     struct lane **lanes;
@@ -87,6 +87,11 @@ static inline int64_t steward_now_ms(const struct steward *steward)
 /* Writes the registry down. Overtaken: it is to be looked at again, and nothing is written. */
 bool steward_save(struct steward *steward, struct err *err) MUST_USE;
 bool steward_leads(const struct steward *steward);
+/* The same, as a sink asks before each request. */
+bool steward_still_leads(void *steward);
+/* Connected; sends nothing once this process does not lead any more. For what the leader alone may do. */
+bool steward_open_store(struct steward *steward, const struct config_store *store,
+                        struct sink **out, struct err *err) MUST_USE;
 struct lane *steward_lane(struct steward *steward, const char *build_id);
 bool steward_view(struct steward *steward, const struct version *version, struct feed_view *view,
                   struct err *err) MUST_USE;

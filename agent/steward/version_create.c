@@ -166,7 +166,7 @@ bool version_create(struct steward *steward, struct version *version, struct err
                              .metadata_count = ARRAY_LEN(metadata)};
     CLEANUP(sink_closep) struct sink *sink = NULL;
     struct sink_collection made;
-    if (!lane_open_sink(store, steward->agent->limiters, &sink, err) || !sink_connect(sink, err) ||
+    if (!steward_open_store(steward, store, &sink, err) ||
         !sink_ensure(sink, &spec, steward->arena, &made, err))
         return err_prefix(err, "version %s", version->label);
     crash_point("create.created");

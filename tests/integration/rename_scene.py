@@ -13,7 +13,7 @@ NAME = "articles"
 DOCUMENTS = 120
 
 
-def begin(scene, **family):
+def begin(scene, worklog: str = "memory", **family):
     """v1 is served under the fixed name, v2 is ready beside it."""
     more = {
         "verify": {"lag_for": "0s"},
@@ -24,7 +24,7 @@ def begin(scene, **family):
     } | family
     scene.family(**more)
     scene.database.docs.insert_many([{"_id": n, "text": f"text {n}"} for n in range(DOCUMENTS)])
-    config = scene.config("memory", stores={"main": scene.store_config(timeout="3s")})
+    config = scene.config(worklog, stores={"main": scene.store_config(timeout="3s")})
     config["embedders"]["other"] = {"driver": "hash", "dims": 2 * DIMS}
     agent = scene.agent(config).start()
     agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
