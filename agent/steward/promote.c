@@ -158,6 +158,8 @@ static void replace(struct steward *steward, struct version *old, bool back, int
                  : shadow_again ? VERSION_READY
                                 : VERSION_PREVIOUS;
     old->filling = false;
+    if (alias_is_reason(old->reason)) /* who leads readers elsewhere is not its matter any more */
+        version_set_text(&old->reason, NULL);
     old->state_ms = now_ms;
     old->keep_until_ms = shadow_again ? 0 : now_ms + steward->family->config->rollback_window_ms;
 }
@@ -469,6 +471,14 @@ static bool withdraw_way_back(struct steward *steward, const struct version *act
     return alias_follow_epoch(steward, epoch, alias->epoch, err);
 }
 
+/* How the reason begins that is written down while somebody else has the alias. */
+#define ALIAS_REASON "the alias leads to '"
+
+bool alias_is_reason(const char *reason)
+{
+    return reason && strncmp(reason, ALIAS_REASON, sizeof ALIAS_REASON - 1) == 0;
+}
+
 bool alias_watch(struct steward *steward, struct err *err)
 {
     struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
@@ -481,15 +491,15 @@ bool alias_watch(struct steward *steward, struct err *err)
     struct version *other = version_of_collection(&steward->registry, alias.target);
     bool ok = true;
     snprintf(text, sizeof text,
-             "the alias leads to '%.150s', which is not version %.80s: somebody changed it; "
-             "`vectail cutover %.80s %.80s --force --reason TEXT` leads it back",
+             ALIAS_REASON "%.150s', which is not version %.80s: somebody changed it; "
+                          "`vectail cutover %.80s %.80s --force --reason TEXT` leads it back",
              alias.target ? alias.target : "nothing", active->label, steward->family->name,
              active->label);
     if (other && other != active)
         ok = adopt_flip(steward, other, &alias, err);
     else if (!other)
         version_note_reason(steward, active, text);
-    else if (active->reason && !active->filling && !sweep_is_reason(active->reason))
+    else if (alias_is_reason(active->reason))
         version_note_reason(steward, active, NULL);
     if (ok && other == active && offers_what_is_gone(&steward->registry, &alias) &&
         means(&alias, active))

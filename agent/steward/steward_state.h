@@ -291,6 +291,8 @@ bool alias_follow_epoch(struct steward *steward, int64_t from, int64_t to, struc
     MUST_USE;
 /* An alias that somebody else changed is taken over where it leads to a version of ours, or told. */
 bool alias_watch(struct steward *steward, struct err *err) MUST_USE;
+/* It is what alias_watch() tells, and takes away itself. NULL is not. */
+bool alias_is_reason(const char *reason);
 
 /* --- replace.c --- */
 

@@ -444,6 +444,17 @@ static bool plan_wanted(struct steward *steward, struct err *err)
            version_check_wish(steward, wanted, err);
 }
 
+/* It gets on: what kept it from that is over. What a sweep waits for, or who has the alias, may not be. */
+static bool is_reason_over(const struct steward *steward, const struct version *version)
+{
+    bool others = sweep_is_reason(version->reason) || alias_is_reason(version->reason);
+    if (!version->reason || others)
+        return false;
+    if (version->state == VERSION_ACTIVE)
+        return !version->filling && !steward->registry.step.kind;
+    return version->state == VERSION_BACKFILLING && version->mends == 0;
+}
+
 /* One that does not get on keeps none of the others from it; the first error is told. */
 static bool advance_all(struct steward *steward, struct err *err)
 {
@@ -452,7 +463,7 @@ static bool advance_all(struct steward *steward, struct err *err)
         struct version *version = &steward->registry.versions[i];
         struct err refused;
         if (advance(steward, version, &refused)) {
-            if (version->state == VERSION_BACKFILLING && version->reason && version->mends == 0)
+            if (is_reason_over(steward, version))
                 version_note_reason(steward, version, NULL);
             continue;
         }

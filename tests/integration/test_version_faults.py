@@ -179,6 +179,7 @@ def test_an_alias_that_was_changed_by_hand_is_led_back_by_force(scene):
     aliases(scene).update_one({"_id": "docs"}, changed)
     agent.wait_for_version("docs", lambda v: v["reason"] and "--force" in v["reason"], 30, "v1")
     wishes.done("cutover", "v1", reason="it was a mistake", force=True)
+    assert wishes.version("v1")["reason"] is None
     assert scene.alias()["target"] == wishes.version("v1")["collection"]
 
     wishes.done("cutover", "v2")  # and a previous version that is not in step, by force as well
@@ -187,3 +188,24 @@ def test_an_alias_that_was_changed_by_hand_is_led_back_by_force(scene):
     wishes.done("cutover", "v1", reason="v2 is wrong", force=True)
     assert scene.alias()["embed"]["version"] == "v1"
     assert wishes.version("v2")["state"] == "ready"
+
+
+def test_what_is_said_of_an_alias_that_was_changed_by_hand_goes_when_it_leads_back(scene):
+    agent, wishes = begin(scene)
+    create(agent, wishes)
+    targets = {label: wishes.version(label)["collection"] for label in ("v1", "v2")}
+
+    def led_to(target: str) -> None:
+        changed = {"$set": {"target": target}, "$inc": {"epoch": 1}}
+        aliases(scene).update_one({"_id": "docs"}, changed)
+
+    led_to("theirs")
+    agent.wait_for_version("docs", lambda v: "leads to 'theirs'" in (v["reason"] or ""), 30, "v1")
+    led_to(targets["v1"])
+    agent.wait_for_version("docs", lambda v: v["reason"] is None, 30, "v1")
+    led_to("theirs")
+    agent.wait_for_version("docs", lambda v: v["reason"], 30, "v1")
+    led_to(targets["v2"])  # which is a version of ours: it is the active one then
+    agent.wait_for_version("docs", lambda v: v["state"] == "active", 30, "v2")
+    version = wishes.version("v1")
+    assert (version["state"], version["reason"]) == ("previous", None)
