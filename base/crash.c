@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/attr.h"
 #include "base/log.h"
@@ -22,8 +21,10 @@ static const char *const points[] = {
     "adopt.written",
     /* the alias is flipped: first activation, cutover, rollback */
     "promote.written",  /* the step is written down */
+    "promote.flipping", /* the alias is about to lead to it */
     "promote.flipped",  /* the alias leads to it, and that is not written down */
     "promote.finished", /* the states are written down */
+    "promote.refused",  /* that it is given up is written down, and nothing is taken back */
     /* a version is dropped */
     "drop.written",   /* the step is written down */
     "drop.unnamed",   /* the alias does not name it any more */
@@ -105,5 +106,5 @@ void crash_point(const char *name)
     if (!is_to_halt(asked("VECTAIL_HALT_AT"), here))
         return;
     log_warn("crash.halted", LOG_STR("place", name));
-    kill(getpid(), SIGSTOP); /* all threads */
+    raise(SIGSTOP); /* this thread before all others, which is to go no further */
 }

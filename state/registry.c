@@ -88,6 +88,7 @@ void registry_clear_step(struct registry *registry)
     bson_free(step->target);
     bson_free(step->why);
     bson_free(step->wish);
+    bson_free(step->refused);
     *step = (struct registry_step){0};
 }
 

@@ -83,6 +83,7 @@ struct registry_step {
     bool by_rename; /* promoting: names are exchanged first, whatever the file says by now */
     char *why;      /* promoting: "cutover", "rollback", "activated", "adopt", "replaced" */
     char *wish;     /* id of the wish that asked for it; NULL: none */
+    char *refused;  /* promoting: why it is given up; NULL: it is carried on */
 };
 
 /* The exchange of names that is under way, or the last one (cutover_by: rename). */

@@ -73,6 +73,7 @@ static void put_step(bson_t *doc, const struct registry_step *step)
     BSON_APPEND_BOOL(&child, "by_rename", step->by_rename);
     doc_put_text(&child, "why", step->why);
     doc_put_text(&child, "wish", step->wish);
+    doc_put_text(&child, "refused", step->refused);
     bson_append_document_end(doc, &child);
 }
 
@@ -327,6 +328,7 @@ static void read_step(struct doc_reader *reader, struct registry_step *out)
     out->by_rename = doc_bool(&step, "by_rename");
     out->why = doc_text(&step, "why");
     out->wish = doc_text(&step, "wish");
+    out->refused = doc_text(&step, "refused");
     if (step.bad && !reader->bad)
         reader->bad = "step";
 }

@@ -83,7 +83,6 @@ static bool leave_alias(struct steward *steward, const struct version *version, 
                         struct err *err)
 {
     struct alias alias;
-    enum doc_swap outcome = DOC_WON;
     if (!steward_load_alias(steward, &alias, err))
         return false;
     *named = alias.target && strcmp(alias.target, version->collection) == 0;
@@ -93,9 +92,7 @@ static bool leave_alias(struct steward *steward, const struct version *version, 
         bson_free(alias.previous_target);
         alias.previous_target = NULL;
         int64_t epoch = alias.epoch;
-        ok = alias_swap(steward->agent->docs, &steward->family->alias, &alias, &outcome, err) &&
-             (outcome == DOC_WON ||
-              err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another")) &&
+        ok = steward_swap_alias(steward, &alias, err) &&
              alias_follow_epoch(steward, epoch, alias.epoch, err);
     }
     alias_fini(&alias);
@@ -184,7 +181,8 @@ bool drop_step(struct steward *steward, struct err *err)
     crash_point("drop.unnamed");
     if (!drop_collection(steward, version, &refused)) {
         bool late = steward_now_ms(steward) - step->since_ms > GIVE_UP_MS || readers_wait(steward);
-        bool leads = steward_leads(steward); /* or what was not sent is another's to decide */
+        /* or what was not sent is another's to decide */
+        bool leads = refused.action != ERR_CANCEL && steward_leads(steward);
         if (leads &&
             (refused.action == ERR_FATAL || late)) /* a store that is away holds nothing else up */
             return end(steward, version, refused.text, err);

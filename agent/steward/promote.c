@@ -84,6 +84,16 @@ bool steward_load_alias(struct steward *steward, struct alias *out, struct err *
     return alias_load(steward->agent->docs, &steward->family->alias, out, err);
 }
 
+bool steward_swap_alias(struct steward *steward, struct alias *alias, struct err *err)
+{
+    enum doc_swap outcome;
+    if (!steward_leads(steward))
+        return err_set(err, ERR_RETRY, ERR_STATE, 0, "this process does not lead any more");
+    return alias_swap(steward->agent->docs, &steward->family->alias, alias, &outcome, err) &&
+           (outcome == DOC_WON ||
+            err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another"));
+}
+
 static void set_step(struct steward *steward, const struct promotion *promotion,
                      const struct alias *alias)
 {
@@ -117,7 +127,7 @@ bool promote_begin(struct steward *steward, const struct promotion *promotion, s
     return true;
 }
 
-/* The alias was changed by somebody else since: what was asked for was asked of another state. */
+/* Whoever asked is told, and nothing of it is left. */
 static bool abandon(struct steward *steward, const char *reason, struct err *err)
 {
     struct registry_step *step = &steward->registry.step;
@@ -211,7 +221,6 @@ static const struct version *next_previous(struct steward *steward, const struct
 static bool write_alias(struct steward *steward, const struct version *to,
                         const struct version *previous, struct alias *alias, struct err *err)
 {
-    enum doc_swap outcome;
     int64_t epoch = alias->epoch;
     char *embed = embed_for_readers(&steward->registry, to, alias, err);
     char *previous_embed =
@@ -226,14 +235,13 @@ static bool write_alias(struct steward *steward, const struct version *to,
                             .epoch = epoch,
                             .previous_target = previous ? strdup(previous->collection) : NULL,
                             .previous_embed = previous_embed};
-    return alias_swap(steward->agent->docs, &steward->family->alias, alias, &outcome, err) &&
-           (outcome == DOC_WON ||
-            err_set(err, ERR_RETRY, ERR_STATE, 0, "the alias was changed by another"));
+    return steward_swap_alias(steward, alias, err);
 }
 
 static bool flip(struct steward *steward, struct version *to, struct alias *alias, struct err *err)
 {
     char *from = alias->target ? strdup(alias->target) : NULL;
+    crash_point("promote.flipping");
     bool ok = write_alias(steward, to, next_previous(steward, to), alias, err);
     if (ok) {
         log_info("alias.flipped", LOG_STR("family", steward->family->name),
@@ -273,12 +281,32 @@ static bool is_flipped(struct steward *steward, const struct alias *alias, const
            (to->external ? !active || !means(alias, active) : means(alias, to));
 }
 
-static bool give_up(struct steward *steward, struct version *to, const char *reason,
-                    struct err *err)
+/* It stays as it is, in another epoch: a leader that stood still right before it flipped does not do that
+ * later. */
+static bool raise_epoch(struct steward *steward, struct alias *alias, struct err *err)
 {
-    if (to && by_rename(steward) && !rename_undo(steward, to, err))
+    int64_t epoch = alias->epoch;
+    if (!alias->target || epoch != steward->registry.step.epoch)
+        return true; /* it is another one already */
+    return steward_swap_alias(steward, alias, err) &&
+           alias_follow_epoch(steward, epoch, alias->epoch, err);
+}
+
+/* That it ends is written down first: from then on nobody carries it on. */
+static bool give_up(struct steward *steward, struct version *to, struct alias *alias,
+                    const char *reason, struct err *err)
+{
+    struct registry_step *step = &steward->registry.step;
+    bool begins = !step->refused;
+    if (begins)
+        version_set_text(&step->refused, reason);
+    if (begins && !version_save(steward, err))
         return false;
-    return abandon(steward, reason, err);
+    crash_point("promote.refused");
+    if (!raise_epoch(steward, alias, err) ||
+        (to && by_rename(steward) && !rename_undo(steward, to, err)))
+        return false;
+    return abandon(steward, step->refused, err);
 }
 
 /* Readers are led to no collection that is not there. */
@@ -344,13 +372,13 @@ static bool exchange_and_flip(struct steward *steward, struct version *to, struc
     if (!found)
         snprintf(reason, sizeof reason, "its collection is not in the store");
     if (reason[0])
-        return give_up(steward, to, reason, err);
+        return give_up(steward, to, alias, reason, err);
     if (!may)
         return true; /* it is being looked at */
     if (by_rename(steward) && !rename_step(steward, to, &done, err))
         return false;
     if (!done)
-        return abandon(steward, "its collection is gone from the store", err);
+        return give_up(steward, to, alias, "its collection is gone from the store", err);
     return flip(steward, to, alias, err);
 }
 
@@ -361,8 +389,10 @@ static bool carry_on(struct steward *steward, struct alias *alias, struct err *e
     char reason[300];
     if (to && is_flipped(steward, alias, to))
         return finish(steward, to, err);
+    if (step->refused)
+        return give_up(steward, to, alias, step->refused, err);
     if (!to || (!version_is_fed(to) && !to->external))
-        return give_up(steward, to, "the version is not there any more", err);
+        return give_up(steward, to, alias, "the version is not there any more", err);
     bool led_there = same(alias->target, step->target) || alias->target == step->target;
     if (alias->epoch == step->epoch && led_there)
         return exchange_and_flip(steward, to, alias, err);
@@ -370,7 +400,7 @@ static bool carry_on(struct steward *steward, struct alias *alias, struct err *e
              "the alias was changed by another: it leads to '%.150s' in epoch %" PRId64
              ", and this was asked for in epoch %" PRId64,
              alias->target ? alias->target : "nothing", alias->epoch, step->epoch);
-    return give_up(steward, to, reason, err);
+    return give_up(steward, to, alias, reason, err);
 }
 
 bool promote_step(struct steward *steward, struct err *err)
@@ -501,8 +531,8 @@ bool alias_watch(struct steward *steward, struct err *err)
         version_note_reason(steward, active, text);
     else if (alias_is_reason(active->reason))
         version_note_reason(steward, active, NULL);
-    if (ok && other == active && offers_what_is_gone(&steward->registry, &alias) &&
-        means(&alias, active))
+    if (ok && !steward->overtaken && other == active &&
+        offers_what_is_gone(&steward->registry, &alias) && means(&alias, active))
         ok = withdraw_way_back(steward, active, &alias, err);
     alias_fini(&alias);
     return ok;

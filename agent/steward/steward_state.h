@@ -71,6 +71,7 @@ struct steward {
     struct sweep *sweeps;            /* one per version that was looked at */
     struct upkeep *upkeeps;          /* likewise */
     struct verify_job *verifying[2]; /* whole, cheap; NULL: nothing is being verified */
+    bool told[2];                    /* its report was, in this look */
     struct audit_job *auditing;      /* by itself; NULL: nothing */
     int64_t audit_after_ms;          /* monotonic: none is begun before */
     int64_t create_after_ms; /* monotonic: an embedder that did not answer is left alone so long */
@@ -249,6 +250,8 @@ void verification_leave(struct steward *steward, const struct version *version);
 /* What it is at with this version, for people; false where it is not at it. */
 bool verification_says(struct steward *steward, const struct version *version, char *out,
                        size_t size);
+/* At the end of a look: what came of a report is written down, or it is told once more with the next. */
+void verification_settle(struct steward *steward);
 /* Cuts short what is under way. */
 void verification_forget(struct steward *steward);
 bool verification_is_running(const struct steward *steward);
@@ -285,6 +288,8 @@ bool promote_begin(struct steward *steward, const struct promotion *promotion, s
     MUST_USE;
 bool promote_step(struct steward *steward, struct err *err) MUST_USE;
 bool steward_load_alias(struct steward *steward, struct alias *out, struct err *err) MUST_USE;
+/* As alias_swap(); RETRY when another has changed it, or when this process does not lead any more. */
+bool steward_swap_alias(struct steward *steward, struct alias *alias, struct err *err) MUST_USE;
 /* The alias leads where it led in the epoch `from`, but its epoch is another one: what was asked for or
  * verified in that goes on. Written down; a process that dies before is as if somebody had flipped. */
 bool alias_follow_epoch(struct steward *steward, int64_t from, int64_t to, struct err *err)

@@ -37,13 +37,15 @@ class Late:
         agent.wait_for_event("lane.started", TAKEOVER_S, since=self.mark)
         self.other = scene.agent(agent.config | {"instance": "other"}, "other").start()
 
-    def overtaken(self, kind: str, label: str, **args) -> None:
-        """It halts while it carries that out, and the other one does it."""
+    def overtaken(self, kind: str, label: str, refused=False, meanwhile=None, **args) -> None:
+        """It halts while it carries that out, and the other one does it, or refuses it by then."""
         wish = self.wishes.add(kind, label, **args)
         wait_until(self.late.is_halted, DEADLINE_S, "the leader to stand still")
+        if meanwhile:
+            meanwhile()
         self.other.wait_for_event("lease.taken", TAKEOVER_S)
         answer = self.wishes.answer(wish, DEADLINE_S)
-        assert not answer["refused"], answer["reason"]
+        assert answer["refused"] == refused, answer["reason"]
 
     def wakes_up(self, holds) -> None:
         """And leads again after a while; `holds` is true all the time."""
@@ -126,7 +128,20 @@ def test_one_that_wakes_up_late_makes_no_collection(place, scene):
     assert_in_order(scene, agent, wishes, "v1")
 
 
-@at_each("promote.flipped", "promote.written")
+def test_one_that_wakes_up_late_does_not_flip_what_was_refused(scene):
+    agent, wishes = begin(scene)
+    make(agent, wishes, "v2")
+    late = Late(scene, agent, wishes, "promote.flipping")
+    agent.wait_for_version("docs", lambda v: v["state"] == "ready", TAKEOVER_S, "v2")
+    before = scene.alias()
+    collection = wishes.version("v2")["collection"]
+    late.overtaken("cutover", "v2", refused=True, meanwhile=lambda: scene.reader.drop(collection))
+    alias = scene.alias()
+    assert alias == before | {"epoch": before["epoch"] + 1, "updated_at": alias["updated_at"]}
+    late.wakes_up(lambda: scene.alias() == alias)
+
+
+@at_each("promote.flipped", "promote.flipping", "promote.written")
 def test_one_that_wakes_up_late_flips_nothing(place, scene):
     agent, wishes = begin(scene)
     make(agent, wishes, "v2")

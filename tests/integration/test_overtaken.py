@@ -19,7 +19,7 @@ from support.wishes import Wishes
 pytestmark = pytest.mark.timeout(240)
 
 MADE = ("create.planned", "create.creating", "create.created")
-FLIP = ("promote.written", "promote.flipped", "promote.finished")
+FLIP = ("promote.written", "promote.flipping", "promote.flipped", "promote.finished")
 GONE = ("drop.written", "drop.unnamed", "drop.deleted", "drop.forgotten", "drop.finished")
 RENAMED = ("rename.written", "rename.parked", "rename.promoted", "rename.done")
 NOT_ALLOWED, STEPPED_DOWN = 13, 189

@@ -40,6 +40,7 @@ def test_a_cutover_that_the_alias_contradicts_is_undone_wherever_that_is_killed(
     wish = kill_in(scene, agent, wishes, "rename.done", "cutover", "v2")
     assert scene.reader.collection(NAME)["id"] == held["v2"]
     aliases.update_one({"_id": "docs"}, {"$inc": {"epoch": 1}})  # somebody else
+    start_and_kill(scene, agent, "promote.refused")
     start_and_kill(scene, agent, "rename.undoing")
     start_and_kill(scene, agent, "rename.demoted")
     assert NAME not in scene.reader.names()

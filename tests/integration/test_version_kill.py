@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("kafka")]
 CRASH_C = Path(__file__).resolve().parents[2] / "base" / "crash.c"
 ROUNDS = 3 if LONG else 1
 DROP_S = 60
-FLIP = ("promote.written", "promote.flipped", "promote.finished")
+FLIP = ("promote.written", "promote.flipping", "promote.flipped", "promote.finished")
 MADE = ("create.planned", "create.creating", "create.created")
 GONE = ("drop.written", "drop.unnamed", "drop.deleted", "drop.forgotten", "drop.finished")
 SIGKILL = -9
@@ -150,10 +150,35 @@ def test_killed_while_a_collection_is_adopted(scene):
     assert len(external) == 1, "it was adopted twice"
 
 
+def test_killed_while_a_flip_is_given_up(scene):
+    """Its epoch is over then: a leader that stood still right before it flipped flips nothing."""
+    life = Life(scene)
+    life.start()
+    life.wait_for("v1", "active")
+    life.done(life.wishes.add("create", "v2", embedder="other"))
+    life.wait_for("v2", "ready")
+    assert life.agent.stop() == 0
+    life.start("promote.flipping")
+    wish = life.wishes.add("cutover", "v2")
+    life.killed_at("promote.flipping")
+    epoch = scene.alias()["epoch"]
+    scene.reader.drop(life.wishes.version("v2")["collection"])
+    life.start("promote.refused")
+    life.killed_at("promote.refused")
+    assert scene.alias()["epoch"] == epoch
+    life.start()
+    answer = life.wishes.answer(wish, DROP_S)
+    assert answer["refused"] and "not in the store" in answer["reason"]
+    alias = scene.alias()
+    assert (alias["embed"]["version"], alias["epoch"]) == ("v1", epoch + 1)
+    assert life.wishes.registry()["step"] is None and life.state("v1") == "active"
+    scene.wait_until_equal(life.agent, label="v1")
+
+
 def test_each_place_is_in_one_of_the_lists():
     table = CRASH_C.read_text().split("points[] = {")[1].split("};")[0]
     known = re.findall(r'^ *"([a-z.]+)",', table, re.M)
-    ours = {*MADE, *FLIP, *GONE, "adopt.written"}
+    ours = {*MADE, *FLIP, *GONE, "adopt.written", "promote.refused"}
     elsewhere = ("rename.", "partitions.", "remove.")
     others = {place for place in known if place.startswith(elsewhere)}
     assert set(known) == ours | others, "a place that no test kills at"

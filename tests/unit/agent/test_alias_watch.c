@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way back is withdrawn: nobody is led elsewhere, and nothing that was asked for is lost by it. */
+#include "agent/capture/guard.h"
+#include "agent/status/health.h"
 #include "agent/steward/steward_state.h"
+#include "base/clock.h"
 #include "support/test.h"
 
 #define S(text) ((char[]){text})
@@ -9,6 +12,7 @@
 static char docs[] = "docs";
 
 struct scene {
+    struct config config;
     struct config_family family_config;
     struct family family;
     struct agent agent;
@@ -31,7 +35,11 @@ static void set_up(struct scene *scene)
     scene->family = (struct family){.name = docs, .config = &scene->family_config};
     scene->family.alias =
         (struct alias_ref){.database = "app", .collection = "aliases", .family = "docs"};
-    scene->agent = (struct agent){.docs = docstore_memory_new(), .holder = "a test"};
+    scene->config = (struct config){.name = S("test")};
+    scene->agent = (struct agent){.config = &scene->config,
+                                  .docs = docstore_memory_new(),
+                                  .health = health_new(),
+                                  .holder = "a test"};
     scene->steward = (struct steward){.agent = &scene->agent, .family = &scene->family};
     struct registry *registry = &scene->steward.registry;
     *registry = (struct registry){.name = strdup("test"), .family = strdup("docs")};
@@ -55,6 +63,24 @@ static void set_up(struct scene *scene)
     alias_fini(&alias);
 }
 
+static void lead(struct scene *scene)
+{
+    scene->steward.guard = guard_start(&scene->agent, "app");
+    for (int i = 0; i < 500 && !guard_is_leader(scene->steward.guard); i++)
+        clock_sleep_ms(10);
+    assert_true(guard_is_leader(scene->steward.guard));
+}
+
+static void tear_down(struct scene *scene)
+{
+    atomic_store(&scene->agent.stopping, true);
+    if (scene->steward.guard)
+        guard_join(scene->steward.guard);
+    registry_fini(&scene->steward.registry);
+    health_free(scene->agent.health);
+    docstore_free(scene->agent.docs);
+}
+
 static void check_wish(const struct registry_wish *wish, bool has_epoch, int64_t epoch)
 {
     struct wish_args args;
@@ -75,6 +101,7 @@ static void what_was_asked_for_and_verified_goes_on_when_the_way_back_is_withdra
     struct alias alias;
     struct err err;
     set_up(&scene);
+    lead(&scene);
     struct registry *registry = &scene.steward.registry;
     add_wish(registry, S(WISH_CUTOVER), S("1"), S("{\"build_id\": \"beef\", \"epoch\": 1}"));
     add_wish(registry, S(WISH_CUTOVER), S("2"), S("{\"build_id\": \"beef\", \"epoch\": 0}"));
@@ -93,14 +120,30 @@ static void what_was_asked_for_and_verified_goes_on_when_the_way_back_is_withdra
     assert_int_equal(stored.versions[2].verified_epoch, 2);
     assert_int_equal(stored.versions[0].verified_epoch, 1);
     registry_fini(&stored);
-    registry_fini(registry);
-    docstore_free(scene.agent.docs);
+    tear_down(&scene);
+}
+
+static void who_does_not_lead_leaves_the_alias_alone(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct alias alias;
+    struct err err;
+    set_up(&scene);
+    assert_false(alias_watch(&scene.steward, &err));
+    assert_int_equal(err.action, ERR_RETRY);
+    assert_true(alias_load(scene.agent.docs, &scene.family.alias, &alias, &err));
+    assert_string_equal(alias.previous_target, "c0");
+    assert_int_equal(alias.epoch, 1);
+    alias_fini(&alias);
+    tear_down(&scene);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_asked_for_and_verified_goes_on_when_the_way_back_is_withdrawn),
+        cmocka_unit_test(who_does_not_lead_leaves_the_alias_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,6 +77,7 @@ static void what_a_person_asks_for_and_its_answer_are_read_back(void **state)
     registry.step.epoch = 7;
     registry.step.why = bson_strdup("cutover");
     registry.step.wish = bson_strdup("a0");
+    registry.step.refused = bson_strdup("its collection is gone");
     registry.versions[0].proven = registry.versions[0].external = true;
     registry.versions[0].keep_until_ms = 1234;
     bson_t doc = BSON_INITIALIZER;
@@ -90,6 +91,7 @@ static void what_a_person_asks_for_and_its_answer_are_read_back(void **state)
     assert_int_equal(back.step.epoch, 7);
     assert_string_equal(back.step.why, "cutover");
     assert_string_equal(back.step.wish, "a0");
+    assert_string_equal(back.step.refused, "its collection is gone");
     assert_true(back.versions[0].proven && back.versions[0].external);
     assert_int_equal(back.versions[0].keep_until_ms, 1234);
     bson_destroy(&doc);
