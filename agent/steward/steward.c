@@ -386,6 +386,17 @@ static bool reconcile_lanes(struct steward *steward, struct err *err)
     return start_lanes(steward, err);
 }
 
+/* What it knows and is at may be long past when this process leads again. */
+static void leave_lead(struct steward *steward)
+{
+    verification_forget(steward);
+    audits_leave(steward);
+    sweeps_free(steward);
+    upkeeps_free(steward);
+    for (size_t i = 0; i < steward->note_count; i++)
+        steward->notes[i].counted_ms = 0;
+}
+
 /* One look. *moved: there is more to do at once. */
 static bool look(struct steward *steward, bool *moved, struct err *err)
 {
@@ -402,12 +413,11 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     bool leads = steward_leads(steward);
     struct err refused;
     bool advanced = !leads || versions_advance(steward, &refused);
+    verification_settle(steward);
     /* what cannot be brought forward does not keep what is there from being fed, nor a lane that cannot
      * be started the others from being looked at */
-    if (!leads) { /* what they say may be long past when this process leads again */
-        verification_forget(steward);
-        audits_leave(steward);
-    }
+    if (!leads)
+        leave_lead(steward);
     if ((config->roles & ROLE_WORK) && !steward->overtaken && !reconcile_lanes(steward, err)) {
         if (advanced || !feed_is_of_another(err))
             refused = *err;

@@ -136,8 +136,9 @@ static bool stop(struct steward *steward, struct version *version, struct sweep 
     double ratio = steward->family->config->sweep_max_ratio;
     sweep->state = SWEEP_STOPPED;
     sweep_explain(&sweep->counts, ratio, steward->family->name, &reason);
+    /* who has the alias is told first; this again when that is over */
     if (version->stopped_gen == sweep->gen && version->reason &&
-        strcmp(version->reason, buf_str(&reason)) == 0)
+        (strcmp(version->reason, buf_str(&reason)) == 0 || alias_is_reason(version->reason)))
         return true;
     bool first = version->stopped_gen != sweep->gen;
     version->stopped_gen = sweep->gen;

@@ -79,12 +79,22 @@ enum verification verification_step(struct steward *steward, const struct versio
     }
     if (!asked || state == VERIFY_RUNNING)
         return VERIFICATION_RUNNING; /* one after the other */
-    if (state == VERIFY_DONE)
-        *report = *made;
-    end(steward, cheap);
-    if (state != VERIFY_DONE)
+    if (state != VERIFY_DONE) {
+        end(steward, cheap);
         return VERIFICATION_ERROR;
+    }
+    *report = *made;
+    steward->told[cheap] = true;
     return report->ok ? VERIFICATION_PASSED : VERIFICATION_FAILED;
+}
+
+void verification_settle(struct steward *steward)
+{
+    for (int cheap = 0; cheap < 2; cheap++) {
+        if (steward->told[cheap] && !steward->overtaken)
+            end(steward, cheap);
+        steward->told[cheap] = false;
+    }
 }
 
 void verification_leave(struct steward *steward, const struct version *version)

@@ -444,15 +444,23 @@ static bool plan_wanted(struct steward *steward, struct err *err)
            version_check_wish(steward, wanted, err);
 }
 
-/* It gets on: what kept it from that is over. What a sweep waits for, or who has the alias, may not be. */
+static bool is_of_step(const struct steward *steward, const struct version *version)
+{
+    const struct registry_step *step = &steward->registry.step;
+    return step->kind && strcmp(step->label, version->label) == 0;
+}
+
+/* It gets on: what kept it from that is over. What a sweep waits for, who has the alias, or why it cannot be
+ * flipped, may not be. */
 static bool is_reason_over(const struct steward *steward, const struct version *version)
 {
-    bool others = sweep_is_reason(version->reason) || alias_is_reason(version->reason);
-    if (!version->reason || others)
+    if (!version->reason || sweep_is_reason(version->reason) || alias_is_reason(version->reason) ||
+        is_of_step(steward, version))
         return false;
-    if (version->state == VERSION_ACTIVE)
-        return !version->filling && !steward->registry.step.kind;
-    return version->state == VERSION_BACKFILLING && version->mends == 0;
+    bool whole = version->state == VERSION_READY || version->state == VERSION_PREVIOUS ||
+                 version->state == VERSION_ACTIVE;
+    return (whole && !version->filling) ||
+           (version->state == VERSION_BACKFILLING && version->mends == 0);
 }
 
 /* One that does not get on keeps none of the others from it; the first error is told. */
@@ -467,7 +475,8 @@ static bool advance_all(struct steward *steward, struct err *err)
                 version_note_reason(steward, version, NULL);
             continue;
         }
-        if (!steward->overtaken)
+        /* a step says why it stands; what was not sent, this process no longer leading, says nothing */
+        if (!steward->overtaken && refused.action != ERR_CANCEL && !is_of_step(steward, version))
             version_note_reason(steward, version, refused.text);
         if (ok)
             *err = refused;
