@@ -530,7 +530,7 @@ bool alias_watch(struct steward *steward, struct err *err)
     else if (!other)
         version_note_reason(steward, active, text);
     else if (alias_is_reason(active->reason))
-        version_note_reason(steward, active, NULL);
+        version_note_reason(steward, active, replace_reason(active));
     if (ok && !steward->overtaken && other == active &&
         offers_what_is_gone(&steward->registry, &alias) && means(&alias, active))
         ok = withdraw_way_back(steward, active, &alias, err);

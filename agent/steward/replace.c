@@ -108,6 +108,13 @@ static const struct registry_wish *wish_of_step(const struct registry *registry)
     return NULL;
 }
 
+const char *replace_reason(const struct version *version)
+{
+    return version->filling ? "it took the place of what was served while it was empty, and is "
+                              "being filled: answers are not complete"
+                            : NULL;
+}
+
 void replace_note_done(struct steward *steward, struct version *old, struct version *to)
 {
     const struct registry_wish *asked = wish_of_step(&steward->registry);
@@ -124,9 +131,7 @@ void replace_note_done(struct steward *steward, struct version *old, struct vers
     old->filling = false;
     version_set_text(&old->reason, "another version took its place (strategy: delete-upfront)");
     to->filling = true;
-    version_set_text(&to->reason,
-                     "it took the place of what was served while it was empty, and is being "
-                     "filled: answers are not complete");
+    version_set_text(&to->reason, replace_reason(to));
     struct registry_wish drop = {.kind = kind,
                                  .label = old->label,
                                  .id = id,

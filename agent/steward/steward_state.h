@@ -314,6 +314,8 @@ void replace_note_wait(struct steward *steward, struct version *version);
 /* A person's word that it may. */
 bool replace_carry_out(struct steward *steward, const struct registry_wish *wish, struct err *err)
     MUST_USE;
+/* What is said of it while it is filled in the place of what was served; NULL: it is not. */
+const char *replace_reason(const struct version *version);
 /* The states of both once readers are led to the new one; not written down yet. */
 void replace_note_done(struct steward *steward, struct version *old, struct version *to);
 /* One step of the filling of what is served. */

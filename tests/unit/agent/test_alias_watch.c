@@ -139,10 +139,48 @@ static void who_does_not_lead_leaves_the_alias_alone(void **state)
     tear_down(&scene);
 }
 
+static void lead_to(struct scene *scene, const char *target)
+{
+    struct alias alias;
+    struct err err;
+    enum doc_swap outcome;
+    assert_true(alias_load(scene->agent.docs, &scene->family.alias, &alias, &err));
+    bson_free(alias.target);
+    alias.target = bson_strdup(target);
+    assert_true(alias_swap(scene->agent.docs, &scene->family.alias, &alias, &outcome, &err));
+    assert_int_equal(outcome, DOC_WON);
+    alias_fini(&alias);
+}
+
+static void what_is_said_of_an_alias_that_leads_elsewhere_hides_nothing_for_ever(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct err err;
+    set_up(&scene);
+    lead(&scene);
+    struct version *active = registry_in_state(&scene.steward.registry, VERSION_ACTIVE);
+    active->filling = true;
+    version_set_text(&active->reason, replace_reason(active));
+    lead_to(&scene, "theirs");
+    assert_true(alias_watch(&scene.steward, &err));
+    assert_true(alias_is_reason(active->reason));
+    assert_non_null(strstr(active->reason, "'theirs'"));
+    lead_to(&scene, active->collection);
+    assert_true(alias_watch(&scene.steward, &err));
+    assert_string_equal(active->reason, replace_reason(active));
+    active->filling = false;
+    version_set_text(&active->reason, "what a sweep waits for");
+    assert_true(alias_watch(&scene.steward, &err));
+    assert_string_equal(active->reason, "what a sweep waits for");
+    tear_down(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_asked_for_and_verified_goes_on_when_the_way_back_is_withdrawn),
+        cmocka_unit_test(what_is_said_of_an_alias_that_leads_elsewhere_hides_nothing_for_ever),
         cmocka_unit_test(who_does_not_lead_leaves_the_alias_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
