@@ -17,6 +17,7 @@ static const char *const points[] = {
     "create.planned",  /* what it is to be is written down */
     "create.creating", /* that its collection is being made, too */
     "create.created",  /* the collection is there, and that is not written down */
+    "verify.made",     /* the report of its gates is, and what comes of it is not written down */
     /* somebody else's collection is adopted */
     "adopt.written",
     /* the alias is flipped: first activation, cutover, rollback */

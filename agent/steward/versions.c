@@ -8,6 +8,7 @@
 
 #include "agent/steward/steward_state.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -272,6 +273,7 @@ static bool verify(struct steward *steward, struct version *version, struct err 
         version->verified_ms = report.at_ms;
         version->verified_epoch = report.epoch;
     }
+    crash_point("verify.made");
     answer_verify(steward, version, &report, reason);
     if (report.ok)
         return version_enter(steward, version, VERSION_READY, err);

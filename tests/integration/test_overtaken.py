@@ -18,7 +18,7 @@ from support.wishes import Wishes
 
 pytestmark = pytest.mark.timeout(240)
 
-MADE = ("create.planned", "create.creating", "create.created")
+MADE = ("create.planned", "create.creating", "create.created", "verify.made")
 FLIP = ("promote.written", "promote.flipping", "promote.flipped", "promote.finished")
 GONE = ("drop.written", "drop.unnamed", "drop.deleted", "drop.forgotten", "drop.finished")
 RENAMED = ("rename.written", "rename.parked", "rename.promoted", "rename.done")
@@ -112,6 +112,8 @@ def test_a_version_lives_whatever_becomes_of_its_writes(what, scene):
         with disturbance.at(*MADE):
             wishes.done("create", "v2", DEADLINE_S, embedder="other")
             agent.wait_for_version("docs", lambda v: v["state"] == "ready", DEADLINE_S, "v2")
+        looked = [e["build_id"] for e in agent.events_named("verify.started") if not e["cheap"]]
+        assert len(looked) == len(set(looked)) == 2, "a report was thrown away"
         for kind, label in (("cutover", "v2"), ("rollback", None), ("cutover", "v2")):
             with disturbance.at(*FLIP):
                 wishes.done(kind, label, DEADLINE_S)

@@ -18,7 +18,7 @@ CRASH_C = Path(__file__).resolve().parents[2] / "base" / "crash.c"
 ROUNDS = 3 if LONG else 1
 DROP_S = 60
 FLIP = ("promote.written", "promote.flipping", "promote.flipped", "promote.finished")
-MADE = ("create.planned", "create.creating", "create.created")
+MADE = ("create.planned", "create.creating", "create.created", "verify.made")
 GONE = ("drop.written", "drop.unnamed", "drop.deleted", "drop.forgotten", "drop.finished")
 SIGKILL = -9
 
