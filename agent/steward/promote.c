@@ -159,8 +159,9 @@ static const char *wish_field(const struct registry *registry, const char *id, b
     return NULL;
 }
 
-static void replace(struct steward *steward, struct version *old, bool back, int64_t now_ms)
+void promote_replace(struct steward *steward, struct version *old, bool back)
 {
+    int64_t now_ms = steward_now_ms(steward);
     /* what was rolled back from stays in step, and is not taken again by itself */
     bool shadow_again = (back && !old->external) || old->filling;
     old->declined = old->declined || back;
@@ -188,7 +189,7 @@ static bool finish(struct steward *steward, struct version *to, struct err *err)
                             .wish = step->wish};
     bool replaces = strcmp(step->why, PROMOTE_REPLACE) == 0;
     if (old && old != to && !replaces)
-        replace(steward, old, strcmp(step->why, PROMOTE_ROLLBACK) == 0, now_ms);
+        promote_replace(steward, old, strcmp(step->why, PROMOTE_ROLLBACK) == 0);
     log_info("version.state", LOG_STR("family", steward->family->name),
              LOG_STR("version", to->label), LOG_STR("from", version_state_name(to->state)),
              LOG_STR("to", version_state_name(VERSION_ACTIVE)));
@@ -217,9 +218,8 @@ static const struct version *next_previous(struct steward *steward, const struct
     return registry_way_back(&steward->registry, to);
 }
 
-/* What readers are told of both, in the epoch that the alias was loaded in. RETRY when it has moved. */
-static bool write_alias(struct steward *steward, const struct version *to,
-                        const struct version *previous, struct alias *alias, struct err *err)
+bool promote_write_alias(struct steward *steward, const struct version *to,
+                         const struct version *previous, struct alias *alias, struct err *err)
 {
     int64_t epoch = alias->epoch;
     char *embed = embed_for_readers(&steward->registry, to, alias, err);
@@ -242,7 +242,7 @@ static bool flip(struct steward *steward, struct version *to, struct alias *alia
 {
     char *from = alias->target ? strdup(alias->target) : NULL;
     crash_point("promote.flipping");
-    bool ok = write_alias(steward, to, next_previous(steward, to), alias, err);
+    bool ok = promote_write_alias(steward, to, next_previous(steward, to), alias, err);
     if (ok) {
         log_info("alias.flipped", LOG_STR("family", steward->family->name),
                  LOG_STR("from", from ? from : ""), LOG_STR("to", alias->target),
@@ -258,8 +258,7 @@ static bool by_rename(const struct steward *steward)
     return steward->registry.step.by_rename;
 }
 
-/* With one name for all versions, the embed config tells which one the alias means. */
-static bool means(const struct alias *alias, const struct version *version)
+bool alias_means(const struct alias *alias, const struct version *version)
 {
     const char *label = NULL, *fp = NULL;
     CLEANUP(cJSON_Deletep)
@@ -278,7 +277,7 @@ static bool is_flipped(struct steward *steward, const struct alias *alias, const
     if (alias->epoch <= steward->registry.step.epoch)
         return false;
     return !by_rename(steward) ||
-           (to->external ? !active || !means(alias, active) : means(alias, to));
+           (to->external ? !active || !alias_means(alias, active) : alias_means(alias, to));
 }
 
 /* It stays as it is, in another epoch: a leader that stood still right before it flipped does not do that
@@ -416,124 +415,6 @@ bool promote_step(struct steward *steward, struct err *err)
     struct version *to = ok ? NULL : registry_version(&steward->registry, step->label);
     if (to && !steward->overtaken && err->action == ERR_FATAL)
         version_note_reason(steward, to, err->text); /* until a person has looked: say what at */
-    alias_fini(&alias);
-    return ok;
-}
-
-/* --- what somebody else did to the alias --------------------------------------------------------- */
-
-static struct version *version_of_collection(struct registry *registry, const char *collection)
-{
-    for (size_t i = registry->version_count; collection && i-- > 0;) {
-        struct version *version = &registry->versions[i];
-        bool served = version->state == VERSION_READY || version->state == VERSION_PREVIOUS ||
-                      version->state == VERSION_ACTIVE;
-        if (served && strcmp(version->collection, collection) == 0)
-            return version;
-    }
-    return NULL;
-}
-
-/* By hand, to a version of ours that is whole: that is who is served now. */
-static bool adopt_flip(struct steward *steward, struct version *to, struct alias *alias,
-                       struct err *err)
-{
-    struct version *old = registry_in_state(&steward->registry, VERSION_ACTIVE);
-    int64_t epoch = alias->epoch;
-    char reason[100];
-    /* who changes the target alone leaves the embed config of another version: readers would embed
-     * queries with the wrong model */
-    const struct version *previous = old && !old->filling ? old : NULL;
-    if (!means(alias, to) && !to->external && !write_alias(steward, to, previous, alias, err))
-        return false;
-    snprintf(reason, sizeof reason, "the alias was changed by hand, in epoch %" PRId64, epoch);
-    struct answer answer = {
-        .what = "alias", .label = to->label, .by = "somebody else", .reason = reason};
-    log_warn("alias.adopted", LOG_STR("family", steward->family->name),
-             LOG_STR("version", to->label), LOG_INT("epoch", epoch));
-    if (old)
-        replace(steward, old, false, steward_now_ms(steward));
-    to->state = VERSION_ACTIVE;
-    to->state_ms = steward_now_ms(steward);
-    to->keep_until_ms = 0;
-    wish_give_answer(&steward->registry, &answer);
-    return version_save(steward, err);
-}
-
-/* The way back that it offers is none any more: its window is over, or somebody dropped it. */
-static bool offers_what_is_gone(const struct registry *registry, const struct alias *alias)
-{
-    bool gone = false;
-    for (size_t i = 0; alias->previous_target && i < registry->version_count; i++) {
-        const struct version *version = &registry->versions[i];
-        if (!same(version->collection, alias->previous_target))
-            continue;
-        if (version->state < VERSION_RETIRED)
-            return false;
-        gone = true;
-    }
-    return gone;
-}
-
-bool alias_follow_epoch(struct steward *steward, int64_t from, int64_t to, struct err *err)
-{
-    struct registry *registry = &steward->registry;
-    bool any = wishes_follow_epoch(registry, from, to);
-    for (size_t i = 0; i < registry->version_count; i++) {
-        struct version *version = &registry->versions[i];
-        bool follows = version->state == VERSION_READY && version->verified_epoch == from;
-        if (follows)
-            version->verified_epoch = to;
-        any = any || follows;
-    }
-    return !any || version_save(steward, err);
-}
-
-static bool withdraw_way_back(struct steward *steward, const struct version *active,
-                              struct alias *alias, struct err *err)
-{
-    const struct version *previous = registry_way_back(&steward->registry, active);
-    int64_t epoch = alias->epoch;
-    if (!write_alias(steward, active, previous, alias, err))
-        return false;
-    log_info("alias.previous.withdrawn", LOG_STR("family", steward->family->name),
-             LOG_STR("previous", previous ? previous->label : ""), LOG_INT("epoch", alias->epoch));
-    return alias_follow_epoch(steward, epoch, alias->epoch, err);
-}
-
-/* How the reason begins that is written down while somebody else has the alias. */
-#define ALIAS_REASON "the alias leads to '"
-
-bool alias_is_reason(const char *reason)
-{
-    return reason && strncmp(reason, ALIAS_REASON, sizeof ALIAS_REASON - 1) == 0;
-}
-
-bool alias_watch(struct steward *steward, struct err *err)
-{
-    struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
-    char text[600];
-    struct alias alias;
-    if (!active || steward->registry.step.kind)
-        return true;
-    if (!steward_load_alias(steward, &alias, err))
-        return false;
-    struct version *other = version_of_collection(&steward->registry, alias.target);
-    bool ok = true;
-    snprintf(text, sizeof text,
-             ALIAS_REASON "%.150s', which is not version %.80s: somebody changed it; "
-                          "`vectail cutover %.80s %.80s --force --reason TEXT` leads it back",
-             alias.target ? alias.target : "nothing", active->label, steward->family->name,
-             active->label);
-    if (other && other != active)
-        ok = adopt_flip(steward, other, &alias, err);
-    else if (!other)
-        version_note_reason(steward, active, text);
-    else if (alias_is_reason(active->reason))
-        version_note_reason(steward, active, replace_reason(active));
-    if (ok && !steward->overtaken && other == active &&
-        offers_what_is_gone(&steward->registry, &alias) && means(&alias, active))
-        ok = withdraw_way_back(steward, active, &alias, err);
     alias_fini(&alias);
     return ok;
 }

@@ -290,6 +290,17 @@ bool promote_step(struct steward *steward, struct err *err) MUST_USE;
 bool steward_load_alias(struct steward *steward, struct alias *out, struct err *err) MUST_USE;
 /* As alias_swap(); RETRY when another has changed it, or when this process does not lead any more. */
 bool steward_swap_alias(struct steward *steward, struct alias *alias, struct err *err) MUST_USE;
+/* What it is once another takes its place; `back`: by a rollback. Not written down yet. */
+void promote_replace(struct steward *steward, struct version *old, bool back);
+/* What readers are told of both, in the epoch that the alias was loaded in. RETRY when it has moved. */
+bool promote_write_alias(struct steward *steward, const struct version *to,
+                         const struct version *previous, struct alias *alias, struct err *err)
+    MUST_USE;
+/* With one name for all versions, the embed config tells which one the alias means. */
+bool alias_means(const struct alias *alias, const struct version *version);
+
+/* --- alias_watch.c --- */
+
 /* The alias leads where it led in the epoch `from`, but its epoch is another one: what was asked for or
  * verified in that goes on. Written down; a process that dies before is as if somebody had flipped. */
 bool alias_follow_epoch(struct steward *steward, int64_t from, int64_t to, struct err *err)
