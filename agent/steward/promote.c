@@ -280,13 +280,22 @@ static bool is_flipped(struct steward *steward, const struct alias *alias, const
            (to->external ? !active || !alias_means(alias, active) : alias_means(alias, to));
 }
 
+/* What was begun is carried on at once by the same process; later, or by another, it is looked at once
+ * more: much may have become of the version meanwhile. */
+static bool is_fresh(const struct steward *steward)
+{
+    const struct registry_step *step = &steward->registry.step;
+    int64_t age_ms = steward_now_ms(steward) - step->since_ms;
+    return strcmp(step->owner, steward->agent->holder) == 0 && age_ms >= 0 && age_ms < FRESH_MS;
+}
+
 /* It stays as it is, in another epoch: a leader that stood still right before it flipped does not do that
  * later. */
 static bool raise_epoch(struct steward *steward, struct alias *alias, struct err *err)
 {
     int64_t epoch = alias->epoch;
-    if (!alias->target || epoch != steward->registry.step.epoch)
-        return true; /* it is another one already */
+    if (is_fresh(steward) || !alias->target || epoch != steward->registry.step.epoch)
+        return true; /* nobody else is at it, or it is another one already */
     return steward_swap_alias(steward, alias, err) &&
            alias_follow_epoch(steward, epoch, alias->epoch, err);
 }
@@ -320,15 +329,6 @@ static bool is_in_store(struct steward *steward, const struct version *to, bool 
         return true;
     return steward_open_store(steward, store, &sink, err) &&
            sink_find_id(sink, to->collection_id, steward->arena, found, &there, err);
-}
-
-/* What was begun is carried on at once by the same process; later, or by another, it is looked at once
- * more: much may have become of the version meanwhile. */
-static bool is_fresh(const struct steward *steward)
-{
-    const struct registry_step *step = &steward->registry.step;
-    int64_t age_ms = steward_now_ms(steward) - step->since_ms;
-    return strcmp(step->owner, steward->agent->holder) == 0 && age_ms >= 0 && age_ms < FRESH_MS;
 }
 
 /* Whether it may still be served: `reason` is empty when it may, or when that is not known yet. */
