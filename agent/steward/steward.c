@@ -405,8 +405,10 @@ static bool look(struct steward *steward, bool *moved, struct err *err)
     steward->overtaken = false;
     registry_fini(&steward->registry);
     if (!registry_load(steward->agent->docs, config->name, steward->family->name,
-                       &steward->registry, err))
+                       &steward->registry, err)) {
+        verification_settle(steward); /* a report gets no older than a look */
         return false;
+    }
     if (steward->started_ms == 0) /* "as of the start" goes by MongoDB's clock, as the tokens do */
         steward->started_ms = steward->registry.clock_ms;
     int64_t rev = steward->registry.rev;

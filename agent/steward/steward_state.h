@@ -49,6 +49,8 @@ struct embeddings_watch {
     char said[sizeof((struct err *)NULL)->text]; /* why it cannot be kept, as it was logged last */
 };
 
+enum verification_told { TOLD_NOT, TOLD_NOW, TOLD_IN_VAIN };
+
 struct steward {
     struct agent *agent;
     const struct family *family;
@@ -71,7 +73,8 @@ struct steward {
     struct sweep *sweeps;            /* one per version that was looked at */
     struct upkeep *upkeeps;          /* likewise */
     struct verify_job *verifying[2]; /* whole, cheap; NULL: nothing is being verified */
-    bool told[2];                    /* its report was, in this look */
+    enum verification_told told[2];  /* what came of its report */
+    int64_t told_rev[2];             /* of the registry, when it was told */
     struct audit_job *auditing;      /* by itself; NULL: nothing */
     int64_t audit_after_ms;          /* monotonic: none is begun before */
     int64_t create_after_ms; /* monotonic: an embedder that did not answer is left alone so long */
@@ -250,7 +253,8 @@ void verification_leave(struct steward *steward, const struct version *version);
 /* What it is at with this version, for people; false where it is not at it. */
 bool verification_says(struct steward *steward, const struct version *version, char *out,
                        size_t size);
-/* At the end of a look: what came of a report is written down, or it is told once more with the next. */
+/* At the end of a look: what came of a report is written down; or that write was lost, and it is told once
+ * more with the next look, and then no more. */
 void verification_settle(struct steward *steward);
 /* Cuts short what is under way. */
 void verification_forget(struct steward *steward);

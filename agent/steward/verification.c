@@ -30,6 +30,7 @@ static void end(struct steward *steward, bool cheap)
 {
     verify_job_join(steward->verifying[cheap]);
     steward->verifying[cheap] = NULL;
+    steward->told[cheap] = TOLD_NOT;
 }
 
 static bool is_wished_for(const struct registry *registry, const struct version *version,
@@ -84,16 +85,21 @@ enum verification verification_step(struct steward *steward, const struct versio
         return VERIFICATION_ERROR;
     }
     *report = *made;
-    steward->told[cheap] = true;
+    steward->told[cheap] = TOLD_NOW;
+    steward->told_rev[cheap] = steward->registry.rev;
     return report->ok ? VERIFICATION_PASSED : VERIFICATION_FAILED;
 }
 
 void verification_settle(struct steward *steward)
 {
     for (int cheap = 0; cheap < 2; cheap++) {
-        if (steward->told[cheap] && !steward->overtaken)
+        enum verification_told told = steward->told[cheap];
+        bool lost = told == TOLD_NOW && steward->overtaken &&
+                    steward->registry.rev == steward->told_rev[cheap];
+        if (lost)
+            steward->told[cheap] = TOLD_IN_VAIN;
+        else if (told != TOLD_NOT)
             end(steward, cheap);
-        steward->told[cheap] = false;
     }
 }
 
