@@ -141,7 +141,8 @@ static bool abandon(struct steward *steward, const char *reason, struct err *err
              LOG_STR("version", step->label), LOG_STR("reason", reason));
     struct version *to = registry_version(&steward->registry, step->label);
     if (to)
-        version_set_text(&to->reason, NULL);
+        version_set_text(&to->reason,
+                         to->state == VERSION_CATCHING_UP ? reason : replace_reason(to));
     if (to && strcmp(step->why, PROMOTE_ADOPT) == 0)
         to->state = VERSION_DROPPED; /* it was never served; it may be adopted again */
     wish_give_answer(&steward->registry, &answer);
@@ -196,7 +197,7 @@ static bool finish(struct steward *steward, struct version *to, struct err *err)
     to->state = VERSION_ACTIVE;
     to->state_ms = now_ms;
     to->keep_until_ms = 0;
-    version_set_text(&to->reason, NULL);
+    version_set_text(&to->reason, replace_reason(to));
     if (old && old != to && replaces)
         replace_note_done(steward, old, to);
     wish_give_answer(registry, &answer);
@@ -268,16 +269,26 @@ bool alias_means(const struct alias *alias, const struct version *version)
            same(fp, version->config_fp);
 }
 
+/* Given up: the alias is as it was, in the next epoch, by a leader that died right after. (With one name for
+ * all versions its embed config tells.) */
+static bool is_raised(const struct steward *steward, const struct alias *alias,
+                      const struct version *to)
+{
+    const struct registry_step *step = &steward->registry.step;
+    bool stays = !by_rename(steward) || (to && !to->external && !alias_means(alias, to));
+    return step->refused && stays && same(alias->target, step->target) &&
+           alias->epoch == step->epoch + 1;
+}
+
 /* The alias was replaced already, by a leader that died right after. */
 static bool is_flipped(struct steward *steward, const struct alias *alias, const struct version *to)
 {
     const struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
     if (!same(alias->target, to->collection))
         return false;
-    if (alias->epoch <= steward->registry.step.epoch)
+    if (alias->epoch <= steward->registry.step.epoch || is_raised(steward, alias, to))
         return false;
-    return !by_rename(steward) ||
-           (to->external ? !active || !alias_means(alias, active) : alias_means(alias, to));
+    return (to->external ? !active || !alias_means(alias, active) : alias_means(alias, to));
 }
 
 /* What was begun is carried on at once by the same process; later, or by another, it is looked at once
@@ -291,12 +302,14 @@ static bool is_fresh(const struct steward *steward)
 
 /* It stays as it is, in another epoch: a leader that stood still right before it flipped does not do that
  * later. */
-static bool raise_epoch(struct steward *steward, struct alias *alias, struct err *err)
+static bool raise_epoch(struct steward *steward, const struct version *to, struct alias *alias,
+                        struct err *err)
 {
-    int64_t epoch = alias->epoch;
-    if (is_fresh(steward) || !alias->target || epoch != steward->registry.step.epoch)
+    int64_t epoch = steward->registry.step.epoch;
+    bool raised = is_raised(steward, alias, to);
+    if (!raised && (is_fresh(steward) || !alias->target || alias->epoch != epoch))
         return true; /* nobody else is at it, or it is another one already */
-    return steward_swap_alias(steward, alias, err) &&
+    return (raised || steward_swap_alias(steward, alias, err)) &&
            alias_follow_epoch(steward, epoch, alias->epoch, err);
 }
 
@@ -305,16 +318,29 @@ static bool give_up(struct steward *steward, struct version *to, struct alias *a
                     const char *reason, struct err *err)
 {
     struct registry_step *step = &steward->registry.step;
-    bool begins = !step->refused;
-    if (begins)
+    if (!step->refused) {
         version_set_text(&step->refused, reason);
-    if (begins && !version_save(steward, err))
-        return false;
-    crash_point("promote.refused");
-    if (!raise_epoch(steward, alias, err) ||
+        if (!version_save(steward, err))
+            return false;
+        crash_point("promote.refused");
+    }
+    if (!raise_epoch(steward, to, alias, err) ||
         (to && by_rename(steward) && !rename_undo(steward, to, err)))
         return false;
     return abandon(steward, step->refused, err);
+}
+
+/* It is ready no more, or the next look would begin the same once more. */
+static bool give_up_unfit(struct steward *steward, struct version *to, struct alias *alias,
+                          const char *reason, struct err *err)
+{
+    if (to->state == VERSION_READY && !to->external) {
+        to->state = VERSION_CATCHING_UP;
+        to->state_ms = steward_now_ms(steward);
+        to->verified_epoch = -1;
+        to->failures++;
+    }
+    return give_up(steward, to, alias, reason, err);
 }
 
 /* Readers are led to no collection that is not there. */
@@ -371,13 +397,13 @@ static bool exchange_and_flip(struct steward *steward, struct version *to, struc
     if (!found)
         snprintf(reason, sizeof reason, "its collection is not in the store");
     if (reason[0])
-        return give_up(steward, to, alias, reason, err);
+        return give_up_unfit(steward, to, alias, reason, err);
     if (!may)
         return true; /* it is being looked at */
     if (by_rename(steward) && !rename_step(steward, to, &done, err))
         return false;
     if (!done)
-        return give_up(steward, to, alias, "its collection is gone from the store", err);
+        return give_up_unfit(steward, to, alias, "its collection is gone from the store", err);
     return flip(steward, to, alias, err);
 }
 

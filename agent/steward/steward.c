@@ -393,8 +393,12 @@ static void leave_lead(struct steward *steward)
     audits_leave(steward);
     sweeps_free(steward);
     upkeeps_free(steward);
-    for (size_t i = 0; i < steward->note_count; i++)
-        steward->notes[i].counted_ms = 0;
+    for (size_t i = 0; i < steward->note_count; i++) {
+        struct steward_note *note = &steward->notes[i];
+        note->counted_ms = note->behind_since_ms = note->unknown_since_ms = 0;
+        note->lagging_since_ms = note->audited_ms = 0;
+        note->knows_fill = false;
+    }
 }
 
 /* One look. *moved: there is more to do at once. */

@@ -254,7 +254,7 @@ void verification_leave(struct steward *steward, const struct version *version);
 bool verification_says(struct steward *steward, const struct version *version, char *out,
                        size_t size);
 /* At the end of a look: what came of a report is written down; or that write was lost, and it is told once
- * more with the next look, and then no more. */
+ * more with the very next look. */
 void verification_settle(struct steward *steward);
 /* Cuts short what is under way. */
 void verification_forget(struct steward *steward);

@@ -57,6 +57,8 @@ static bool is_waited_for(const struct steward *steward, const char *build_id, b
     }
     if (!version)
         return false;
+    if (cheap && registry->step.kind) /* no wish is looked at before that is over */
+        return strcmp(registry->step.label, version->label) == 0;
     if (is_wished_for(registry, version, cheap))
         return true;
     return !cheap && (version->state == VERSION_VERIFYING || version->filling);

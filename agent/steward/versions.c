@@ -477,8 +477,10 @@ static bool advance_all(struct steward *steward, struct err *err)
                 version_note_reason(steward, version, NULL);
             continue;
         }
-        /* a step says why it stands; what was not sent, this process no longer leading, says nothing */
-        if (!steward->overtaken && refused.action != ERR_CANCEL && !is_of_step(steward, version))
+        /* a step says why it stands, as does who has the alias; what was not sent, this process no longer
+         * leading, says nothing */
+        if (!steward->overtaken && refused.action != ERR_CANCEL && !is_of_step(steward, version) &&
+            !alias_is_reason(version->reason))
             version_note_reason(steward, version, refused.text);
         if (ok)
             *err = refused;

@@ -105,6 +105,22 @@ def test_an_alias_that_is_changed_before_a_flip_is_carried_on_is_left_alone(scen
     assert scene.alias()["target"] == "theirs"
 
 
+def test_an_epoch_that_was_raised_to_give_a_flip_up_is_not_taken_for_the_flip(scene):
+    """Somebody had led the alias to the same collection, with the other's embed config."""
+    agent, wishes = begin(scene)
+    create(agent, wishes)
+    killed_before_the_flip(scene, agent, wishes)
+    wish, target = wishes.registry()["step"]["wish"], wishes.version("v2")["collection"]
+    given_up = {"step.refused": "it is not fit", "step.target": target}
+    wishes.families.update_one({"_id": wishes.key}, {"$set": given_up, "$inc": {"rev": 1}})
+    aliases(scene).update_one({"_id": "docs"}, {"$set": {"target": target}, "$inc": {"epoch": 1}})
+    agent.start()
+    answer = wishes.answer(wish, 40)
+    assert answer["refused"] and answer["reason"] == "it is not fit"
+    agent.wait_for_version("docs", lambda v: v["state"] == "active", 40, "v2")  # as by hand
+    assert scene.alias()["embed"]["version"] == "v2"
+
+
 def test_readers_are_led_to_no_collection_that_is_gone(scene):
     agent, wishes = begin(scene)
     create(agent, wishes)
