@@ -274,7 +274,8 @@ static struct serve *start(struct agent *agent)
     return serve;
 }
 
-static int fetch(int port, const char *path, const char *body, size_t size)
+/* 0: cut, where that may be. */
+static int fetch_once(int port, const char *path, const char *body, size_t size, bool may_be_cut)
 {
     struct err err;
     char url[128];
@@ -284,14 +285,24 @@ static int fetch(int port, const char *path, const char *body, size_t size)
     call.body_size = size;
     snprintf(url, sizeof url, "http://127.0.0.1:%d%s", port, path);
     assert_true(http_new(&options, &http, &err));
-    /* a server that refuses a body closes the connection, and the answer may be lost while it is being sent */
-    bool answered = false;
-    for (int i = 0; i < 20 && !answered; i++)
-        answered = http_run(http, &call, 1, &err);
-    if (!answered)
-        fail_msg("%s", err.text);
-    int status = call.status;
+    int status = http_run(http, &call, 1, &err) ? call.status : 0;
     http_call_fini(&call);
+    if (status == 0 && !may_be_cut)
+        fail_msg("%s", err.text);
+    return status;
+}
+
+static int fetch(int port, const char *path, const char *body, size_t size)
+{
+    return fetch_once(port, path, body, size, false);
+}
+
+/* A server that refuses a body closes the connection: its answer may be lost while the body is being sent. */
+static int fetch_refused(int port, const char *path, const char *body, size_t size)
+{
+    int status = 0;
+    for (int i = 0; i < 20 && status == 0; i++)
+        status = fetch_once(port, path, body, size, true);
     return status;
 }
 
@@ -309,7 +320,7 @@ static void a_body_over_a_mebibyte_is_refused(void **state)
     struct serve *serve = start(*state);
     char *body = calloc(1, SERVE_BODY_MAX + 1);
     assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX), 415);
-    assert_int_equal(fetch(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX + 1), 413);
+    assert_int_equal(fetch_refused(serve_port(serve), "/v1/gc", body, SERVE_BODY_MAX + 1), 413);
     free(body);
     assert_true(serve_stop(serve));
 }
