@@ -192,9 +192,7 @@ static bool stop(struct steward *steward, struct version *version, struct compar
     bool first = version->stopped_gen != compare->gen;
     compare->state = COMPARE_STOPPED;
     sweep_explain(&compare->counts, ratio, steward->family->name, &reason);
-    /* who has the alias is told first; this again when that is over */
-    if (!first && version->reason &&
-        (strcmp(version->reason, buf_str(&reason)) == 0 || alias_is_reason(version->reason)))
+    if (!first && sweep_is_told(version, buf_str(&reason)))
         return true;
     version->stopped_gen = compare->gen;
     free(version->reason);

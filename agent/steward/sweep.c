@@ -55,6 +55,12 @@ void sweep_explain(const struct ledger_behind *counts, double max_ratio, const c
                counts->behind, counts->documents, max_ratio, family);
 }
 
+bool sweep_is_told(const struct version *version, const char *reason)
+{
+    return version->reason &&
+           (strcmp(version->reason, reason) == 0 || alias_is_reason(version->reason));
+}
+
 bool sweep_is_reason(const char *reason)
 {
     return reason && strncmp(reason, SWEEP_REASON, strlen(SWEEP_REASON)) == 0;
@@ -136,9 +142,7 @@ static bool stop(struct steward *steward, struct version *version, struct sweep 
     double ratio = steward->family->config->sweep_max_ratio;
     sweep->state = SWEEP_STOPPED;
     sweep_explain(&sweep->counts, ratio, steward->family->name, &reason);
-    /* who has the alias is told first; this again when that is over */
-    if (version->stopped_gen == sweep->gen && version->reason &&
-        (strcmp(version->reason, buf_str(&reason)) == 0 || alias_is_reason(version->reason)))
+    if (version->stopped_gen == sweep->gen && sweep_is_told(version, buf_str(&reason)))
         return true;
     bool first = version->stopped_gen != sweep->gen;
     version->stopped_gen = sweep->gen;

@@ -31,6 +31,8 @@ int64_t sweep_limit(const struct ledger_behind *counts, double max_ratio);
 #define SWEEP_REASON "a sweep would erase "
 /* It is why a sweep, or a comparison, waits for a person. */
 bool sweep_is_reason(const char *reason); /* NULL is not */
+/* There is nothing to write down: it says so already, or who has the alias, which is told first. */
+bool sweep_is_told(const struct version *version, const char *reason);
 /* "a sweep would erase 5000 of 8000 documents ..." */
 void sweep_explain(const struct ledger_behind *counts, double max_ratio, const char *family,
                    struct buf *out);
