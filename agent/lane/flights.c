@@ -182,9 +182,9 @@ static bool settle(struct flights *flights, struct err *err)
     return ok;
 }
 
-static void wait_for_change(struct flights *flights)
+static void wait_for_change(struct flights *flights, int64_t ms)
 {
-    clock_wait(&flights->changed, &flights->lock, FLIGHTS_LOOK_MS);
+    clock_wait(&flights->changed, &flights->lock, ms < FLIGHTS_LOOK_MS ? ms : FLIGHTS_LOOK_MS);
 }
 
 /* --- for the reader's thread ------------------------------------------------------------------- */
@@ -204,15 +204,29 @@ void flights_close(struct flights *flights)
     pthread_mutex_unlock(&flights->lock);
 }
 
+/* How long nothing is to be read, at most. */
+static int64_t awaited_ms(const struct flights *flights)
+{
+    int64_t now_ms = clock_mono_ms(), longest = 0;
+    for (size_t i = 0; i < flights->count; i++) {
+        const struct flight *flight = &flights->items[i];
+        if (is_out(flight) && flight->small && !atomic_load(&flight->lost) &&
+            flight->await_ms - now_ms > longest)
+            longest = flight->await_ms - now_ms;
+    }
+    return longest;
+}
+
 size_t flights_room(struct flights *flights)
 {
     pthread_mutex_lock(&flights->lock);
     bool blocked = !find_free(flights) || flights->size >= LIMIT_FLIGHT_SIZE;
     for (size_t i = 0; i < flights->count; i++)
         blocked = blocked || flights->items[i].state == FLIGHT_BLOCKED;
-    size_t left = blocked ? 0 : LIMIT_FLIGHT_SIZE - flights->size;
-    if (blocked)
-        wait_for_change(flights);
+    int64_t wait_ms = blocked ? FLIGHTS_LOOK_MS : awaited_ms(flights);
+    size_t left = wait_ms > 0 ? 0 : LIMIT_FLIGHT_SIZE - flights->size;
+    if (wait_ms > 0)
+        wait_for_change(flights, wait_ms);
     pthread_mutex_unlock(&flights->lock);
     return left < LIMIT_BATCH_SIZE ? left : LIMIT_BATCH_SIZE;
 }
@@ -243,13 +257,15 @@ static void copy_batch(struct flight *flight, const struct worklog_batch *batch)
     qsort(flight->hashes, batch->count, sizeof *flight->hashes, compare_hash);
 }
 
-void flights_begin(struct flights *flights, const struct worklog_batch *batch)
+void flights_begin(struct flights *flights, const struct worklog_batch *batch, bool small)
 {
     pthread_mutex_lock(&flights->lock);
     struct flight *flight = find_free(flights);
     assert(flight);
     copy_batch(flight, batch);
     flight->number = flights->begun++;
+    flight->small = small && flight->size < LIMIT_BATCH_SIZE / 2;
+    flight->await_ms = clock_mono_ms() + FLIGHTS_AWAIT_MS;
     atomic_store(&flight->lost, false);
     atomic_store(&flight->hurry, false);
     flights->size += flight->size;
@@ -280,7 +296,7 @@ bool flights_wait(struct flights *flights, bool *more, struct err *err)
     bool ok = settle(flights, err);
     *more = ok && !flights->broken && flights->settled < flights->begun;
     if (*more)
-        wait_for_change(flights);
+        wait_for_change(flights, FLIGHTS_LOOK_MS);
     pthread_mutex_unlock(&flights->lock);
     return ok;
 }
@@ -308,7 +324,7 @@ struct flight *flights_take(struct flights *flights)
     if (flight)
         flight->state = FLIGHT_TAKEN;
     else
-        wait_for_change(flights);
+        wait_for_change(flights, FLIGHTS_LOOK_MS);
     pthread_mutex_unlock(&flights->lock);
     return flight;
 }
@@ -318,6 +334,14 @@ void flights_end(struct flights *flights, struct flight *flight, bool applied)
     pthread_mutex_lock(&flights->lock);
     flight->state = applied ? FLIGHT_APPLIED : FLIGHT_GIVEN_UP;
     unblock(flights);
+    pthread_cond_broadcast(&flights->changed);
+    pthread_mutex_unlock(&flights->lock);
+}
+
+void flights_await(struct flights *flights, struct flight *flight, int64_t ms)
+{
+    pthread_mutex_lock(&flights->lock);
+    flight->await_ms = clock_mono_ms() + ms;
     pthread_cond_broadcast(&flights->changed);
     pthread_mutex_unlock(&flights->lock);
 }

@@ -28,8 +28,10 @@ struct flight {
     struct worklog_batch batch; /* copies in `arena` */
     struct arena *arena;        /* the reader's until it is taken, and again when it has ended */
     enum flight_state state;
-    uint64_t number;    /* in the order of reading */
-    size_t size;        /* bytes */
+    uint64_t number; /* in the order of reading */
+    size_t size;     /* bytes */
+    bool small;
+    int64_t await_ms;   /* monotonic: until then nothing more is read, if it is small */
     uint64_t *hashes;   /* of its keys, sorted */
     _Atomic bool lost;  /* its partitions may be another's: nothing is written any more */
     _Atomic bool hurry; /* what waits for a server that is away is better given up */
@@ -39,6 +41,8 @@ struct flights;
 
 /* What waits for a change looks this often whether the lane stops. */
 #define FLIGHTS_LOOK_MS 100
+/* A batch that takes longer waits for something else than its turn at the store. */
+#define FLIGHTS_AWAIT_MS 1000
 
 /* At most `count` at a time. */
 struct flights *flights_new(size_t count);
@@ -52,8 +56,9 @@ void flights_open(struct flights *flights, struct worklog_reader *log);
 void flights_close(struct flights *flights);
 /* How many bytes the next batch may have; 0, after a while: there is no room. */
 size_t flights_room(struct flights *flights);
-/* There is room. */
-void flights_begin(struct flights *flights, const struct worklog_batch *batch);
+/* There is room. A `small` batch is waited for before more is read, for FLIGHTS_AWAIT_MS at first: see
+ * flights_await(). */
+void flights_begin(struct flights *flights, const struct worklog_batch *batch, bool small);
 /* A batch has to come again that was not begun: nothing behind it is stored. */
 void flights_break(struct flights *flights);
 /* Stores what has ended. *broken: a batch was given up, and the log has to be read again from there. */
@@ -71,5 +76,8 @@ void flights_lose(struct flights *flights);
 /* The next batch; NULL, after a while: there is none yet. */
 struct flight *flights_take(struct flights *flights);
 void flights_end(struct flights *flights, struct flight *flight, bool applied);
+/* For at most so many ms from now on nothing more is read, if the batch is small and has not ended: what comes
+ * meanwhile would only wait behind it for the store, and together it costs less. */
+void flights_await(struct flights *flights, struct flight *flight, int64_t ms);
 /* Another may have its partitions: nothing may be sent for it. */
 bool flights_is_lost(struct flights *flights, const struct flight *flight);

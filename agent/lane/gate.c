@@ -1,27 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/lane/gate.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 
-#define LOOK_MS 100
+#define LOOK_MS 20
 #define SHARED_MS 5000
+/* What was used counts for about as long. */
+#define USE_MS 5000.0
+/* A pause is as many times the turn before it, where those of lower ranks use the store all the time. */
+#define PAUSE 2.0
+#define MOST_PAUSE_MS 1000.0
+/* Who has to catch up gets at least as many times the documents of the one it has to keep up with. */
+#define CATCH_UP 1.25
+
+/* A sum of which what is older fades. */
+struct use {
+    double sum;
+    int64_t at_ms; /* monotonic */
+};
 
 struct gate {
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* of all below, and of the seats */
     pthread_cond_t room;
     size_t width;
-    size_t share;                  /* chunks */
-    size_t waiting;                /* in front of it */
-    size_t wanting[GATE_RANKS];    /* to stand there, by rank */
-    int64_t wanted_ms[GATE_RANKS]; /* monotonic: when one of the rank wanted to last; 0: never */
-    bool indulges;                 /* one goes next that has waited for too long */
-    int64_t indulged_ms;           /* when one did last */
-    size_t inside;
+    size_t share; /* chunks */
+    struct gate_rank {
+        size_t wanting; /* to stand in front of it */
+        size_t waiting; /* in front of it */
+        size_t inside;
+        int64_t wanted_ms; /* monotonic: when one wanted to last; 0: never */
+        struct use time;   /* ms inside */
+    } ranks[GATE_RANKS];
+    struct gate_seat *seats;
+    const struct gate_visit *indulged; /* has waited for too long, and goes in next; NULL: none */
+    int64_t indulged_ms;               /* when one did last */
+};
+
+struct gate_seat {
+    struct gate_seat *next;
+    struct gate *gate;
+    const void *group;
+    int rank;        /* of its last visit */
+    int64_t left_ms; /* monotonic: when that ended */
+    int64_t took_ms; /* how long it was inside */
+    struct use documents;
 };
 
 struct gate *gate_new(size_t width)
@@ -48,106 +75,200 @@ void gate_free(struct gate *gate)
     free(gate);
 }
 
+struct gate_seat *gate_join(struct gate *gate, const void *group)
+{
+    struct gate_seat *seat = calloc(1, sizeof *seat);
+    seat->gate = gate;
+    seat->group = group;
+    pthread_mutex_lock(&gate->lock);
+    seat->next = gate->seats;
+    gate->seats = seat;
+    pthread_mutex_unlock(&gate->lock);
+    return seat;
+}
+
+void gate_part(struct gate_seat *seat)
+{
+    if (!seat)
+        return;
+    pthread_mutex_lock(&seat->gate->lock);
+    struct gate_seat **link = &seat->gate->seats;
+    while (*link != seat)
+        link = &(*link)->next;
+    *link = seat->next;
+    pthread_mutex_unlock(&seat->gate->lock);
+    free(seat);
+}
+
+/* --- all with the lock held -------------------------------------------------------------------- */
+
+static double use_of(const struct use *use)
+{
+    return use->sum * exp((double)(use->at_ms - clock_mono_ms()) / USE_MS);
+}
+
+static void add_use(struct use *use, double amount)
+{
+    use->sum = use_of(use) + amount;
+    use->at_ms = clock_mono_ms();
+}
+
 static bool is_preceded(const struct gate *gate, int rank)
 {
+    bool any = false;
+    for (int i = 0; i < rank; i++)
+        any = any || gate->ranks[i].wanting > 0 || gate->ranks[i].waiting > 0;
+    return any;
+}
+
+static bool is_shared(const struct gate *gate, int rank)
+{
+    bool any = false;
+    int64_t now_ms = clock_mono_ms();
     for (int i = 0; i < rank; i++) {
-        if (gate->wanting[i] > 0)
-            return true;
+        int64_t wanted_ms = gate->ranks[i].wanted_ms;
+        any = any || (wanted_ms > 0 && now_ms - wanted_ms < SHARED_MS);
     }
+    return any;
+}
+
+/* It takes part in the changes that others of its group write too: with fewer it would never catch up. */
+static bool is_behind(const struct gate_visit *visit)
+{
+    double most = 0;
+    for (const struct gate_seat *seat = visit->seat->gate->seats; seat; seat = seat->next) {
+        double documents = use_of(&seat->documents);
+        if (seat->group == visit->seat->group && seat->rank < visit->rank && documents > most)
+            most = documents;
+    }
+    return use_of(&visit->seat->documents) < CATCH_UP * most;
+}
+
+/* The more those of lower ranks use the store, the longer it is left alone. */
+static bool has_paused(const struct gate *gate, const struct gate_visit *visit)
+{
+    const struct gate_seat *seat = visit->seat;
+    double used = 0;
+    for (int i = 0; i < visit->rank; i++)
+        used += use_of(&gate->ranks[i].time) / USE_MS;
+    double pause_ms = PAUSE * (double)seat->took_ms * (used < 1 ? used : 1);
+    return (double)(clock_mono_ms() - seat->left_ms) >= fmin(pause_ms, MOST_PAUSE_MS) ||
+           is_behind(visit);
+}
+
+/* One at a time: those of lower ranks lose no more than that. */
+static bool has_waited(const struct gate *gate, const struct gate_visit *visit)
+{
+    int64_t from_ms = visit->since_ms > gate->indulged_ms ? visit->since_ms : gate->indulged_ms;
+    return clock_mono_ms() - from_ms >= GATE_PATIENCE_MS;
+}
+
+/* Is none of its own rank in the way, and its pause over? */
+static bool is_due(const struct gate *gate, const struct gate_visit *visit)
+{
+    const struct gate_rank *own = &gate->ranks[visit->rank];
+    if (!is_shared(gate, visit->rank))
+        return own->waiting < gate->width;
+    return own->waiting + own->inside == 0 && has_paused(gate, visit);
+}
+
+/* Patience is for those of lower ranks only. */
+static bool may_line_up(const struct gate *gate, struct gate_visit *visit)
+{
+    if (is_due(gate, visit))
+        return !is_preceded(gate, visit->rank) || has_waited(gate, visit);
+    visit->since_ms = clock_mono_ms();
     return false;
 }
 
-/* Who wants the place in front of the gate. */
-struct guest {
-    int rank;
-    int64_t since_ms;
-    bool indulged; /* it goes next, whatever its rank */
-};
-
-/* One at a time, and the next one as much later: those of lower ranks lose no more than that. */
-static void indulge(struct gate *gate, struct guest *guest)
+/* Nobody waits for one of a higher rank that is inside, but for one that has waited for too long. */
+static bool may_enter(struct gate *gate, const struct gate_visit *visit)
 {
-    int64_t from_ms = guest->since_ms > gate->indulged_ms ? guest->since_ms : gate->indulged_ms;
-    if (gate->indulges || !is_preceded(gate, guest->rank) ||
-        clock_mono_ms() - from_ms < GATE_PATIENCE_MS)
-        return;
-    gate->indulges = guest->indulged = true;
+    size_t inside = 0;
+    for (int i = 0; i <= visit->rank; i++)
+        inside += gate->ranks[i].inside;
+    bool preceded = is_preceded(gate, visit->rank);
+    if (preceded && !gate->indulged && has_waited(gate, visit))
+        gate->indulged = visit;
+    return inside < gate->width && (gate->indulged ? gate->indulged == visit : !preceded);
 }
 
-static bool has_to_wait(struct gate *gate, struct guest *guest)
+static void end_change(struct gate *gate)
 {
-    indulge(gate, guest);
-    if (gate->waiting >= gate->width)
-        return true;
-    return !guest->indulged && (gate->indulges || is_preceded(gate, guest->rank));
-}
-
-bool gate_line_up(struct gate *gate, int rank, const _Atomic bool *stop)
-{
-    pthread_mutex_lock(&gate->lock);
-    struct guest guest = {.rank = rank, .since_ms = clock_mono_ms()};
-    gate->wanted_ms[rank] = guest.since_ms;
-    gate->wanting[rank]++;
-    while (has_to_wait(gate, &guest) && !atomic_load(stop))
-        clock_wait(&gate->room, &gate->lock, LOOK_MS);
-    gate->wanting[rank]--;
-    if (guest.indulged) {
-        gate->indulges = false;
-        gate->indulged_ms = clock_mono_ms();
-    }
-    bool placed = gate->waiting < gate->width;
-    if (placed)
-        gate->waiting++;
     pthread_cond_broadcast(&gate->room);
     pthread_mutex_unlock(&gate->lock);
+}
+
+bool gate_line_up(struct gate_visit *visit, const _Atomic bool *stop)
+{
+    struct gate *gate = visit->seat->gate;
+    struct gate_rank *own = &gate->ranks[visit->rank];
+    bool placed;
+    pthread_mutex_lock(&gate->lock);
+    visit->seat->rank = visit->rank;
+    visit->since_ms = own->wanted_ms = clock_mono_ms();
+    own->wanting++;
+    while (!(placed = may_line_up(gate, visit)) && !atomic_load(stop))
+        clock_wait(&gate->room, &gate->lock, LOOK_MS);
+    own->wanting--;
+    own->waiting += placed ? 1 : 0;
+    end_change(gate);
     return placed;
+}
+
+bool gate_enter(struct gate_visit *visit, const _Atomic bool *stop)
+{
+    struct gate *gate = visit->seat->gate;
+    struct gate_rank *own = &gate->ranks[visit->rank];
+    bool entered;
+    pthread_mutex_lock(&gate->lock);
+    while (!(entered = may_enter(gate, visit)) && !atomic_load(stop))
+        clock_wait(&gate->room, &gate->lock, LOOK_MS);
+    visit->entered_ms = clock_mono_ms();
+    own->waiting--;
+    own->inside += entered ? 1 : 0;
+    if (gate->indulged == visit) {
+        gate->indulged = NULL;
+        gate->indulged_ms = visit->entered_ms;
+    }
+    end_change(gate);
+    return entered;
+}
+
+void gate_step_back(struct gate_visit *visit)
+{
+    struct gate *gate = visit->seat->gate;
+    pthread_mutex_lock(&gate->lock);
+    gate->ranks[visit->rank].waiting--;
+    end_change(gate);
+}
+
+void gate_leave(struct gate_visit *visit)
+{
+    struct gate *gate = visit->seat->gate;
+    struct gate_rank *own = &gate->ranks[visit->rank];
+    struct gate_seat *seat = visit->seat;
+    pthread_mutex_lock(&gate->lock);
+    own->inside--;
+    seat->left_ms = clock_mono_ms();
+    seat->took_ms = seat->left_ms - visit->entered_ms;
+    add_use(&own->time, (double)seat->took_ms);
+    add_use(&seat->documents, (double)visit->documents);
+    end_change(gate);
 }
 
 size_t gate_share(struct gate *gate, int rank)
 {
-    bool shared = false;
     pthread_mutex_lock(&gate->lock);
-    int64_t now_ms = clock_mono_ms();
-    for (int i = 0; i < rank; i++)
-        shared = shared || (gate->wanted_ms[i] > 0 && now_ms - gate->wanted_ms[i] < SHARED_MS);
+    bool shared = is_shared(gate, rank);
     pthread_mutex_unlock(&gate->lock);
     return shared ? gate->share : SIZE_MAX;
 }
 
-size_t gate_wanting(struct gate *gate, int rank)
+size_t gate_waiting(struct gate *gate, int rank)
 {
     pthread_mutex_lock(&gate->lock);
-    size_t wanting = gate->wanting[rank];
+    size_t waiting = gate->ranks[rank].wanting + gate->ranks[rank].waiting;
     pthread_mutex_unlock(&gate->lock);
-    return wanting;
-}
-
-bool gate_enter(struct gate *gate, const _Atomic bool *stop)
-{
-    pthread_mutex_lock(&gate->lock);
-    while (gate->inside >= gate->width && !atomic_load(stop))
-        clock_wait(&gate->room, &gate->lock, LOOK_MS);
-    bool entered = gate->inside < gate->width;
-    if (entered)
-        gate->inside++;
-    gate->waiting--;
-    pthread_cond_broadcast(&gate->room);
-    pthread_mutex_unlock(&gate->lock);
-    return entered;
-}
-
-void gate_step_back(struct gate *gate)
-{
-    pthread_mutex_lock(&gate->lock);
-    gate->waiting--;
-    pthread_cond_broadcast(&gate->room);
-    pthread_mutex_unlock(&gate->lock);
-}
-
-void gate_leave(struct gate *gate)
-{
-    pthread_mutex_lock(&gate->lock);
-    gate->inside--;
-    pthread_cond_broadcast(&gate->room);
-    pthread_mutex_unlock(&gate->lock);
+    return waiting;
 }

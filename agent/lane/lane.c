@@ -220,6 +220,7 @@ void lane_free(struct lane *lane)
         free(lane->reasons[i]);
     free(lane->reasons);
     lane_reader_free(lane->reader);
+    gate_part(lane->seat);
     lane_forget_versions(lane);
     free(lane->label);
     free(lane->build_id);
@@ -275,6 +276,7 @@ bool lane_start(const struct lane_options *options, struct lane **out, struct er
     if (!find_parts(lane, version, err) || !read_embed(lane, version, err))
         return false;
     lane->gate = limiters_gate(lane->agent->limiters, lane->store->name);
+    lane->seat = gate_join(lane->gate, lane->family);
     lane->provider = limiters_provider(lane->agent->limiters, lane->embedder->name);
     lane_set_origin(lane, version);
     lane->timing = timings_of(lane->agent->timings, lane->family->name, lane->label);

@@ -80,6 +80,7 @@ struct lane {
     const struct config_store *store;
     const struct config_embedder *embedder;
     struct gate *gate;         /* of the store */
+    struct gate_seat *seat;    /* there */
     struct provider *provider; /* of the embedder */
     struct sha256 origin;      /* whose vectors are as good as its own */
     _Atomic int rank;          /* enum provider_rank: at every limiter that lanes share */

@@ -167,11 +167,11 @@ static bool know_generation(struct lane_reader *reader, const struct worklog_bat
 }
 
 /* A batch that is not to be applied yet is given up, so that nothing behind it is stored. */
-static void take_batch(struct lane_reader *reader, const struct worklog_batch *batch)
+static void take_batch(struct lane_reader *reader, const struct worklog_batch *batch, bool small)
 {
     struct absence_wait wait = {on_absence_wait, reader};
     if (know_generation(reader, batch) && absence_note(reader->lane, batch, &wait)) {
-        flights_begin(reader->flights, batch);
+        flights_begin(reader->flights, batch, small);
         return;
     }
     flights_break(reader->flights);
@@ -188,7 +188,7 @@ static bool read_some(struct lane_reader *reader, size_t size, struct err *err)
         return false;
     switch (outcome) {
     case READ_RECORDS:
-        take_batch(reader, &batch);
+        take_batch(reader, &batch, batch.count < records / 2);
         return true;
     case READ_GAP:
         return drain(reader, err) && flights_settle(reader->flights, &broken, err) &&

@@ -30,6 +30,13 @@ bool worker_is_lost(const struct worker *worker)
     return flights_is_lost(lane_reader_flights(worker->lane->reader), worker->flight);
 }
 
+void worker_await(struct worker *worker, int64_t ms)
+{
+    int64_t most_ms =
+        worker->held ? 0 : ms; /* nobody is to wait for all pieces of a long document */
+    flights_await(lane_reader_flights(worker->lane->reader), worker->flight, most_ms);
+}
+
 /* Reads do no harm: the guard is for the time between intent and done. */
 static void begin_stretch(struct worker *worker)
 {
@@ -133,6 +140,7 @@ static void stand(struct worker *worker, const struct err *err, unsigned attempt
 {
     if (err->action == ERR_CANCEL)
         return;
+    worker_await(worker, 0);
     worker_say(worker, err->text);
     int64_t pause_ms =
         err->action == ERR_FATAL ? STANDING_MS : backoff_ms(attempt, BACKOFF_MS, BACKOFF_MAX_MS);

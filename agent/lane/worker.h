@@ -48,6 +48,9 @@ void worker_run(struct worker *worker);
 void worker_join(struct worker *worker, int64_t grace_ms);
 void worker_free(struct worker *worker);
 
+/* For at most so many ms from now on, what is read next had better come when this batch has left the store
+ * (flights.h). */
+void worker_await(struct worker *worker, int64_t ms);
 /* Why it does not get on; NULL: it does. */
 void worker_say(struct worker *worker, const char *reason);
 /* Another may have the batch's partitions: nothing may be sent. */

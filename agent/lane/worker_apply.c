@@ -266,22 +266,29 @@ static bool embed(struct worker *worker, struct round *round, struct err *err)
     return true;
 }
 
-/* Intents are written in front of the store's gate, and the ledger is finished behind it: the store
- * has always one request to work on, and no more. */
-static bool begin_in_line(struct worker *worker, struct round *round, struct err *err)
+static struct gate_visit visit_of(const struct worker *worker, size_t documents)
 {
-    struct gate *gate = worker->lane->gate;
+    return (struct gate_visit){.seat = worker->lane->seat,
+                               .rank = atomic_load(&worker->lane->rank),
+                               .documents = documents};
+}
+
+/* Intents are written in front of the store's gate, and the ledger is finished behind it: the store
+ * has always one request of a rank to work on, and no more. */
+static bool begin_in_line(struct worker *worker, struct round *round, struct gate_visit *visit,
+                          struct err *err)
+{
     /* what is bought is written even when stopping, as long as the grace lasts */
-    if (!gate_line_up(gate, atomic_load(&worker->lane->rank), &worker->lane->cut))
+    if (!gate_line_up(visit, &worker->lane->cut))
         return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
     bool lost = worker_is_lost(worker);
     if (lost)
         err_set(err, ERR_CANCEL, ERR_STATE, 0, "the partitions were given to another");
     if (lost || !begin(worker, round, err)) {
-        gate_step_back(gate);
+        gate_step_back(visit);
         return false;
     }
-    return gate_enter(gate, &worker->lane->cut) ||
+    return gate_enter(visit, &worker->lane->cut) ||
            err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
 }
 
@@ -301,11 +308,13 @@ static bool store(struct worker *worker, const struct round_part *part, struct e
 
 static bool write_round(struct worker *worker, struct round *round, struct err *err)
 {
-    if (!begin_in_line(worker, round, err))
+    struct gate_visit visit = visit_of(worker, round->write_count);
+    if (!begin_in_line(worker, round, &visit, err))
         return false;
     struct round_part all = {round->writes, round->write_count, 0, SIZE_MAX};
     bool ok = store(worker, &all, err);
-    gate_leave(worker->lane->gate);
+    gate_leave(&visit);
+    worker_await(worker, 0);
     return ok && finish(worker, round, err);
 }
 
@@ -344,12 +353,11 @@ static bool run_usual(struct worker *worker, struct round *round, struct err *er
 
 static bool store_piece(struct worker *worker, const struct round_part *piece, struct err *err)
 {
-    struct gate *gate = worker->lane->gate;
-    if (!gate_line_up(gate, atomic_load(&worker->lane->rank), &worker->lane->cut) ||
-        !gate_enter(gate, &worker->lane->cut))
+    struct gate_visit visit = visit_of(worker, 1);
+    if (!gate_line_up(&visit, &worker->lane->cut) || !gate_enter(&visit, &worker->lane->cut))
         return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
     bool ok = worker_go_on(worker, piece, err) && worker_store(worker, piece, err);
-    gate_leave(gate);
+    gate_leave(&visit);
     return ok;
 }
 
@@ -407,6 +415,7 @@ static bool run_long(struct worker *worker, struct task_list *tasks, struct roun
     if (round->write_count == 0)
         return true; /* another has changed the row meanwhile */
     worker->held = &piece;
+    worker_await(worker, 0);
     bool ok = worker_look(worker, &piece, err);
     struct arena *arena = worker->arena; /* of the round: it outlasts the pieces */
     worker->arena = worker->piece;
@@ -429,6 +438,7 @@ static bool run_round(struct worker *worker, struct task_list *tasks, struct rou
 /* Another owner's last request may still be executing in the store: its deadline is waited for. */
 static bool wait_for_owner(struct worker *worker, const struct round *round, struct err *err)
 {
+    worker_await(worker, 0);
     log_info("lane.intent.waiting", LOG_STR("family", worker->lane->family->name),
              LOG_STR("version", worker->lane->label), LOG_INT("documents", (int64_t)round->waiting),
              LOG_INT("wait_ms", round->wait_ms));

@@ -13,6 +13,8 @@
 #define MOST_REQUESTS 16
 /* A reply that makes no sense, as often as this for the same texts, is taken for a refusal of one. */
 #define BAD_REPLIES 3
+/* An embedder that takes longer is worth having several batches at it. */
+#define AWAIT_MS 20
 /* What an embedder is tried with. */
 #define CONTROL_TEXT "vectail"
 
@@ -140,6 +142,7 @@ static bool send_some(const struct purchase *purchase, size_t *sent, size_t *fir
     struct provider_grant grant = {0};
     *sent = 0;
     *first = requests.ends[0];
+    worker_await(worker, AWAIT_MS);
     if (!provider_enter(provider, &ask, &grant, err))
         return false;
     fit(purchase, &grant, &requests);
@@ -151,6 +154,7 @@ static bool send_some(const struct purchase *purchase, size_t *sent, size_t *fir
     if (!ok)
         count_failed(&requests, purchase->done, &grant);
     leave(worker, &grant, ok ? NULL : err);
+    worker_await(worker, FLIGHTS_AWAIT_MS);
     return ok;
 }
 

@@ -143,6 +143,7 @@ bool worker_embed(struct worker *worker, const struct round_part *part, struct e
     do {
         if (others) {
             struct vectors_key key = key_of(worker, others);
+            worker_await(worker, 0);
             (void)vectors_wait(worker->lane->agent->vectors, &key, &worker->flight->hurry,
                                OTHERS_MS);
             if (worker_is_hurried(worker))

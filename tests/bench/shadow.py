@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=20000)
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--most", type=float, default=300, help="seconds that the fill may take")
+    parser.add_argument("--most", type=float, default=900, help="seconds that the fill may take")
     options = parser.parse_args()
     with servers.mongodb() as mongo, servers.kafka() as kafka, servers.chroma() as store:
         client = pymongo.MongoClient(mongo.address, w="majority")

@@ -62,7 +62,7 @@ static int tear_down(void **state)
 }
 
 /* One record. What is in flight has a copy of it. */
-static void begin(struct flights *flights, int64_t offset, const char *key)
+static void begin_batch(struct flights *flights, int64_t offset, const char *key, bool small)
 {
     char text[32];
     snprintf(text, sizeof text, "%s", key);
@@ -70,8 +70,13 @@ static void begin(struct flights *flights, int64_t offset, const char *key)
         .offset = offset,
         .record = {
             .gen = 1, .ver = "8201", .key = text, .key_size = strlen(text), .op = ITEM_DELETE}};
-    flights_begin(flights, &(struct worklog_batch){.records = &record, .count = 1});
+    flights_begin(flights, &(struct worklog_batch){.records = &record, .count = 1}, small);
     memset(text, 'x', sizeof text);
+}
+
+static void begin(struct flights *flights, int64_t offset, const char *key)
+{
+    begin_batch(flights, offset, key, false);
 }
 
 static struct flight *take(struct flights *flights, int64_t offset)
@@ -141,6 +146,44 @@ static void there_is_room_for_as_many_as_were_asked_for(void **state)
     assert_int_equal(flights_room(flights), 0);
     flights_end(flights, take(flights, 0), true);
     assert_true(settle(flights));
+    assert_int_equal(flights_room(flights), LIMIT_BATCH_SIZE);
+}
+
+/* What comes meanwhile goes together with the next batch. */
+static void nothing_is_read_while_a_small_batch_is_on_its_way(void **state)
+{
+    struct flights *flights = *state;
+    begin_batch(flights, 10, "a", true);
+    assert_int_equal(flights_room(flights), 0);
+    struct flight *first = take(flights, 10);
+    assert_int_equal(flights_room(flights), 0);
+    flights_await(flights, first,
+                  60000); /* it is embedded: that may take a while, but not for ever */
+    assert_int_equal(flights_room(flights), 0);
+    flights_await(flights, first, 0);
+    assert_int_equal(flights_room(flights), LIMIT_BATCH_SIZE);
+    flights_await(flights, first, FLIGHTS_AWAIT_MS);
+    assert_int_equal(flights_room(flights), 0);
+    flights_end(flights, first, true);
+    assert_int_equal(flights_room(flights), LIMIT_BATCH_SIZE);
+}
+
+static void what_is_lost_is_not_waited_for(void **state)
+{
+    struct flights *flights = *state;
+    begin_batch(flights, 10, "a", true);
+    struct flight *flight = take(flights, 10);
+    assert_int_equal(flights_room(flights), 0);
+    flights_lose(flights);
+    assert_int_equal(flights_room(flights), LIMIT_BATCH_SIZE);
+    flights_end(flights, flight, false);
+}
+
+static void a_large_batch_is_not_waited_for(void **state)
+{
+    struct flights *flights = *state;
+    begin_batch(flights, 10, "a", false);
+    flights_await(flights, take(flights, 10), FLIGHTS_AWAIT_MS);
     assert_int_equal(flights_room(flights), LIMIT_BATCH_SIZE);
 }
 
@@ -235,6 +278,9 @@ int main(void)
         TEST(offsets_are_stored_in_the_order_of_reading),
         TEST(two_of_one_key_are_not_taken_side_by_side),
         TEST(there_is_room_for_as_many_as_were_asked_for),
+        TEST(nothing_is_read_while_a_small_batch_is_on_its_way),
+        TEST(what_is_lost_is_not_waited_for),
+        TEST(a_large_batch_is_not_waited_for),
         TEST(nothing_is_stored_behind_what_was_given_up),
         TEST(nothing_is_stored_behind_what_was_not_begun),
         TEST(hurry_gives_up_what_nobody_has_taken_and_tells_the_others),

@@ -11,61 +11,83 @@
 #define THREADS 8
 #define ROUNDS 2000
 
+static const int family, another;
+
 struct crowd {
     struct gate *gate;
+    struct gate_seat *seat;
     _Atomic bool stop;
-    _Atomic int inside;
-    _Atomic int most;
+    _Atomic int inside[GATE_RANKS];
+    _Atomic int most[GATE_RANKS]; /* of that rank and those below it, when one of it had gone in */
     _Atomic int entered;
     _Atomic int refused;
 };
 
-static void note_most(struct crowd *crowd, int inside)
+static void fill(struct crowd *crowd, size_t width)
 {
-    int most = atomic_load(&crowd->most);
-    while (inside > most && !atomic_compare_exchange_weak(&crowd->most, &most, inside))
+    *crowd = (struct crowd){.gate = gate_new(width)};
+    crowd->seat = gate_join(crowd->gate, &family);
+}
+
+static void empty(struct crowd *crowd)
+{
+    gate_part(crowd->seat);
+    gate_free(crowd->gate);
+}
+
+static void note_most(struct crowd *crowd, int rank, int inside)
+{
+    int most = atomic_load(&crowd->most[rank]);
+    while (inside > most && !atomic_compare_exchange_weak(&crowd->most[rank], &most, inside))
         ;
+}
+
+static bool go_in(struct gate_visit *visit, const _Atomic bool *stop)
+{
+    return gate_line_up(visit, stop) && gate_enter(visit, stop);
 }
 
 static void *pass(void *argument)
 {
     struct crowd *crowd = argument;
     for (int i = 0; i < ROUNDS; i++) {
-        if (!gate_line_up(crowd->gate, i % GATE_RANKS, &crowd->stop) ||
-            !gate_enter(crowd->gate, &crowd->stop)) {
+        struct gate_visit visit = {.seat = crowd->seat, .rank = i % GATE_RANKS, .documents = 1};
+        if (!go_in(&visit, &crowd->stop)) {
             atomic_fetch_add(&crowd->refused, 1);
             break;
         }
-        note_most(crowd, atomic_fetch_add(&crowd->inside, 1) + 1);
+        note_most(crowd, visit.rank, atomic_fetch_add(&crowd->inside[visit.rank], 1) + 1);
         atomic_fetch_add(&crowd->entered, 1);
-        atomic_fetch_sub(&crowd->inside, 1);
-        gate_leave(crowd->gate);
+        atomic_fetch_sub(&crowd->inside[visit.rank], 1);
+        gate_leave(&visit);
     }
     return NULL;
 }
 
-static void no_more_threads_are_inside_than_the_gate_is_wide(void **state)
+static void no_more_threads_of_a_rank_are_inside_than_the_gate_is_wide(void **state)
 {
     (void)state;
     for (size_t width = 1; width <= 3; width++) {
-        struct crowd crowd = {.gate = gate_new(width)};
+        struct crowd crowd;
         pthread_t threads[THREADS];
+        fill(&crowd, width);
         for (int i = 0; i < THREADS; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, pass, &crowd), 0);
         for (int i = 0; i < THREADS; i++)
             pthread_join(threads[i], NULL);
         assert_int_equal(crowd.entered, THREADS * ROUNDS);
         assert_int_equal(crowd.refused, 0);
-        assert_in_range(crowd.most, 1, width);
-        gate_free(crowd.gate);
+        for (int i = 0; i < GATE_RANKS; i++)
+            assert_in_range(crowd.most[i], 1, width);
+        empty(&crowd);
     }
 }
 
 static void *enter_once(void *argument)
 {
     struct crowd *crowd = argument;
-    bool entered =
-        gate_line_up(crowd->gate, 0, &crowd->stop) && gate_enter(crowd->gate, &crowd->stop);
+    struct gate_visit visit = {.seat = crowd->seat};
+    bool entered = go_in(&visit, &crowd->stop);
     atomic_fetch_add(entered ? &crowd->entered : &crowd->refused, 1);
     return NULL;
 }
@@ -73,26 +95,28 @@ static void *enter_once(void *argument)
 static void a_thread_that_waits_is_let_in_when_another_leaves(void **state)
 {
     (void)state;
-    struct crowd crowd = {.gate = gate_new(1)};
+    struct crowd crowd;
     pthread_t thread;
-    assert_true(gate_line_up(crowd.gate, 0, &crowd.stop));
-    assert_true(gate_enter(crowd.gate, &crowd.stop));
+    fill(&crowd, 1);
+    struct gate_visit visit = {.seat = crowd.seat};
+    assert_true(go_in(&visit, &crowd.stop));
     assert_int_equal(pthread_create(&thread, NULL, enter_once, &crowd), 0);
     assert_int_equal(crowd.entered, 0);
-    gate_leave(crowd.gate);
+    gate_leave(&visit);
     pthread_join(thread, NULL);
     assert_int_equal(crowd.entered, 1);
-    gate_leave(crowd.gate);
-    gate_free(crowd.gate);
+    gate_leave(&visit);
+    empty(&crowd);
 }
 
 static void a_stop_ends_the_wait_of_all(void **state)
 {
     (void)state;
-    struct crowd crowd = {.gate = gate_new(1)};
+    struct crowd crowd;
     pthread_t threads[THREADS];
-    assert_true(gate_line_up(crowd.gate, 0, &crowd.stop));
-    assert_true(gate_enter(crowd.gate, &crowd.stop));
+    fill(&crowd, 1);
+    struct gate_visit visit = {.seat = crowd.seat};
+    assert_true(go_in(&visit, &crowd.stop));
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, enter_once, &crowd), 0);
     int64_t begun_ms = clock_mono_ms();
@@ -102,17 +126,16 @@ static void a_stop_ends_the_wait_of_all(void **state)
     assert_true(clock_mono_ms() - begun_ms < DEADLINE_MS);
     assert_int_equal(crowd.refused, THREADS);
     /* the place of the one inside is still its own */
-    gate_leave(crowd.gate);
+    gate_leave(&visit);
     atomic_store(&crowd.stop, false);
-    assert_true(gate_line_up(crowd.gate, 0, &crowd.stop));
-    assert_true(gate_enter(crowd.gate, &crowd.stop));
-    gate_leave(crowd.gate);
-    gate_free(crowd.gate);
+    assert_true(go_in(&visit, &crowd.stop));
+    gate_leave(&visit);
+    empty(&crowd);
 }
 
 struct guest {
     struct gate *gate;
-    int rank;
+    struct gate_visit visit;
     _Atomic bool stop;
     _Atomic int *placed; /* how many have been placed, over all guests */
     int place;
@@ -121,9 +144,9 @@ struct guest {
 static void *line_up(void *argument)
 {
     struct guest *guest = argument;
-    if (gate_line_up(guest->gate, guest->rank, &guest->stop)) {
+    if (gate_line_up(&guest->visit, &guest->stop)) {
         guest->place = atomic_fetch_add(guest->placed, 1);
-        gate_step_back(guest->gate);
+        gate_step_back(&guest->visit);
     }
     return NULL;
 }
@@ -147,79 +170,217 @@ static void look_often(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t
 
 static const struct clock_ops standing = {.mono_us = standing_clock, .wait = look_often};
 
-static void begin(struct guest *guest, pthread_t *thread)
+static void pass_ms(int64_t ms)
 {
-    size_t before = gate_wanting(guest->gate, guest->rank);
-    assert_int_equal(pthread_create(thread, NULL, line_up, guest), 0);
-    while (gate_wanting(guest->gate, guest->rank) == before)
+    atomic_fetch_add(&now_us, ms * 1000);
+}
+
+static int stop_clock(void **state)
+{
+    (void)state;
+    atomic_store(&now_us, 1000000);
+    clock_use(&standing);
+    return 0;
+}
+
+static int start_clock(void **state)
+{
+    (void)state;
+    clock_use(NULL);
+    return 0;
+}
+
+static void *go_through(void *argument)
+{
+    struct guest *guest = argument;
+    if (go_in(&guest->visit, &guest->stop)) {
+        guest->place = atomic_fetch_add(guest->placed, 1);
+        gate_leave(&guest->visit);
+    }
+    return NULL;
+}
+
+static void begin(struct guest *guest, pthread_t *thread, void *(*go)(void *))
+{
+    int rank = guest->visit.rank;
+    size_t before = gate_waiting(guest->gate, rank);
+    assert_int_equal(pthread_create(thread, NULL, go, guest), 0);
+    while (gate_waiting(guest->gate, rank) == before)
+        clock_sleep_ms(1);
+}
+
+/* Those that wait have seen what time it is. */
+static void let_them_look(void)
+{
+    for (int64_t from = atomic_load(&looks); atomic_load(&looks) < from + 30;)
         clock_sleep_ms(1);
 }
 
 static void the_place_in_front_goes_to_the_lowest_rank_first(void **state)
 {
     (void)state;
-    struct gate *gate = gate_new(1);
-    _Atomic bool stop = false;
+    struct crowd crowd;
     _Atomic int placed = 0;
     struct guest guests[GATE_RANKS];
     pthread_t threads[GATE_RANKS];
-    clock_use(&standing);
-    assert_true(gate_line_up(gate, 0, &stop));
+    fill(&crowd, 1);
+    struct gate_visit first = {.seat = crowd.seat};
+    assert_true(gate_line_up(&first, &crowd.stop));
     for (int i = 0; i < GATE_RANKS; i++) { /* the highest comes first */
-        guests[i] = (struct guest){.gate = gate, .rank = GATE_RANKS - 1 - i, .placed = &placed};
-        begin(&guests[i], &threads[i]);
+        guests[i] = (struct guest){.gate = crowd.gate,
+                                   .visit = {.seat = crowd.seat, .rank = GATE_RANKS - 1 - i},
+                                   .placed = &placed};
+        begin(&guests[i], &threads[i], line_up);
     }
-    gate_step_back(gate);
+    gate_step_back(&first);
     for (int i = 0; i < GATE_RANKS; i++) {
         pthread_join(threads[i], NULL);
-        assert_int_equal(guests[i].place, guests[i].rank);
+        assert_int_equal(guests[i].place, guests[i].visit.rank);
     }
-    gate_free(gate);
-    clock_use(NULL);
+    empty(&crowd);
 }
 
-/* Where the store is too slow for those of the lowest rank alone, the others would never be let in. */
 static void one_that_has_waited_for_too_long_goes_first_once(void **state)
 {
     (void)state;
-    struct gate *gate = gate_new(1);
-    _Atomic bool stop = false;
+    struct crowd crowd;
     _Atomic int placed = 0;
-    struct guest guests[] = {{.rank = 2}, {.rank = 2}, {.rank = 0}};
-    pthread_t threads[3];
-    clock_use(&standing);
-    atomic_store(&now_us, 1000000);
-    assert_true(gate_line_up(gate, 0, &stop));
-    assert_int_equal(gate_share(gate, 2), GATE_SHARE_CHUNKS);
-    assert_int_equal(gate_share(gate, 0), SIZE_MAX);
-    for (int i = 0; i < 3; i++) {
-        guests[i].gate = gate;
-        guests[i].placed = &placed;
-        begin(&guests[i], &threads[i]);
+    struct guest guests[2];
+    pthread_t threads[2];
+    fill(&crowd, 1);
+    struct gate_visit first = {.seat = crowd.seat}, next = {.seat = crowd.seat};
+    assert_true(go_in(&first, &crowd.stop));
+    assert_true(gate_line_up(&next, &crowd.stop)); /* there is always one of a lower rank */
+    assert_int_equal(gate_share(crowd.gate, 2), GATE_SHARE_CHUNKS);
+    assert_int_equal(gate_share(crowd.gate, 0), SIZE_MAX);
+    for (int i = 0; i < 2; i++) {
+        guests[i] = (struct guest){
+            .gate = crowd.gate, .visit = {.seat = crowd.seat, .rank = 2}, .placed = &placed};
+        begin(&guests[i], &threads[i], go_through);
     }
-    atomic_fetch_add(&now_us, (GATE_PATIENCE_MS + 1) * 1000);
-    for (int64_t from = atomic_load(&looks); atomic_load(&looks) < from + 30;)
-        clock_sleep_ms(1); /* each of them has seen what time it is */
-    gate_step_back(gate);
-    for (int i = 0; i < 3; i++)
+    gate_leave(&first);
+    for (int i = 0; i < 2; i++) {
+        let_them_look();
+        assert_int_equal(placed, i);
+        pass_ms(GATE_PATIENCE_MS + 1);
+        for (int64_t until_ms = 0; atomic_load(&placed) == i && until_ms < DEADLINE_MS; until_ms++)
+            clock_sleep_ms(1);
+    }
+    for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
-    int first = guests[0].place < guests[1].place ? guests[0].place : guests[1].place;
-    assert_int_equal(first, 0);
-    assert_int_equal(guests[2].place, 1);
-    atomic_fetch_add(&now_us, 6000000);
-    assert_int_equal(gate_share(gate, 2), SIZE_MAX);
+    assert_int_equal(placed, 2);
+    gate_step_back(&next);
+    pass_ms(6000);
+    assert_int_equal(gate_share(crowd.gate, 2), SIZE_MAX);
+    empty(&crowd);
+}
+
+/* One turn of so long a time. */
+static void take_a_turn(struct gate_visit *visit, int64_t ms)
+{
+    _Atomic bool stop = false;
+    assert_true(go_in(visit, &stop));
+    pass_ms(ms);
+    gate_leave(visit);
+}
+
+static void one_of_a_lower_rank_goes_in_beside_one_of_a_higher(void **state)
+{
+    (void)state;
+    struct crowd crowd;
+    pthread_t thread;
+    fill(&crowd, 1);
+    struct gate_visit shadow = {.seat = crowd.seat, .rank = 2};
+    struct gate_visit active = {.seat = crowd.seat, .rank = 0};
+    assert_true(go_in(&shadow, &crowd.stop));
+    assert_true(go_in(&active, &crowd.stop));
+    gate_leave(&shadow);
+    assert_int_equal(pthread_create(&thread, NULL, enter_once, &crowd), 0);
+    let_them_look();
+    assert_int_equal(crowd.entered, 0); /* its own kind waits for it */
+    gate_leave(&active);
+    pthread_join(thread, NULL);
+    assert_int_equal(crowd.entered, 1);
+    empty(&crowd);
+}
+
+/* Has it a place in front of the gate, without waiting? */
+static bool may_go(struct gate_visit *visit)
+{
+    static const _Atomic bool at_once = true;
+    if (!gate_line_up(visit, &at_once))
+        return false;
+    gate_step_back(visit);
+    return true;
+}
+
+/* The active version uses half of the store's time, with so many documents each turn. */
+static void use_half(struct gate_visit *active, size_t documents)
+{
+    active->documents = documents;
+    for (int i = 0; i < 500; i++) {
+        take_a_turn(active, 20);
+        pass_ms(20);
+    }
+}
+
+static void a_higher_rank_leaves_the_store_alone_after_a_turn(void **state)
+{
+    (void)state;
+    struct gate *gate = gate_new(1);
+    struct gate_visit active = {.seat = gate_join(gate, &family)};
+    struct gate_visit shadow = {.seat = gate_join(gate, &family), .rank = 2, .documents = 1000};
+    use_half(&active, 1);
+    take_a_turn(&shadow, 100); /* the pause: two times as long, for half of the time: 100 ms */
+    pass_ms(90);
+    assert_false(may_go(&shadow));
+    pass_ms(20);
+    assert_true(may_go(&shadow));
+    take_a_turn(&shadow, 100);
+    pass_ms(20000); /* nobody else has come for long */
+    take_a_turn(&shadow, 100);
+    assert_true(may_go(&shadow));
+    gate_part(active.seat);
+    gate_part(shadow.seat);
     gate_free(gate);
-    clock_use(NULL);
+}
+
+static void who_would_never_catch_up_does_not_pause(void **state)
+{
+    (void)state;
+    struct gate *gate = gate_new(1);
+    struct gate_visit active = {.seat = gate_join(gate, &family)};
+    struct gate_visit behind = {.seat = gate_join(gate, &family), .rank = 2, .documents = 48};
+    struct gate_visit stranger = {.seat = gate_join(gate, &another), .rank = 2, .documents = 48};
+    use_half(&active, 10);
+    take_a_turn(&behind, 100);
+    assert_true(may_go(&behind));
+    take_a_turn(&stranger, 100); /* of another family: it has not got those documents to bring */
+    assert_false(may_go(&stranger));
+    take_a_turn(&behind, 100); /* meanwhile its pause passes */
+    assert_true(may_go(&stranger));
+    gate_part(active.seat);
+    gate_part(behind.seat);
+    gate_part(stranger.seat);
+    gate_free(gate);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_more_threads_are_inside_than_the_gate_is_wide),
+        cmocka_unit_test(no_more_threads_of_a_rank_are_inside_than_the_gate_is_wide),
         cmocka_unit_test(a_thread_that_waits_is_let_in_when_another_leaves),
         cmocka_unit_test(a_stop_ends_the_wait_of_all),
-        cmocka_unit_test(the_place_in_front_goes_to_the_lowest_rank_first),
-        cmocka_unit_test(one_that_has_waited_for_too_long_goes_first_once),
+        cmocka_unit_test_setup_teardown(the_place_in_front_goes_to_the_lowest_rank_first,
+                                        stop_clock, start_clock),
+        cmocka_unit_test_setup_teardown(one_that_has_waited_for_too_long_goes_first_once,
+                                        stop_clock, start_clock),
+        cmocka_unit_test_setup_teardown(one_of_a_lower_rank_goes_in_beside_one_of_a_higher,
+                                        stop_clock, start_clock),
+        cmocka_unit_test_setup_teardown(a_higher_rank_leaves_the_store_alone_after_a_turn,
+                                        stop_clock, start_clock),
+        cmocka_unit_test_setup_teardown(who_would_never_catch_up_does_not_pause, stop_clock,
+                                        start_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,7 +160,7 @@ static int set_up(void **state)
     scene->record_gen = 1;
     atomic_init(&scene->checkpoint_gen, 1);
     scene->config.instance = none;
-    scene->config.work.batch_documents = 10;
+    scene->config.work.batch_documents = 2; /* one record is not few: it is read on */
     scene->config.worklog.driver = WORKLOG_MEMORY;
     static const struct docstore_ops docs = {.load = load, .list = list};
     scene->docs.ops = &docs;

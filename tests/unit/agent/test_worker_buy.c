@@ -103,6 +103,7 @@ static int begin(void **state)
     lane->reasons = calloc(2, sizeof *lane->reasons);
     pthread_mutex_init(&lane->lock, NULL);
     lane->provider = provider_new(&shop.config, NULL, NULL);
+    lane->reader = lane_reader_new(lane);
     shop.worker = worker_new(lane, 0);
     shop.worker->embedder = &server.base;
     shop.worker->flight = &shop.flight;
@@ -114,6 +115,7 @@ static int end(void **state)
 {
     (void)state;
     worker_free(shop.worker);
+    lane_reader_free(shop.lane.reader);
     provider_free(shop.lane.provider);
     vectors_free(shop.agent.vectors);
     docstore_free(shop.docs);
