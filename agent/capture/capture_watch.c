@@ -87,9 +87,12 @@ static void reckon_headroom(struct look *look)
     struct capture_stats *stats = &look->stats;
     if (!window->known || look->durable.seconds == 0)
         return;
-    int64_t behind_s = (int64_t)window->last.seconds - (int64_t)look->durable.seconds;
-    stats->oplog_window_s = (int64_t)window->last.seconds - (int64_t)window->first.seconds;
-    stats->headroom_s = (int64_t)look->durable.seconds - (int64_t)window->first.seconds;
+    /* the oplog was looked at before: it reaches at least as far as what was read from it since */
+    int64_t first_s = window->first.seconds, durable_s = look->durable.seconds;
+    int64_t last_s = window->last.seconds > durable_s ? window->last.seconds : durable_s;
+    int64_t behind_s = last_s - durable_s;
+    stats->oplog_window_s = last_s - first_s;
+    stats->headroom_s = durable_s - first_s;
     stats->headroom_low = behind_s > LAG_ALLOWED_S &&
                           (double)stats->headroom_s < look->least * (double)stats->oplog_window_s;
 }
