@@ -18,7 +18,7 @@ struct crowd {
     struct gate_seat *seat;
     _Atomic bool stop;
     _Atomic int inside[GATE_RANKS];
-    _Atomic int most[GATE_RANKS]; /* of that rank and those below it, when one of it had gone in */
+    _Atomic int most[GATE_RANKS]; /* inside at a time, of each rank */
     _Atomic int entered;
     _Atomic int refused;
 };
@@ -240,6 +240,7 @@ static void the_place_in_front_goes_to_the_lowest_rank_first(void **state)
     empty(&crowd);
 }
 
+/* Where the store is too slow for those of the lowest rank alone, the others would never be let in. */
 static void one_that_has_waited_for_too_long_goes_first_once(void **state)
 {
     (void)state;
