@@ -272,16 +272,22 @@ static void a_raise_keeps_mark_and_intent(void **state)
     assert_string_equal(read.intent.id, write.row.intent.id);
 }
 
+/* What is written in one millisecond has no order. */
+static void let_a_millisecond_end(void)
+{
+    int64_t now_ms = clock_wall_ms();
+    while (clock_wall_ms() == now_ms)
+        ;
+}
+
 static void repairs_come_oldest_first_and_a_second_mark_goes_to_the_end(void **state)
 {
     struct fixture *fixture = *state;
     const char *in_order[] = {"\"c\"", "\"a\"", "\"b\""};
     const char **keys;
     for (size_t i = 0; i < ARRAY_LEN(in_order); i++) {
-        int64_t before_ms = clock_wall_ms();
         mark_one(fixture, in_order[i], "audit");
-        while (clock_wall_ms() == before_ms) /* marks of one millisecond have no order */
-            ;
+        let_a_millisecond_end();
     }
     assert_int_equal(marked(fixture, 10, &keys), 3);
     for (size_t i = 0; i < ARRAY_LEN(in_order); i++)
@@ -408,10 +414,8 @@ static void what_is_set_aside_comes_in_pages_the_oldest_first(void **state)
     put_in_state(fixture, "\"done\"", 1, LEDGER_DONE);
     put_in_state(fixture, "\"gone\"", 1, LEDGER_DELETED);
     for (size_t i = 0; i < ARRAY_LEN(in_order); i++) {
-        int64_t before_ms = clock_wall_ms();
         set_aside(fixture, in_order[i], "82AA", "poison");
-        while (clock_wall_ms() == before_ms)
-            ;
+        let_a_millisecond_end();
     }
     for (;;) {
         struct ledger_aged_page page = aged(fixture, LEDGER_QUARANTINED, after, 3);
@@ -473,9 +477,7 @@ static void what_is_skipped_counts_no_more_until_the_reason_changes(void **state
     assert_true(ledger_count(fixture->ledger, &counts, &err));
     assert_int_equal(counts.quarantined, 1);
     assert_int_equal(counts.skipped, 1);
-    int64_t before_ms = clock_wall_ms();
-    while (clock_wall_ms() == before_ms)
-        ;
+    let_a_millisecond_end();
     set_aside(fixture, "\"a\"", "82BB", "poison"); /* tried again, in vain */
     struct ledger_row again = read_one(fixture, "\"a\"");
     assert_true(again.skipped);
