@@ -46,10 +46,15 @@ def config(mongo: str, brokers: str, chroma: str, work_log: str) -> dict:
 
 
 class Watch:
-    def __init__(self, chroma: ChromaReader, collection: str):
+    """Looks for the ids that are outstanding, with a pause between two looks. A delay has two bounds: the
+    last look that was begun without it, and the end of the first answer that has it.
+    """
+
+    def __init__(self, chroma: ChromaReader, collection: str, pause_s: float = PAUSE_S):
+        self.pause_s = pause_s
         self.lock = threading.Lock()
         self.outstanding: dict[str, float] = {}
-        self.delays: list[float] = []
+        self.delays: list[tuple[float, float]] = []
         self.chroma = chroma
         self.path = f"{chroma.base}/{chroma.collection(collection)['id']}/get"
         self.ended = threading.Event()
@@ -58,8 +63,10 @@ class Watch:
 
     def _look(self) -> None:
         connection = http.client.HTTPConnection(self.chroma.url.removeprefix("http://"))
+        begun = time.monotonic()
         while not self.ended.is_set():
-            self.ended.wait(PAUSE_S)
+            self.ended.wait(self.pause_s)
+            last, begun = begun, time.monotonic()
             with self.lock:
                 ids = list(self.outstanding)
             if not ids:
@@ -71,7 +78,7 @@ class Watch:
             with self.lock:
                 for record in found:
                     committed = self.outstanding.pop(record)
-                    self.delays.append(max(0.0, now - committed))
+                    self.delays.append((max(0.0, last - committed), max(0.0, now - committed)))
 
 
 def write(collection, watch: Watch, rate: float, seconds: float) -> None:
@@ -109,7 +116,7 @@ def main() -> None:
         watch.ended.set()
         peak.finish()
         agent.stop()
-        delays = [delay * 1000 for delay in watch.delays]
+        delays = [most * 1000 for _, most in watch.delays]
         p50, p99 = common.percentile(delays, 0.5), common.percentile(delays, 0.99)
         print(
             f"freshness: {len(delays)} documents at {options.rate:.0f}/s, hash embedder,"
