@@ -5,10 +5,10 @@
 
 One agent with one work log, store and source for both. Documents are inserted at a steady rate: with the
 active version alone, then from the moment at which a shadow of all documents, with another embedder,
-begins to be filled until it is filled, then with the shadow paused. The collections grow meanwhile, and the machine
-has better and worse minutes: "alone" is the first and the last phase together. The delay is measured as freshness.py does, with fewer looks: of those
-that follow one another with a pause of 10 ms, 60 a second, Chroma uses as much time as half of the writes do. So
-each figure is the middle of its two bounds.
+begins to be filled until it is filled, then with the shadow paused. The collections grow meanwhile, and the
+machine has better and worse minutes: "alone" is the first and the last phase together. The delay is measured
+as freshness.py does, with fewer looks: with a pause of 10 ms they take half as much of Chroma's time as the
+writes do. So each figure is the middle of its two bounds.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ class Writer:
         wait_until(lambda: not self.watch.outstanding, 60, "the last ones to be seen", 0.05)
         return [(least + most) / 2 * 1000 for least, most in self.watch.delays]
 
+    def write_for(self, seconds: float) -> list[float]:
+        return self.write(lambda passed: passed < seconds)
+
 
 def tell(name: str, delays: list[float]) -> float:
     p50, p99 = common.percentile(delays, 0.5), common.percentile(delays, 0.99)
@@ -87,8 +90,8 @@ def main() -> None:
         agent.wait_for_event("version.state", 300, where=lambda event: event["to"] == "active")
         watch = freshness.Watch(ChromaReader(store.address), "notes__v1__hash", PAUSE_S)
         writer = Writer(notes, watch, options.rate)
-        writer.write(lambda seconds: seconds < 5)  # everything is warm
-        alone = writer.write(lambda s: s < options.seconds)
+        writer.write_for(5)  # everything is warm
+        alone = writer.write_for(options.seconds)
         tell(f"alone, before ({common.load()})", alone)
         created = agent.command("create", "notes", "v2", "--embed", "other")
         assert created.code == 0, created
@@ -108,8 +111,8 @@ def main() -> None:
         print(f"{ended} in {time.monotonic() - began:.1f} s, with {options.documents} documents before")
         paused = agent.command("pause", "notes", "v2")
         assert paused.code == 0, paused
-        writer.write(lambda seconds: seconds < 5)  # what it had in its hands is written
-        after = writer.write(lambda seconds: seconds < options.seconds)
+        writer.write_for(5)  # what it had in its hands is written
+        after = writer.write_for(options.seconds)
         tell(f"alone, after ({common.load()})", after)
         watch.ended.set()
         agent.stop()
