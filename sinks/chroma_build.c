@@ -54,9 +54,10 @@ static void write_fields(struct buf *out, const struct field *fields, size_t cou
     buf_putc(out, '}');
 }
 
-/* Of a vector in the index. With Chroma's own, 16, some vectors that lie close to many others are found by
- * no search, not even by themselves: see docs/decisions/0026-*. */
-#define MAX_NEIGHBORS 32
+/* Of a vector in the index. With Chroma's own, 16, more of the vectors that lie close to many others are found
+ * by no search, not even by themselves; with 32 a changed document costs Chroma three times as much:
+ * see docs/decisions/0030-*. */
+#define MAX_NEIGHBORS 20
 
 void chroma_build_create(struct buf *out, const struct sink_spec *spec)
 {

@@ -43,7 +43,7 @@ static void create_names_space_and_metadata(void **state)
     assert_string_equal(
         buf_str(&out), "{\"name\":\"abc\",\"get_or_create\":false,"
                        "\"metadata\":{\"family\":\"d\\\"\",\"dims\":9223372036854775807},"
-                       "\"configuration\":{\"hnsw\":{\"space\":\"cosine\",\"max_neighbors\":32}}}");
+                       "\"configuration\":{\"hnsw\":{\"space\":\"cosine\",\"max_neighbors\":20}}}");
     buf_clear(&out);
     spec.metadata_count = 0;
     chroma_build_create(&out, &spec);
