@@ -46,20 +46,25 @@ def config(mongo: str, brokers: str, chroma: str, work_log: str) -> dict:
 
 
 class Watch:
-    """Looks for the ids that are outstanding, with a pause between two looks. A delay has two bounds: the
-    last look that was begun without it, and the end of the first answer that has it.
+    """Looks for the records that are outstanding, with a pause between two looks. A delay has two bounds: the
+    last look that was begun without it, and the end of the first answer that has it. What was changed is seen
+    by its text.
     """
 
     def __init__(self, chroma: ChromaReader, collection: str, pause_s: float = PAUSE_S):
         self.pause_s = pause_s
         self.lock = threading.Lock()
-        self.outstanding: dict[str, float] = {}
+        self.outstanding: dict[str, tuple[float, str | None]] = {}  # when, and the text; None: any
         self.delays: list[tuple[float, float]] = []
         self.chroma = chroma
         self.path = f"{chroma.base}/{chroma.collection(collection)['id']}/get"
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True)
         self.thread.start()
+
+    def expect(self, record: str, text: str | None = None) -> None:
+        with self.lock:
+            self.outstanding[record] = time.monotonic(), text
 
     def _look(self) -> None:
         connection = http.client.HTTPConnection(self.chroma.url.removeprefix("http://"))
@@ -68,16 +73,20 @@ class Watch:
             self.ended.wait(self.pause_s)
             last, begun = begun, time.monotonic()
             with self.lock:
-                ids = list(self.outstanding)
-            if not ids:
+                expected = {record: text for record, (_, text) in self.outstanding.items()}
+            if not expected:
                 continue
-            body = json.dumps({"ids": ids, "include": []})
+            include = ["documents"] if any(expected.values()) else []
+            body = json.dumps({"ids": list(expected), "include": include})
             connection.request("POST", self.path, body, {"Content-Type": "application/json"})
-            found = json.loads(connection.getresponse().read())["ids"]
+            answer = json.loads(connection.getresponse().read())
+            texts = answer.get("documents") or [None] * len(answer["ids"])
             now = time.monotonic()
             with self.lock:
-                for record in found:
-                    committed = self.outstanding.pop(record)
+                for record, text in zip(answer["ids"], texts):
+                    if expected[record] not in (None, text):
+                        continue
+                    committed, _ = self.outstanding.pop(record)
                     self.delays.append((max(0.0, last - committed), max(0.0, now - committed)))
 
 
@@ -87,8 +96,7 @@ def write(collection, watch: Watch, rate: float, seconds: float) -> None:
         while (wait := began + n / rate - time.monotonic()) > 0:
             time.sleep(wait)
         collection.insert_one({"_id": f"note-{n:06d}", "text": f"note number {n} about ducks"})
-        with watch.lock:
-            watch.outstanding[f"note-{n:06d}:0"] = time.monotonic()
+        watch.expect(f"note-{n:06d}:0")
 
 
 def main() -> None:

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much later changes are seen in the active version while a shadow is filled beside it.
 
-    scripts/bench shadow [--documents 20000] [--rate 100] [--seconds 30] [--no-texts]
+    scripts/bench shadow [--documents 20000] [--rate 100] [--seconds 30] [--changes 0] [--no-texts]
 
-One agent with one work log, store and source for both. Documents are inserted at a steady rate: with the
-active version alone, then from the moment at which a shadow of all documents, with another embedder,
-begins to be filled until it is filled, then with the shadow paused. The collections grow meanwhile, and the
-machine has better and worse minutes: "alone" is the first and the last phase together. The delay is measured
-as freshness.py does, with fewer looks: with a pause of 10 ms they take half as much of Chroma's time as the
-writes do. So each figure is the middle of its two bounds.
+One agent with one work log, store and source for both. Documents are inserted at a steady rate (or, a share
+of the writes, changed that were there before): with the active version alone, then from the moment at which
+a shadow of all documents, with another embedder, begins to be filled until it is filled, then with the shadow
+paused. The collections grow meanwhile, and the machine has better and worse minutes: "alone" is the first and
+the last phase together. The delay is measured as freshness.py does, with fewer looks: with a pause of 10 ms they
+take half as much of Chroma's time as the writes do. So each figure is the middle of its two bounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import time
 
 import common
@@ -35,9 +36,10 @@ def config(mongo: str, brokers: str, chroma: str, texts: bool) -> dict:
 class Writer:
     """Ids go on from one phase to the next."""
 
-    def __init__(self, collection, watch: freshness.Watch, rate: float):
-        self.collection, self.watch, self.rate = collection, watch, rate
+    def __init__(self, collection, watch: freshness.Watch, options: argparse.Namespace):
+        self.collection, self.watch, self.options = collection, watch, options
         self.count = 0
+        self.rng = random.Random(7)
 
     def write(self, goes_on) -> list[float]:
         """For as long as `goes_on(seconds)` says; returns the delays in ms."""
@@ -45,16 +47,24 @@ class Writer:
         began = time.monotonic()
         n = 0
         while goes_on(time.monotonic() - began):
-            while (wait := began + n / self.rate - time.monotonic()) > 0:
+            while (wait := began + n / self.options.rate - time.monotonic()) > 0:
                 time.sleep(wait)
-            id = f"note-{self.count:06d}"
-            self.collection.insert_one({"_id": id, "text": f"note number {self.count} about ducks"})
-            with self.watch.lock:
-                self.watch.outstanding[f"{id}:0"] = time.monotonic()
+            self._write_one()
             self.count += 1
             n += 1
         wait_until(lambda: not self.watch.outstanding, 60, "the last ones to be seen", 0.05)
         return [(least + most) / 2 * 1000 for least, most in self.watch.delays]
+
+    def _write_one(self) -> None:
+        text = f"note number {self.count} about ducks"
+        old = f"old-{self.rng.randrange(self.options.documents):06d}"
+        if self.rng.random() < self.options.changes and f"{old}:0" not in self.watch.outstanding:
+            self.collection.update_one({"_id": old}, {"$set": {"text": text}})
+            self.watch.expect(f"{old}:0", text)
+        else:
+            id = f"note-{self.count:06d}"
+            self.collection.insert_one({"_id": id, "text": text})
+            self.watch.expect(f"{id}:0")
 
     def write_for(self, seconds: float) -> list[float]:
         return self.write(lambda passed: passed < seconds)
@@ -71,9 +81,12 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=20000)
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--changes", type=float, default=0, help="the share of writes that change old documents")
     parser.add_argument("--no-texts", action="store_true", help="the store keeps no texts (documents: false)")
     parser.add_argument("--most", type=float, default=900, help="seconds that the fill may take")
     options = parser.parse_args()
+    if options.changes > 0 and options.no_texts:
+        parser.error("changes are seen by their texts")
     with servers.mongodb() as mongo, servers.kafka() as kafka, servers.chroma() as store:
         client = pymongo.MongoClient(mongo.address, w="majority")
         notes = client.bench.notes
@@ -89,7 +102,7 @@ def main() -> None:
         ).start()
         agent.wait_for_event("version.state", 300, where=lambda event: event["to"] == "active")
         watch = freshness.Watch(ChromaReader(store.address), "notes__v1__hash", PAUSE_S)
-        writer = Writer(notes, watch, options.rate)
+        writer = Writer(notes, watch, options)
         writer.write_for(5)  # everything is warm
         alone = writer.write_for(options.seconds)
         tell(f"alone, before ({common.load()})", alone)
