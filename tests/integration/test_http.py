@@ -136,12 +136,12 @@ def test_all_who_wait_are_answered_when_the_process_ends(server):
     flip(server, 1)
     polls = request_text("/v1/families/docs/alias?epoch=1&wait=60s", "Connection: close")
     with (
-        Listeners(server.url, 200, polls) as waiting,
-        Listeners(server.url, 200, request_text("/v1/events")) as listening,
+        Listeners(server.url, 200, polls, at_a_time=100) as waiting,
+        Listeners(server.url, 200, request_text("/v1/events"), at_a_time=100) as listening,
     ):
         listening.read_until(200, b"event: status", 10)
         waiting.read(1)
-        assert waiting.count_with(b"HTTP") == 0
+        assert waiting.count_with(b"HTTP") == 0, waiting.examples()
         began = time.monotonic()
         assert server.running.stop(5) == 0
         took = time.monotonic() - began
