@@ -6,7 +6,7 @@
 A bare client, no agent. For each number: how long a batch takes whose records are new, and one whose records
 are there and get another vector, in a collection of many random vectors; then, in small collections of short texts
 that differ in a number (the hash embedder's vectors, 64 dims), how many records are not among the ten nearest to
-their own vector: after they were written, and after each third of them was changed twice.
+their own vector: after they were written, and after a third of them was changed, twice.
 """
 
 from __future__ import annotations
