@@ -2,6 +2,7 @@
 #include "sinks/chroma_build.h"
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,21 @@ static void write_fields(struct buf *out, const struct field *fields, size_t cou
  * see docs/decisions/0030-*. */
 #define MAX_NEIGHBORS 20
 
+/* Each write reads all records one by one that are not in the files of the index yet, and every so many of them
+ * Chroma adds them there, and writes all ids anew. The sum of both is least near the root of how many
+ * there are: see docs/decisions/0032-*. Chroma's own is 1 000. */
+#define LEAST_SYNC_THRESHOLD 200
+#define MOST_SYNC_THRESHOLD 5000
+#define USUAL_SYNC_THRESHOLD 1000
+
+static int sync_threshold(int64_t expected)
+{
+    if (expected <= 0)
+        return USUAL_SYNC_THRESHOLD;
+    double root = sqrt((double)expected);
+    return (int)fmin(fmax(root, LEAST_SYNC_THRESHOLD), MOST_SYNC_THRESHOLD);
+}
+
 void chroma_build_create(struct buf *out, const struct sink_spec *spec)
 {
     buf_puts(out, "{\"name\":");
@@ -67,7 +83,8 @@ void chroma_build_create(struct buf *out, const struct sink_spec *spec)
     write_fields(out, spec->metadata, spec->metadata_count);
     buf_puts(out, ",\"configuration\":{\"hnsw\":{\"space\":");
     write_text(out, spec->distance);
-    buf_printf(out, ",\"max_neighbors\":%d}}}", MAX_NEIGHBORS);
+    buf_printf(out, ",\"max_neighbors\":%d,\"sync_threshold\":%d}}}", MAX_NEIGHBORS,
+               sync_threshold(spec->expected));
 }
 
 void chroma_build_rename(struct buf *out, const char *name)

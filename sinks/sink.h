@@ -37,6 +37,7 @@ struct sink_spec {
     const char *distance; /* "cosine", "l2", "ip" */
     const struct field *metadata;
     size_t metadata_count;
+    int64_t expected; /* records, about; 0: not known */
 };
 
 /* What a collection is, as the store says. */

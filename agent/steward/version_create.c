@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "cdc/scan.h"
 
 static const char *model_of(const struct config_embedder *embedder)
 {
@@ -128,6 +129,17 @@ bool version_check_wish(struct steward *steward, const struct version *version, 
         version->label, version->config_fp, fp);
 }
 
+/* Only for the store to be laid out well: a version is created without it too. */
+static int64_t documents_expected(struct steward *steward)
+{
+    const struct config_family *family = steward->family->config;
+    struct scan_options source = {.pool = steward->agent->pool,
+                                  .database = family->source.database,
+                                  .collection = family->source.collection};
+    int64_t count = 0;
+    return scan_estimate(&source, &count, NULL) ? count : 0;
+}
+
 bool version_create(struct steward *steward, struct version *version, struct err *err)
 {
     const struct config_store *store = config_store_of(steward->agent->config, version->store);
@@ -163,7 +175,8 @@ bool version_create(struct steward *steward, struct version *version, struct err
                              .dims = (size_t)version->dims,
                              .distance = distance,
                              .metadata = metadata,
-                             .metadata_count = ARRAY_LEN(metadata)};
+                             .metadata_count = ARRAY_LEN(metadata),
+                             .expected = documents_expected(steward)};
     CLEANUP(sink_closep) struct sink *sink = NULL;
     struct sink_collection made;
     if (!steward_open_store(steward, store, &sink, err) ||

@@ -71,7 +71,7 @@ static inline int set_up_as(void **state, const char *distance, bool documents)
     snprintf(f->name, sizeof f->name, "conformance__%s", random);
     f->arena = arena_new(LIMIT_ARENA_SIZE);
     f->sink = open_sink(documents);
-    f->spec = (struct sink_spec){f->name, DIMS, distance, metadata, ARRAY_LEN(metadata)};
+    f->spec = (struct sink_spec){f->name, DIMS, distance, metadata, ARRAY_LEN(metadata), 0};
     MUST(f, sink_ensure(f->sink, &f->spec, f->arena, &f->collection, &f->err));
     *state = f;
     return 0;

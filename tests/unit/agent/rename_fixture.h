@@ -62,7 +62,7 @@ static inline void make(struct stage *s, const char *name, const char *maker, in
 {
     static const float vector[] = {1, 2};
     const struct field metadata[] = {{"created_by", value_string(maker ? maker : "")}};
-    const struct sink_spec spec = {name, 2, "cosine", metadata, maker ? 1 : 0};
+    const struct sink_spec spec = {name, 2, "cosine", metadata, maker ? 1 : 0, 0};
     struct sink_collection made;
     struct err err = {0};
     if (!sink_ensure(s->inner, &spec, s->arena, &made, &err))

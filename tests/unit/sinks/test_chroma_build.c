@@ -38,16 +38,37 @@ static void create_names_space_and_metadata(void **state)
     (void)state;
     CLEANUP(buf_fini) struct buf out = BUF_INIT(MIB);
     const struct field fields[] = {{"family", value_string("d\"")}, {"dims", value_int(INT64_MAX)}};
-    struct sink_spec spec = {"abc", 3, "cosine", fields, 2};
+    struct sink_spec spec = {"abc", 3, "cosine", fields, 2, 0};
     chroma_build_create(&out, &spec);
-    assert_string_equal(
-        buf_str(&out), "{\"name\":\"abc\",\"get_or_create\":false,"
-                       "\"metadata\":{\"family\":\"d\\\"\",\"dims\":9223372036854775807},"
-                       "\"configuration\":{\"hnsw\":{\"space\":\"cosine\",\"max_neighbors\":20}}}");
+    assert_string_equal(buf_str(&out),
+                        "{\"name\":\"abc\",\"get_or_create\":false,"
+                        "\"metadata\":{\"family\":\"d\\\"\",\"dims\":9223372036854775807},"
+                        "\"configuration\":{\"hnsw\":{\"space\":\"cosine\",\"max_neighbors\":20,"
+                        "\"sync_threshold\":1000}}}");
     buf_clear(&out);
     spec.metadata_count = 0;
     chroma_build_create(&out, &spec);
     assert_non_null(strstr(buf_str(&out), "\"metadata\":null"));
+}
+
+static void create_syncs_as_often_as_is_best_for_so_many_records(void **state)
+{
+    (void)state;
+    const struct {
+        int64_t expected;
+        const char *threshold;
+    } cases[] = {
+        {0, ":1000}"},       {1, ":200}"},         {40000, ":200}"},      {250000, ":500}"},
+        {1000000, ":1000}"}, {10000000, ":3162}"}, {INT64_MAX, ":5000}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP(buf_fini) struct buf out = BUF_INIT(MIB);
+        struct sink_spec spec = {.name = "abc", .distance = "ip", .expected = cases[i].expected};
+        chroma_build_create(&out, &spec);
+        const char *threshold = strstr(buf_str(&out), "\"sync_threshold\"");
+        assert_non_null(threshold);
+        assert_non_null(strstr(threshold, cases[i].threshold));
+    }
 }
 
 static void rename_sends_the_new_name(void **state)
@@ -172,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_follow_chromas_rule),
         cmocka_unit_test(create_names_space_and_metadata),
+        cmocka_unit_test(create_syncs_as_often_as_is_best_for_so_many_records),
         cmocka_unit_test(rename_sends_the_new_name),
         cmocka_unit_test(upsert_sends_arrays_side_by_side),
         cmocka_unit_test(upsert_without_documents_sends_base64_and_no_text),
