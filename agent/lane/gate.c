@@ -10,6 +10,8 @@
 
 #define LOOK_MS 20
 #define SHARED_MS 5000
+/* Small batches wait for each other: the next one is made ready when that before it has left the store. */
+#define READY_MS 20
 /* What was used counts for about as long. */
 #define USE_MS 5000.0
 /* A pause is as many times the turn before it, where those of lower ranks use the store all the time. */
@@ -17,6 +19,8 @@
 #define MOST_PAUSE_MS 1000.0
 /* Who has to catch up gets at least as many times the documents of the one it has to keep up with. */
 #define CATCH_UP 1.25
+/* With fewer than these, it gets more at a time. */
+#define KEEP_UP 1.1
 
 /* A sum of which what is older fades. */
 struct use {
@@ -34,6 +38,7 @@ struct gate {
         size_t waiting; /* in front of it */
         size_t inside;
         int64_t wanted_ms; /* monotonic: when one wanted to last; 0: never */
+        int64_t left_ms;   /* monotonic: when one left last; 0: never */
         struct use time;   /* ms inside */
     } ranks[GATE_RANKS];
     struct gate_seat *seats;
@@ -113,11 +118,16 @@ static void add_use(struct use *use, double amount)
     use->at_ms = clock_mono_ms();
 }
 
+/* Whoever has just left is likely to be there again at once, with what has waited behind it. */
 static bool is_preceded(const struct gate *gate, int rank)
 {
     bool any = false;
-    for (int i = 0; i < rank; i++)
-        any = any || gate->ranks[i].wanting > 0 || gate->ranks[i].waiting > 0;
+    int64_t now_ms = clock_mono_ms();
+    for (int i = 0; i < rank; i++) {
+        const struct gate_rank *lower = &gate->ranks[i];
+        bool comes = lower->left_ms > 0 && now_ms - lower->left_ms < READY_MS;
+        any = any || comes || lower->wanting > 0 || lower->waiting > 0;
+    }
     return any;
 }
 
@@ -133,15 +143,15 @@ static bool is_shared(const struct gate *gate, int rank)
 }
 
 /* It takes part in the changes that others of its group write too: with fewer it would never catch up. */
-static bool is_behind(const struct gate_visit *visit)
+static bool is_behind(const struct gate_seat *of, int rank, double times)
 {
     double most = 0;
-    for (const struct gate_seat *seat = visit->seat->gate->seats; seat; seat = seat->next) {
+    for (const struct gate_seat *seat = of->gate->seats; seat; seat = seat->next) {
         double documents = use_of(&seat->documents);
-        if (seat->group == visit->seat->group && seat->rank < visit->rank && documents > most)
+        if (seat->group == of->group && seat->rank < rank && documents > most)
             most = documents;
     }
-    return use_of(&visit->seat->documents) < CATCH_UP * most;
+    return use_of(&of->documents) < times * most;
 }
 
 /* The more those of lower ranks use the store, the longer it is left alone. */
@@ -153,7 +163,7 @@ static bool has_paused(const struct gate *gate, const struct gate_visit *visit)
         used += use_of(&gate->ranks[i].time) / USE_MS;
     double pause_ms = PAUSE * (double)seat->took_ms * (used < 1 ? used : 1);
     return (double)(clock_mono_ms() - seat->left_ms) >= fmin(pause_ms, MOST_PAUSE_MS) ||
-           is_behind(visit);
+           is_behind(seat, visit->rank, CATCH_UP);
 }
 
 /* One at a time: those of lower ranks lose no more than that. */
@@ -250,19 +260,21 @@ void gate_leave(struct gate_visit *visit)
     struct gate_seat *seat = visit->seat;
     pthread_mutex_lock(&gate->lock);
     own->inside--;
-    seat->left_ms = clock_mono_ms();
+    seat->left_ms = own->left_ms = clock_mono_ms();
     seat->took_ms = seat->left_ms - visit->entered_ms;
     add_use(&own->time, (double)seat->took_ms);
     add_use(&seat->documents, (double)visit->documents);
     end_change(gate);
 }
 
-size_t gate_share(struct gate *gate, int rank)
+size_t gate_share(struct gate_seat *seat, int rank)
 {
+    struct gate *gate = seat->gate;
     pthread_mutex_lock(&gate->lock);
     bool shared = is_shared(gate, rank);
+    size_t share = is_behind(seat, rank, KEEP_UP) ? GATE_LARGER * gate->share : gate->share;
     pthread_mutex_unlock(&gate->lock);
-    return shared ? gate->share : SIZE_MAX;
+    return shared ? share : SIZE_MAX;
 }
 
 size_t gate_waiting(struct gate *gate, int rank)

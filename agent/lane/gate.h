@@ -5,8 +5,8 @@
  * In front of the gate stands at most one thread per place and rank: it has already written its intents, so
  * that the store is not kept waiting for that. One of a lower rank (from 0) goes first, and goes in beside
  * one of a higher rank instead of waiting for it. Where those of lower ranks use the store, those of higher
- * ranks ask for little, one at a time, and leave the store alone for a while after it: see
- * docs/decisions/0029-*.
+ * ranks ask for little, one at a time, leave the store alone for a while after it, and do not slip in between
+ * two of a lower rank that come one right after the other: see docs/decisions/0029-*.
  */
 #pragma once
 
@@ -35,9 +35,10 @@ struct gate_seat *gate_join(struct gate *gate, const void *group);
 void gate_part(struct gate_seat *seat); /* NULL is fine */
 
 /* Takes the place in front of the gate. Blocks while it is taken, while a higher rank's pause lasts or one of
- * it is inside, as above, or while one of a lower rank wants to stand there or does; false when `*stop` is set. Where that never ends, the store being too slow for those alone,
- * one that has waited for GATE_PATIENCE_MS goes in first, and the next one as much later. */
-#define GATE_PATIENCE_MS 300
+ * it is inside, as above, or while one of a lower rank wants to stand there, does, or has just left; false when
+ * `*stop` is set. Where that never ends, the store being too slow for those alone, one that has waited for
+ * GATE_PATIENCE_MS goes in first, and the next one as much later. */
+#define GATE_PATIENCE_MS 40
 bool gate_line_up(struct gate_visit *visit, const _Atomic bool *stop);
 /* Goes from there through the gate. Blocks while there is no room, and for those of lower ranks as before;
  * false, and out of the line, when `*stop` is set. */
@@ -46,10 +47,13 @@ bool gate_enter(struct gate_visit *visit, const _Atomic bool *stop);
 void gate_step_back(struct gate_visit *visit);
 void gate_leave(struct gate_visit *visit);
 
-/* Chunks that one of this rank should ask the store for at once: SIZE_MAX, but little where one of a lower
- * rank has wanted the place within the last seconds, who waits for what is there already. */
-#define GATE_SHARE_CHUNKS ((size_t)48)
-size_t gate_share(struct gate *gate, int rank);
+/* Chunks that one who comes from this seat with this rank should ask the store for at once: SIZE_MAX, but
+ * little where one of a lower rank has wanted the place within the last seconds, who waits for what is there
+ * already; and GATE_LARGER times as much where it would not keep up with so little, as each request costs
+ * something by itself. */
+#define GATE_SHARE_CHUNKS ((size_t)16)
+#define GATE_LARGER 3
+size_t gate_share(struct gate_seat *seat, int rank);
 /* How little that is: another number than GATE_SHARE_CHUNKS; before any thread uses it. */
 void gate_set_share(struct gate *gate, size_t chunks);
 /* How many of a rank stand in front of it, or want to. */

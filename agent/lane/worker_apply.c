@@ -323,7 +323,7 @@ static size_t part_of(const struct worker *worker, const struct round *round)
 {
     struct lane *lane = worker->lane;
     bool ends = lane_stopping(lane) || worker_is_hurried(worker);
-    size_t share = ends ? SIZE_MAX : gate_share(lane->gate, atomic_load(&lane->rank));
+    size_t share = ends ? SIZE_MAX : gate_share(lane->seat, atomic_load(&lane->rank));
     size_t count = 0, chunks = 0;
     while (count < round->write_count &&
            (count == 0 || chunks + round->writes[count]->chunk_count <= share))

@@ -17,6 +17,7 @@ struct crowd {
     struct gate *gate;
     struct gate_seat *seat;
     _Atomic bool stop;
+    _Atomic int ranks; /* given to threads so far */
     _Atomic int inside[GATE_RANKS];
     _Atomic int most[GATE_RANKS]; /* inside at a time, of each rank */
     _Atomic int entered;
@@ -47,11 +48,13 @@ static bool go_in(struct gate_visit *visit, const _Atomic bool *stop)
     return gate_line_up(visit, stop) && gate_enter(visit, stop);
 }
 
+/* Each thread keeps to one rank: those of the higher ones wait, and are many when they may go. */
 static void *pass(void *argument)
 {
     struct crowd *crowd = argument;
+    int rank = atomic_fetch_add(&crowd->ranks, 1) % GATE_RANKS;
     for (int i = 0; i < ROUNDS; i++) {
-        struct gate_visit visit = {.seat = crowd->seat, .rank = i % GATE_RANKS, .documents = 1};
+        struct gate_visit visit = {.seat = crowd->seat, .rank = rank, .documents = 1};
         if (!go_in(&visit, &crowd->stop)) {
             atomic_fetch_add(&crowd->refused, 1);
             break;
@@ -252,8 +255,8 @@ static void one_that_has_waited_for_too_long_goes_first_once(void **state)
     struct gate_visit first = {.seat = crowd.seat}, next = {.seat = crowd.seat};
     assert_true(go_in(&first, &crowd.stop));
     assert_true(gate_line_up(&next, &crowd.stop)); /* there is always one of a lower rank */
-    assert_int_equal(gate_share(crowd.gate, 2), GATE_SHARE_CHUNKS);
-    assert_int_equal(gate_share(crowd.gate, 0), SIZE_MAX);
+    assert_int_equal(gate_share(crowd.seat, 2), GATE_SHARE_CHUNKS);
+    assert_int_equal(gate_share(crowd.seat, 0), SIZE_MAX);
     for (int i = 0; i < 2; i++) {
         guests[i] = (struct guest){
             .gate = crowd.gate, .visit = {.seat = crowd.seat, .rank = 2}, .placed = &placed};
@@ -272,7 +275,7 @@ static void one_that_has_waited_for_too_long_goes_first_once(void **state)
     assert_int_equal(placed, 2);
     gate_step_back(&next);
     pass_ms(6000);
-    assert_int_equal(gate_share(crowd.gate, 2), SIZE_MAX);
+    assert_int_equal(gate_share(crowd.seat, 2), SIZE_MAX);
     empty(&crowd);
 }
 
@@ -325,6 +328,23 @@ static void use_half(struct gate_visit *active, size_t documents)
     }
 }
 
+static void a_higher_rank_does_not_slip_in_between_two_of_a_lower(void **state)
+{
+    (void)state;
+    struct gate *gate = gate_new(1);
+    struct gate_visit active = {.seat = gate_join(gate, &family), .documents = 1};
+    struct gate_visit shadow = {.seat = gate_join(gate, &another), .rank = 2, .documents = 1};
+    take_a_turn(&active, 50);
+    pass_ms(19);
+    assert_false(may_go(&shadow));
+    take_a_turn(&active, 50); /* it does not wait for itself */
+    pass_ms(20);
+    assert_true(may_go(&shadow)); /* no more comes */
+    gate_part(active.seat);
+    gate_part(shadow.seat);
+    gate_free(gate);
+}
+
 static void a_higher_rank_leaves_the_store_alone_after_a_turn(void **state)
 {
     (void)state;
@@ -346,7 +366,7 @@ static void a_higher_rank_leaves_the_store_alone_after_a_turn(void **state)
     gate_free(gate);
 }
 
-static void who_would_never_catch_up_does_not_pause(void **state)
+static void who_would_never_catch_up_does_not_pause_and_gets_more_at_a_time(void **state)
 {
     (void)state;
     struct gate *gate = gate_new(1);
@@ -358,8 +378,12 @@ static void who_would_never_catch_up_does_not_pause(void **state)
     assert_true(may_go(&behind));
     take_a_turn(&stranger, 100); /* of another family: it has not got those documents to bring */
     assert_false(may_go(&stranger));
-    take_a_turn(&behind, 100); /* meanwhile its pause passes */
+    assert_int_equal(gate_share(behind.seat, 2), GATE_LARGER * GATE_SHARE_CHUNKS);
+    assert_int_equal(gate_share(stranger.seat, 2), GATE_SHARE_CHUNKS);
+    behind.documents = 2000;
+    take_a_turn(&behind, 100); /* meanwhile the other's pause passes */
     assert_true(may_go(&stranger));
+    assert_int_equal(gate_share(behind.seat, 2), GATE_SHARE_CHUNKS);
     gate_part(active.seat);
     gate_part(behind.seat);
     gate_part(stranger.seat);
@@ -378,10 +402,13 @@ int main(void)
                                         stop_clock, start_clock),
         cmocka_unit_test_setup_teardown(one_of_a_lower_rank_goes_in_beside_one_of_a_higher,
                                         stop_clock, start_clock),
+        cmocka_unit_test_setup_teardown(a_higher_rank_does_not_slip_in_between_two_of_a_lower,
+                                        stop_clock, start_clock),
         cmocka_unit_test_setup_teardown(a_higher_rank_leaves_the_store_alone_after_a_turn,
                                         stop_clock, start_clock),
-        cmocka_unit_test_setup_teardown(who_would_never_catch_up_does_not_pause, stop_clock,
-                                        start_clock),
+        cmocka_unit_test_setup_teardown(
+            who_would_never_catch_up_does_not_pause_and_gets_more_at_a_time, stop_clock,
+            start_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
