@@ -19,8 +19,9 @@
 #define MOST_PAUSE_MS 1000.0
 /* Who has to catch up gets at least as many times the documents of the one it has to keep up with. */
 #define CATCH_UP 1.25
-/* With fewer than these, it gets more at a time. */
-#define KEEP_UP 1.1
+/* With fewer than these, for long, it gets more at a time. */
+#define KEEP_UP 1.05
+#define LONG_USE_MS 60000.0
 
 /* A sum of which what is older fades. */
 struct use {
@@ -53,7 +54,7 @@ struct gate_seat {
     int rank;        /* of its last visit */
     int64_t left_ms; /* monotonic: when that ended */
     int64_t took_ms; /* how long it was inside */
-    struct use documents;
+    struct use documents, long_documents;
 };
 
 struct gate *gate_new(size_t width)
@@ -80,12 +81,39 @@ void gate_free(struct gate *gate)
     free(gate);
 }
 
+/* --- with the lock held ------------------------------------------------------------------------ */
+static double use_of(const struct use *use, double fades_ms)
+{
+    return use->sum * exp((double)(use->at_ms - clock_mono_ms()) / fades_ms);
+}
+
+static void add_use(struct use *use, double amount, double fades_ms)
+{
+    use->sum = use_of(use, fades_ms) + amount;
+    use->at_ms = clock_mono_ms();
+}
+
+/* The most that others of its group have, of those below a rank. */
+static double most_of_others(const struct gate_seat *of, int rank, bool lately)
+{
+    double most = 0;
+    for (const struct gate_seat *seat = of->gate->seats; seat; seat = seat->next) {
+        double documents =
+            lately ? use_of(&seat->documents, USE_MS) : use_of(&seat->long_documents, LONG_USE_MS);
+        if (seat != of && seat->group == of->group && seat->rank < rank && documents > most)
+            most = documents;
+    }
+    return most;
+}
+
 struct gate_seat *gate_join(struct gate *gate, const void *group)
 {
     struct gate_seat *seat = calloc(1, sizeof *seat);
     seat->gate = gate;
     seat->group = group;
     pthread_mutex_lock(&gate->lock);
+    /* it has not been behind for long yet */
+    add_use(&seat->long_documents, CATCH_UP * most_of_others(seat, GATE_RANKS, false), LONG_USE_MS);
     seat->next = gate->seats;
     gate->seats = seat;
     pthread_mutex_unlock(&gate->lock);
@@ -106,17 +134,6 @@ void gate_part(struct gate_seat *seat)
 }
 
 /* --- all with the lock held -------------------------------------------------------------------- */
-
-static double use_of(const struct use *use)
-{
-    return use->sum * exp((double)(use->at_ms - clock_mono_ms()) / USE_MS);
-}
-
-static void add_use(struct use *use, double amount)
-{
-    use->sum = use_of(use) + amount;
-    use->at_ms = clock_mono_ms();
-}
 
 /* Whoever has just left is likely to be there again at once, with what has waited behind it. */
 static bool is_preceded(const struct gate *gate, int rank)
@@ -143,15 +160,14 @@ static bool is_shared(const struct gate *gate, int rank)
 }
 
 /* It takes part in the changes that others of its group write too: with fewer it would never catch up. */
-static bool is_behind(const struct gate_seat *of, int rank, double times)
+static bool is_behind(const struct gate_seat *seat, int rank)
 {
-    double most = 0;
-    for (const struct gate_seat *seat = of->gate->seats; seat; seat = seat->next) {
-        double documents = use_of(&seat->documents);
-        if (seat->group == of->group && seat->rank < rank && documents > most)
-            most = documents;
-    }
-    return use_of(&of->documents) < times * most;
+    return use_of(&seat->documents, USE_MS) < CATCH_UP * most_of_others(seat, rank, true);
+}
+
+static bool is_behind_for_long(const struct gate_seat *seat, int rank)
+{
+    return use_of(&seat->long_documents, LONG_USE_MS) < KEEP_UP * most_of_others(seat, rank, false);
 }
 
 /* The more those of lower ranks use the store, the longer it is left alone. */
@@ -160,10 +176,10 @@ static bool has_paused(const struct gate *gate, const struct gate_visit *visit)
     const struct gate_seat *seat = visit->seat;
     double used = 0;
     for (int i = 0; i < visit->rank; i++)
-        used += use_of(&gate->ranks[i].time) / USE_MS;
+        used += use_of(&gate->ranks[i].time, USE_MS) / USE_MS;
     double pause_ms = PAUSE * (double)seat->took_ms * (used < 1 ? used : 1);
     return (double)(clock_mono_ms() - seat->left_ms) >= fmin(pause_ms, MOST_PAUSE_MS) ||
-           is_behind(seat, visit->rank, CATCH_UP);
+           is_behind(seat, visit->rank);
 }
 
 /* One at a time: those of lower ranks lose no more than that. */
@@ -262,8 +278,9 @@ void gate_leave(struct gate_visit *visit)
     own->inside--;
     seat->left_ms = own->left_ms = clock_mono_ms();
     seat->took_ms = seat->left_ms - visit->entered_ms;
-    add_use(&own->time, (double)seat->took_ms);
-    add_use(&seat->documents, (double)visit->documents);
+    add_use(&own->time, (double)seat->took_ms, USE_MS);
+    add_use(&seat->documents, (double)visit->documents, USE_MS);
+    add_use(&seat->long_documents, (double)visit->documents, LONG_USE_MS);
     end_change(gate);
 }
 
@@ -272,7 +289,7 @@ size_t gate_share(struct gate_seat *seat, int rank)
     struct gate *gate = seat->gate;
     pthread_mutex_lock(&gate->lock);
     bool shared = is_shared(gate, rank);
-    size_t share = is_behind(seat, rank, KEEP_UP) ? GATE_LARGER * gate->share : gate->share;
+    size_t share = is_behind_for_long(seat, rank) ? GATE_LARGER * gate->share : gate->share;
     pthread_mutex_unlock(&gate->lock);
     return shared ? share : SIZE_MAX;
 }

@@ -49,8 +49,8 @@ void gate_leave(struct gate_visit *visit);
 
 /* Chunks that one who comes from this seat with this rank should ask the store for at once: SIZE_MAX, but
  * little where one of a lower rank has wanted the place within the last seconds, who waits for what is there
- * already; and GATE_LARGER times as much where it would not keep up with so little, as each request costs
- * something by itself. */
+ * already; and GATE_LARGER times as much where it has not kept up with so little for about a minute, as
+ * each request costs something by itself. */
 #define GATE_SHARE_CHUNKS ((size_t)16)
 #define GATE_LARGER 3
 size_t gate_share(struct gate_seat *seat, int rank);

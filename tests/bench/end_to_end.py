@@ -168,7 +168,7 @@ class Bench:
     def replay(self, name: str, bodies: Path) -> float:
         """Into a collection that is built as ours are."""
         hnsw = self.reader.collection("recorded__v1__hash")["configuration_json"]["hnsw"]
-        asked = {key: hnsw[key] for key in ("space", "max_neighbors")}
+        asked = {key: hnsw[key] for key in ("space", "max_neighbors", "sync_threshold")}
         body = {"name": name, "configuration": {"hnsw": asked}}
         made = self.reader.call("POST", self.reader.base, body)
         url = (

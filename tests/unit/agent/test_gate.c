@@ -366,7 +366,7 @@ static void a_higher_rank_leaves_the_store_alone_after_a_turn(void **state)
     gate_free(gate);
 }
 
-static void who_would_never_catch_up_does_not_pause_and_gets_more_at_a_time(void **state)
+static void who_would_never_catch_up_does_not_pause(void **state)
 {
     (void)state;
     struct gate *gate = gate_new(1);
@@ -378,14 +378,34 @@ static void who_would_never_catch_up_does_not_pause_and_gets_more_at_a_time(void
     assert_true(may_go(&behind));
     take_a_turn(&stranger, 100); /* of another family: it has not got those documents to bring */
     assert_false(may_go(&stranger));
-    assert_int_equal(gate_share(behind.seat, 2), GATE_LARGER * GATE_SHARE_CHUNKS);
-    assert_int_equal(gate_share(stranger.seat, 2), GATE_SHARE_CHUNKS);
-    behind.documents = 2000;
     take_a_turn(&behind, 100); /* meanwhile the other's pause passes */
     assert_true(may_go(&stranger));
-    assert_int_equal(gate_share(behind.seat, 2), GATE_SHARE_CHUNKS);
     gate_part(active.seat);
     gate_part(behind.seat);
+    gate_part(stranger.seat);
+    gate_free(gate);
+}
+
+static void who_falls_behind_for_long_gets_more_at_a_time(void **state)
+{
+    (void)state;
+    struct gate *gate = gate_new(1);
+    struct gate_visit active = {.seat = gate_join(gate, &family)};
+    use_half(&active, 10);
+    struct gate_visit shadow = {.seat = gate_join(gate, &family), .rank = 2, .documents = 48};
+    struct gate_visit stranger = {.seat = gate_join(gate, &another), .rank = 2, .documents = 48};
+    take_a_turn(&shadow, 100);
+    take_a_turn(&stranger, 100);
+    assert_int_equal(gate_share(shadow.seat, 2), GATE_SHARE_CHUNKS); /* it has just come */
+    for (int i = 0; i < 3; i++)
+        use_half(&active, 10);
+    assert_int_equal(gate_share(shadow.seat, 2), GATE_LARGER * GATE_SHARE_CHUNKS);
+    assert_int_equal(gate_share(stranger.seat, 2), GATE_SHARE_CHUNKS); /* has not got those */
+    shadow.documents = 100000;
+    take_a_turn(&shadow, 100);
+    assert_int_equal(gate_share(shadow.seat, 2), GATE_SHARE_CHUNKS);
+    gate_part(active.seat);
+    gate_part(shadow.seat);
     gate_part(stranger.seat);
     gate_free(gate);
 }
@@ -406,9 +426,10 @@ int main(void)
                                         stop_clock, start_clock),
         cmocka_unit_test_setup_teardown(a_higher_rank_leaves_the_store_alone_after_a_turn,
                                         stop_clock, start_clock),
-        cmocka_unit_test_setup_teardown(
-            who_would_never_catch_up_does_not_pause_and_gets_more_at_a_time, stop_clock,
-            start_clock),
+        cmocka_unit_test_setup_teardown(who_would_never_catch_up_does_not_pause, stop_clock,
+                                        start_clock),
+        cmocka_unit_test_setup_teardown(who_falls_behind_for_long_gets_more_at_a_time, stop_clock,
+                                        start_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
