@@ -81,7 +81,8 @@ void gate_free(struct gate *gate)
     free(gate);
 }
 
-/* --- with the lock held ------------------------------------------------------------------------ */
+/* --- all with the lock held -------------------------------------------------------------------- */
+
 static double use_of(const struct use *use, double fades_ms)
 {
     return use->sum * exp((double)(use->at_ms - clock_mono_ms()) / fades_ms);
@@ -105,35 +106,6 @@ static double most_of_others(const struct gate_seat *of, int rank, bool lately)
     }
     return most;
 }
-
-struct gate_seat *gate_join(struct gate *gate, const void *group)
-{
-    struct gate_seat *seat = calloc(1, sizeof *seat);
-    seat->gate = gate;
-    seat->group = group;
-    pthread_mutex_lock(&gate->lock);
-    /* it has not been behind for long yet */
-    add_use(&seat->long_documents, CATCH_UP * most_of_others(seat, GATE_RANKS, false), LONG_USE_MS);
-    seat->next = gate->seats;
-    gate->seats = seat;
-    pthread_mutex_unlock(&gate->lock);
-    return seat;
-}
-
-void gate_part(struct gate_seat *seat)
-{
-    if (!seat)
-        return;
-    pthread_mutex_lock(&seat->gate->lock);
-    struct gate_seat **link = &seat->gate->seats;
-    while (*link != seat)
-        link = &(*link)->next;
-    *link = seat->next;
-    pthread_mutex_unlock(&seat->gate->lock);
-    free(seat);
-}
-
-/* --- all with the lock held -------------------------------------------------------------------- */
 
 /* Whoever has just left is likely to be there again at once, with what has waited behind it. */
 static bool is_preceded(const struct gate *gate, int rank)
@@ -223,6 +195,33 @@ static void end_change(struct gate *gate)
 {
     pthread_cond_broadcast(&gate->room);
     pthread_mutex_unlock(&gate->lock);
+}
+
+struct gate_seat *gate_join(struct gate *gate, const void *group)
+{
+    struct gate_seat *seat = calloc(1, sizeof *seat);
+    seat->gate = gate;
+    seat->group = group;
+    pthread_mutex_lock(&gate->lock);
+    /* it has not been behind for long yet */
+    add_use(&seat->long_documents, CATCH_UP * most_of_others(seat, GATE_RANKS, false), LONG_USE_MS);
+    seat->next = gate->seats;
+    gate->seats = seat;
+    pthread_mutex_unlock(&gate->lock);
+    return seat;
+}
+
+void gate_part(struct gate_seat *seat)
+{
+    if (!seat)
+        return;
+    pthread_mutex_lock(&seat->gate->lock);
+    struct gate_seat **link = &seat->gate->seats;
+    while (*link != seat)
+        link = &(*link)->next;
+    *link = seat->next;
+    pthread_mutex_unlock(&seat->gate->lock);
+    free(seat);
 }
 
 bool gate_line_up(struct gate_visit *visit, const _Atomic bool *stop)

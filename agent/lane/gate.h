@@ -6,7 +6,8 @@
  * that the store is not kept waiting for that. One of a lower rank (from 0) goes first, and goes in beside
  * one of a higher rank instead of waiting for it. Where those of lower ranks use the store, those of higher
  * ranks ask for little, one at a time, leave the store alone for a while after it, and do not slip in between
- * two of a lower rank that come one right after the other: see docs/decisions/0029-*.
+ * two of a lower rank that come one right after the other: see docs/decisions/0029-*
+ * and 0031-*.
  */
 #pragma once
 
