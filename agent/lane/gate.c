@@ -10,8 +10,12 @@
 
 #define LOOK_MS 20
 #define SHARED_MS 5000
-/* Small batches wait for each other: the next one is made ready when that before it has left the store. */
-#define READY_MS 20
+/* Small batches wait for each other: where one was seen lately, the next one is made ready when that before it has
+ * left the store. */
+#define LATELY_MS 500
+#define READY_MS 30
+/* A batch that is to be read waits no longer for a shadow's request. */
+#define GIVE_WAY_MS 200
 /* What was used counts for about as long. */
 #define USE_MS 5000.0
 /* A pause is as many times the turn before it, where those of lower ranks use the store all the time. */
@@ -37,13 +41,16 @@ struct gate {
     struct gate_rank {
         size_t wanting; /* to stand in front of it */
         size_t waiting; /* in front of it */
+        size_t at_door; /* of the waiting: those that are ready to go in */
         size_t inside;
-        int64_t wanted_ms; /* monotonic: when one wanted to last; 0: never */
-        int64_t left_ms;   /* monotonic: when one left last; 0: never */
-        struct use time;   /* ms inside */
+        size_t brief;    /* inside, and soon out again */
+        size_t lower;    /* visits of lower ranks since its own last one */
+        int64_t seen_ms; /* monotonic: when one wanted to or left last; 0: never */
+        struct use time; /* ms inside */
     } ranks[GATE_RANKS];
     struct gate_seat *seats;
-    const struct gate_visit *indulged; /* has waited for too long, and goes in next; NULL: none */
+    int64_t left_ms;                   /* monotonic: when one left last, of whatever rank */
+    const struct gate_visit *indulged; /* goes in next, though others precede it; NULL: none */
     int64_t indulged_ms;               /* when one did last */
 };
 
@@ -107,15 +114,20 @@ static double most_of_others(const struct gate_seat *of, int rank, bool lately)
     return most;
 }
 
-/* Whoever has just left is likely to be there again at once, with what has waited behind it. */
+static bool was_seen(const struct gate_rank *rank, int64_t within_ms)
+{
+    return rank->seen_ms > 0 && clock_mono_ms() - rank->seen_ms < within_ms;
+}
+
+/* Whoever has just left is likely to be there again at once, with what has waited behind it; or with what has
+ * waited for one of a higher rank, that has just left. */
 static bool is_preceded(const struct gate *gate, int rank)
 {
-    bool any = false;
-    int64_t now_ms = clock_mono_ms();
+    bool any = false, soon = clock_mono_ms() - gate->left_ms < READY_MS;
     for (int i = 0; i < rank; i++) {
         const struct gate_rank *lower = &gate->ranks[i];
-        bool comes = lower->left_ms > 0 && now_ms - lower->left_ms < READY_MS;
-        any = any || comes || lower->wanting > 0 || lower->waiting > 0;
+        any =
+            any || lower->wanting > 0 || lower->waiting > 0 || (soon && was_seen(lower, LATELY_MS));
     }
     return any;
 }
@@ -123,11 +135,8 @@ static bool is_preceded(const struct gate *gate, int rank)
 static bool is_shared(const struct gate *gate, int rank)
 {
     bool any = false;
-    int64_t now_ms = clock_mono_ms();
-    for (int i = 0; i < rank; i++) {
-        int64_t wanted_ms = gate->ranks[i].wanted_ms;
-        any = any || (wanted_ms > 0 && now_ms - wanted_ms < SHARED_MS);
-    }
+    for (int i = 0; i < rank; i++)
+        any = any || was_seen(&gate->ranks[i], SHARED_MS);
     return any;
 }
 
@@ -140,6 +149,15 @@ static bool is_behind(const struct gate_seat *seat, int rank)
 static bool is_behind_for_long(const struct gate_seat *seat, int rank)
 {
     return use_of(&seat->long_documents, LONG_USE_MS) < KEEP_UP * most_of_others(seat, rank, false);
+}
+
+/* Who comes for the first time, or has been away, has not been behind for long. */
+static void forgive_absence(struct gate_seat *seat, int rank)
+{
+    double least = CATCH_UP * most_of_others(seat, rank, false);
+    double has = use_of(&seat->long_documents, LONG_USE_MS);
+    if (clock_mono_ms() - seat->left_ms >= SHARED_MS && has < least)
+        add_use(&seat->long_documents, least - has, LONG_USE_MS);
 }
 
 /* The more those of lower ranks use the store, the longer it is left alone. */
@@ -161,6 +179,12 @@ static bool has_waited(const struct gate *gate, const struct gate_visit *visit)
     return clock_mono_ms() - from_ms >= GATE_PATIENCE_MS;
 }
 
+/* After two, so that a change that one of them has held up is not held up by another. */
+static size_t turns_before(const struct gate_visit *visit)
+{
+    return is_behind_for_long(visit->seat, visit->rank) ? 1 : GATE_TURNS;
+}
+
 /* Is none of its own rank in the way, and its pause over? */
 static bool is_due(const struct gate *gate, const struct gate_visit *visit)
 {
@@ -170,25 +194,45 @@ static bool is_due(const struct gate *gate, const struct gate_visit *visit)
     return own->waiting + own->inside == 0 && has_paused(gate, visit);
 }
 
-/* Patience is for those of lower ranks only. */
+/* Patience is for those of lower ranks only. When its turn comes it is ready. */
 static bool may_line_up(const struct gate *gate, struct gate_visit *visit)
 {
     if (is_due(gate, visit))
-        return !is_preceded(gate, visit->rank) || has_waited(gate, visit);
+        return !is_preceded(gate, visit->rank) || has_waited(gate, visit) ||
+               gate->ranks[visit->rank].lower + 1 >= turns_before(visit);
     visit->since_ms = clock_mono_ms();
     return false;
 }
 
-/* Nobody waits for one of a higher rank that is inside, but for one that has waited for too long. */
+/* Nobody waits for one of a higher rank that is inside for long, but for one whose turn it is. */
 static bool may_enter(struct gate *gate, const struct gate_visit *visit)
 {
     size_t inside = 0;
-    for (int i = 0; i <= visit->rank; i++)
-        inside += gate->ranks[i].inside;
+    for (int i = 0; i < GATE_RANKS; i++)
+        inside += i <= visit->rank ? gate->ranks[i].inside : gate->ranks[i].brief;
     bool preceded = is_preceded(gate, visit->rank);
-    if (preceded && !gate->indulged && has_waited(gate, visit))
+    bool turn = gate->ranks[visit->rank].lower >= turns_before(visit);
+    if (preceded && !gate->indulged && (turn || has_waited(gate, visit)))
         gate->indulged = visit;
     return inside < gate->width && (gate->indulged ? gate->indulged == visit : !preceded);
+}
+
+/* Those of lower ranks wait for it: more than that they go in beside. */
+static bool is_brief(const struct gate *gate, const struct gate_visit *visit)
+{
+    return visit->chunks < GATE_LARGER * gate->share;
+}
+
+/* Is one of a higher rank inside that is soon out again, or about to be? */
+static bool gives_way(const struct gate *gate, int rank)
+{
+    bool any = false;
+    for (int i = rank + 1; i < GATE_RANKS; i++) {
+        const struct gate_rank *higher = &gate->ranks[i];
+        bool next = higher->at_door > 0 && higher->lower >= GATE_TURNS;
+        any = any || next || higher->brief > 0;
+    }
+    return any;
 }
 
 static void end_change(struct gate *gate)
@@ -203,8 +247,6 @@ struct gate_seat *gate_join(struct gate *gate, const void *group)
     seat->gate = gate;
     seat->group = group;
     pthread_mutex_lock(&gate->lock);
-    /* it has not been behind for long yet */
-    add_use(&seat->long_documents, CATCH_UP * most_of_others(seat, GATE_RANKS, false), LONG_USE_MS);
     seat->next = gate->seats;
     gate->seats = seat;
     pthread_mutex_unlock(&gate->lock);
@@ -231,7 +273,8 @@ bool gate_line_up(struct gate_visit *visit, const _Atomic bool *stop)
     bool placed;
     pthread_mutex_lock(&gate->lock);
     visit->seat->rank = visit->rank;
-    visit->since_ms = own->wanted_ms = clock_mono_ms();
+    forgive_absence(visit->seat, visit->rank);
+    visit->since_ms = own->seen_ms = clock_mono_ms();
     own->wanting++;
     while (!(placed = may_line_up(gate, visit)) && !atomic_load(stop))
         clock_wait(&gate->room, &gate->lock, LOOK_MS);
@@ -247,11 +290,14 @@ bool gate_enter(struct gate_visit *visit, const _Atomic bool *stop)
     struct gate_rank *own = &gate->ranks[visit->rank];
     bool entered;
     pthread_mutex_lock(&gate->lock);
+    own->at_door++;
     while (!(entered = may_enter(gate, visit)) && !atomic_load(stop))
         clock_wait(&gate->room, &gate->lock, LOOK_MS);
     visit->entered_ms = clock_mono_ms();
+    own->at_door--;
     own->waiting--;
     own->inside += entered ? 1 : 0;
+    own->brief += entered && is_brief(gate, visit) ? 1 : 0;
     if (gate->indulged == visit) {
         gate->indulged = NULL;
         gate->indulged_ms = visit->entered_ms;
@@ -275,7 +321,11 @@ void gate_leave(struct gate_visit *visit)
     struct gate_seat *seat = visit->seat;
     pthread_mutex_lock(&gate->lock);
     own->inside--;
-    seat->left_ms = own->left_ms = clock_mono_ms();
+    own->brief -= is_brief(gate, visit) ? 1 : 0;
+    own->lower = 0;
+    for (int i = visit->rank + 1; i < GATE_RANKS; i++)
+        gate->ranks[i].lower++;
+    seat->left_ms = own->seen_ms = gate->left_ms = clock_mono_ms();
     seat->took_ms = seat->left_ms - visit->entered_ms;
     add_use(&own->time, (double)seat->took_ms, USE_MS);
     add_use(&seat->documents, (double)visit->documents, USE_MS);
@@ -283,11 +333,21 @@ void gate_leave(struct gate_visit *visit)
     end_change(gate);
 }
 
+void gate_give_way(struct gate *gate, int rank, const _Atomic bool *stop)
+{
+    int64_t until_ms = clock_mono_ms() + GIVE_WAY_MS;
+    pthread_mutex_lock(&gate->lock);
+    while (gives_way(gate, rank) && !atomic_load(stop) && clock_mono_ms() < until_ms)
+        clock_wait(&gate->room, &gate->lock, LOOK_MS);
+    pthread_mutex_unlock(&gate->lock);
+}
+
 size_t gate_share(struct gate_seat *seat, int rank)
 {
     struct gate *gate = seat->gate;
     pthread_mutex_lock(&gate->lock);
     bool shared = is_shared(gate, rank);
+    forgive_absence(seat, rank);
     size_t share = is_behind_for_long(seat, rank) ? GATE_LARGER * gate->share : gate->share;
     pthread_mutex_unlock(&gate->lock);
     return shared ? share : SIZE_MAX;

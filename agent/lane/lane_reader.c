@@ -215,10 +215,13 @@ static bool step(struct lane_reader *reader, struct err *err)
     if (!ok || broken)
         return ok;
     size_t size = flights_room(reader->flights);
-    if (size == 0)
+    if (size == 0) {
         keep(reader);
-    else if (!read_some(reader, size, err))
-        return false;
+    } else {
+        gate_give_way(reader->lane->gate, atomic_load(&reader->lane->rank), &reader->lane->stop);
+        if (!read_some(reader, size, err))
+            return false;
+    }
     say(reader, NULL);
     return true;
 }

@@ -266,11 +266,12 @@ static bool embed(struct worker *worker, struct round *round, struct err *err)
     return true;
 }
 
-static struct gate_visit visit_of(const struct worker *worker, size_t documents)
+static struct gate_visit visit_of(const struct worker *worker, size_t documents, size_t chunks)
 {
     return (struct gate_visit){.seat = worker->lane->seat,
                                .rank = atomic_load(&worker->lane->rank),
-                               .documents = documents};
+                               .documents = documents,
+                               .chunks = chunks};
 }
 
 /* Intents are written in front of the store's gate, and the ledger is finished behind it: the store
@@ -306,9 +307,17 @@ static bool store(struct worker *worker, const struct round_part *part, struct e
     return ok;
 }
 
+static size_t chunks_of(const struct round *round)
+{
+    size_t chunks = 0;
+    for (size_t i = 0; i < round->write_count; i++)
+        chunks += round->writes[i]->chunk_count;
+    return chunks;
+}
+
 static bool write_round(struct worker *worker, struct round *round, struct err *err)
 {
-    struct gate_visit visit = visit_of(worker, round->write_count);
+    struct gate_visit visit = visit_of(worker, round->write_count, chunks_of(round));
     if (!begin_in_line(worker, round, &visit, err))
         return false;
     struct round_part all = {round->writes, round->write_count, 0, SIZE_MAX};
@@ -353,7 +362,7 @@ static bool run_usual(struct worker *worker, struct round *round, struct err *er
 
 static bool store_piece(struct worker *worker, const struct round_part *piece, struct err *err)
 {
-    struct gate_visit visit = visit_of(worker, 1);
+    struct gate_visit visit = visit_of(worker, 1, piece->to - piece->from);
     if (!gate_line_up(&visit, &worker->lane->cut) || !gate_enter(&visit, &worker->lane->cut))
         return err_set(err, ERR_CANCEL, ERR_STATE, 0, "stopping");
     bool ok = worker_go_on(worker, piece, err) && worker_store(worker, piece, err);

@@ -18,8 +18,8 @@ struct crowd {
     struct gate_seat *seat;
     _Atomic bool stop;
     _Atomic int ranks; /* given to threads so far */
-    _Atomic int inside[GATE_RANKS];
-    _Atomic int most[GATE_RANKS]; /* inside at a time, of each rank */
+    _Atomic int inside;
+    _Atomic int most; /* inside at a time */
     _Atomic int entered;
     _Atomic int refused;
 };
@@ -36,10 +36,10 @@ static void empty(struct crowd *crowd)
     gate_free(crowd->gate);
 }
 
-static void note_most(struct crowd *crowd, int rank, int inside)
+static void note_most(struct crowd *crowd, int inside)
 {
-    int most = atomic_load(&crowd->most[rank]);
-    while (inside > most && !atomic_compare_exchange_weak(&crowd->most[rank], &most, inside))
+    int most = atomic_load(&crowd->most);
+    while (inside > most && !atomic_compare_exchange_weak(&crowd->most, &most, inside))
         ;
 }
 
@@ -59,15 +59,15 @@ static void *pass(void *argument)
             atomic_fetch_add(&crowd->refused, 1);
             break;
         }
-        note_most(crowd, visit.rank, atomic_fetch_add(&crowd->inside[visit.rank], 1) + 1);
+        note_most(crowd, atomic_fetch_add(&crowd->inside, 1) + 1);
         atomic_fetch_add(&crowd->entered, 1);
-        atomic_fetch_sub(&crowd->inside[visit.rank], 1);
+        atomic_fetch_sub(&crowd->inside, 1);
         gate_leave(&visit);
     }
     return NULL;
 }
 
-static void no_more_threads_of_a_rank_are_inside_than_the_gate_is_wide(void **state)
+static void no_more_threads_are_inside_than_the_gate_is_wide(void **state)
 {
     (void)state;
     for (size_t width = 1; width <= 3; width++) {
@@ -80,8 +80,7 @@ static void no_more_threads_of_a_rank_are_inside_than_the_gate_is_wide(void **st
             pthread_join(threads[i], NULL);
         assert_int_equal(crowd.entered, THREADS * ROUNDS);
         assert_int_equal(crowd.refused, 0);
-        for (int i = 0; i < GATE_RANKS; i++)
-            assert_in_range(crowd.most[i], 1, width);
+        assert_in_range(crowd.most, 1, width);
         empty(&crowd);
     }
 }
@@ -288,13 +287,13 @@ static void take_a_turn(struct gate_visit *visit, int64_t ms)
     gate_leave(visit);
 }
 
-static void one_of_a_lower_rank_goes_in_beside_one_of_a_higher(void **state)
+static void one_of_a_lower_rank_goes_in_beside_one_that_is_long_inside(void **state)
 {
     (void)state;
     struct crowd crowd;
     pthread_t thread;
     fill(&crowd, 1);
-    struct gate_visit shadow = {.seat = crowd.seat, .rank = 2};
+    struct gate_visit shadow = {.seat = crowd.seat, .rank = 2, .chunks = 1000};
     struct gate_visit active = {.seat = crowd.seat, .rank = 0};
     assert_true(go_in(&shadow, &crowd.stop));
     assert_true(go_in(&active, &crowd.stop));
@@ -303,6 +302,23 @@ static void one_of_a_lower_rank_goes_in_beside_one_of_a_higher(void **state)
     let_them_look();
     assert_int_equal(crowd.entered, 0); /* its own kind waits for it */
     gate_leave(&active);
+    pthread_join(thread, NULL);
+    assert_int_equal(crowd.entered, 1);
+    empty(&crowd);
+}
+
+static void one_of_a_lower_rank_waits_for_one_that_is_soon_out_again(void **state)
+{
+    (void)state;
+    struct crowd crowd;
+    pthread_t thread;
+    fill(&crowd, 1);
+    struct gate_visit shadow = {.seat = crowd.seat, .rank = 2, .chunks = GATE_SHARE_CHUNKS};
+    assert_true(go_in(&shadow, &crowd.stop));
+    assert_int_equal(pthread_create(&thread, NULL, enter_once, &crowd), 0);
+    let_them_look();
+    assert_int_equal(crowd.entered, 0);
+    gate_leave(&shadow);
     pthread_join(thread, NULL);
     assert_int_equal(crowd.entered, 1);
     empty(&crowd);
@@ -318,31 +334,106 @@ static bool may_go(struct gate_visit *visit)
     return true;
 }
 
-/* The active version uses half of the store's time, with so many documents each turn. */
-static void use_half(struct gate_visit *active, size_t documents)
+/* The active version uses half of the store's time for so long, with so many documents each turn. */
+static void use_half(struct gate_visit *active, int seconds, size_t documents)
 {
     active->documents = documents;
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < seconds * 25; i++) {
         take_a_turn(active, 20);
         pass_ms(20);
     }
 }
 
-static void a_higher_rank_does_not_slip_in_between_two_of_a_lower(void **state)
+/* Does it get in without waiting? */
+static bool gets_in(struct gate_visit *visit)
+{
+    static const _Atomic bool at_once = true;
+    if (!go_in(visit, &at_once))
+        return false;
+    gate_leave(visit);
+    return true;
+}
+
+static void a_higher_rank_goes_in_after_every_second_of_a_lower(void **state)
 {
     (void)state;
     struct gate *gate = gate_new(1);
     struct gate_visit active = {.seat = gate_join(gate, &family), .documents = 1};
     struct gate_visit shadow = {.seat = gate_join(gate, &another), .rank = 2, .documents = 1};
-    take_a_turn(&active, 50);
-    pass_ms(19);
-    assert_false(may_go(&shadow));
-    take_a_turn(&active, 50); /* it does not wait for itself */
-    pass_ms(20);
-    assert_true(may_go(&shadow)); /* no more comes */
+    for (int i = 0; i < 3; i++) {
+        take_a_turn(&active, 50);
+        assert_true(may_go(&shadow)); /* to be ready when its turn comes */
+        assert_false(gets_in(&shadow));
+        take_a_turn(&active, 50);
+        assert_true(gets_in(&shadow));
+    }
+    pass_ms(29);
+    assert_false(
+        may_go(&shadow)); /* the next of a lower rank waited for that, and is about to come */
+    pass_ms(1);
+    assert_true(gets_in(&shadow)); /* none comes */
     gate_part(active.seat);
     gate_part(shadow.seat);
     gate_free(gate);
+}
+
+struct reader {
+    struct gate *gate;
+    _Atomic bool stop, reads;
+};
+
+static void *give_way(void *argument)
+{
+    struct reader *reader = argument;
+    gate_give_way(reader->gate, 0, &reader->stop);
+    atomic_store(&reader->reads, true);
+    return NULL;
+}
+
+static void what_would_wait_for_a_higher_rank_is_not_read_yet(void **state)
+{
+    (void)state;
+    struct crowd crowd;
+    pthread_t thread, at_door;
+    _Atomic int placed = 0;
+    fill(&crowd, 1);
+    struct gate_visit active = {.seat = crowd.seat};
+    struct reader reader = {.gate = crowd.gate};
+    struct guest shadow = {
+        .gate = crowd.gate, .visit = {.seat = crowd.seat, .rank = 2}, .placed = &placed};
+    take_a_turn(&active, 50);
+    assert_true(go_in(&active, &crowd.stop));
+    begin(&shadow, &at_door, go_through);
+    gate_give_way(crowd.gate, 0, &crowd.stop); /* one more of a lower rank goes first */
+    assert_int_equal(placed, 0);
+    gate_leave(&active);
+    pthread_join(at_door, NULL);
+
+    pass_ms(30);
+    assert_true(go_in(&shadow.visit, &crowd.stop));
+    assert_int_equal(pthread_create(&thread, NULL, give_way, &reader), 0);
+    let_them_look();
+    assert_false(reader.reads);
+    gate_leave(&shadow.visit);
+    pthread_join(thread, NULL);
+    assert_true(reader.reads);
+
+    pass_ms(30);
+    assert_true(go_in(&shadow.visit, &crowd.stop));
+    reader.reads = false;
+    assert_int_equal(pthread_create(&thread, NULL, give_way, &reader), 0);
+    let_them_look();
+    assert_false(reader.reads);
+    pass_ms(200); /* so slow a store is not waited for */
+    pthread_join(thread, NULL);
+    gate_leave(&shadow.visit);
+
+    pass_ms(30);
+    shadow.visit.chunks = 1000;
+    assert_true(go_in(&shadow.visit, &crowd.stop));
+    gate_give_way(crowd.gate, 0, &crowd.stop); /* nor is so long a request */
+    gate_leave(&shadow.visit);
+    empty(&crowd);
 }
 
 static void a_higher_rank_leaves_the_store_alone_after_a_turn(void **state)
@@ -351,7 +442,7 @@ static void a_higher_rank_leaves_the_store_alone_after_a_turn(void **state)
     struct gate *gate = gate_new(1);
     struct gate_visit active = {.seat = gate_join(gate, &family)};
     struct gate_visit shadow = {.seat = gate_join(gate, &family), .rank = 2, .documents = 1000};
-    use_half(&active, 1);
+    use_half(&active, 20, 1);
     take_a_turn(&shadow, 100); /* the pause: two times as long, for half of the time: 100 ms */
     pass_ms(90);
     assert_false(may_go(&shadow));
@@ -373,12 +464,15 @@ static void who_would_never_catch_up_does_not_pause(void **state)
     struct gate_visit active = {.seat = gate_join(gate, &family)};
     struct gate_visit behind = {.seat = gate_join(gate, &family), .rank = 2, .documents = 48};
     struct gate_visit stranger = {.seat = gate_join(gate, &another), .rank = 2, .documents = 48};
-    use_half(&active, 10);
+    use_half(&active, 20, 10);
     take_a_turn(&behind, 100);
+    pass_ms(30); /* who waited for that does not come */
     assert_true(may_go(&behind));
     take_a_turn(&stranger, 100); /* of another family: it has not got those documents to bring */
+    pass_ms(30);
     assert_false(may_go(&stranger));
     take_a_turn(&behind, 100); /* meanwhile the other's pause passes */
+    pass_ms(30);
     assert_true(may_go(&stranger));
     gate_part(active.seat);
     gate_part(behind.seat);
@@ -386,23 +480,36 @@ static void who_would_never_catch_up_does_not_pause(void **state)
     gate_free(gate);
 }
 
+static void fall_behind(struct gate_visit *shadow, struct gate_visit *active, int seconds)
+{
+    for (int i = 0; i < seconds; i++) {
+        use_half(active, 1, 10);
+        take_a_turn(shadow, 100);
+    }
+}
+
 static void who_falls_behind_for_long_gets_more_at_a_time(void **state)
 {
     (void)state;
     struct gate *gate = gate_new(1);
     struct gate_visit active = {.seat = gate_join(gate, &family)};
-    use_half(&active, 10);
+    use_half(&active, 20, 10);
     struct gate_visit shadow = {.seat = gate_join(gate, &family), .rank = 2, .documents = 48};
     struct gate_visit stranger = {.seat = gate_join(gate, &another), .rank = 2, .documents = 48};
     take_a_turn(&shadow, 100);
+    pass_ms(30);
     take_a_turn(&stranger, 100);
     assert_int_equal(gate_share(shadow.seat, 2), GATE_SHARE_CHUNKS); /* it has just come */
-    for (int i = 0; i < 3; i++)
-        use_half(&active, 10);
+    fall_behind(&shadow, &active, 60);
     assert_int_equal(gate_share(shadow.seat, 2), GATE_LARGER * GATE_SHARE_CHUNKS);
     assert_int_equal(gate_share(stranger.seat, 2), GATE_SHARE_CHUNKS); /* has not got those */
+    use_half(&active, 6, 10);
+    assert_int_equal(gate_share(shadow.seat, 2), GATE_SHARE_CHUNKS); /* it was away, not behind */
+    fall_behind(&shadow, &active, 60);
+    assert_int_equal(gate_share(shadow.seat, 2), GATE_LARGER * GATE_SHARE_CHUNKS);
+    take_a_turn(&active, 20);
     shadow.documents = 100000;
-    take_a_turn(&shadow, 100);
+    take_a_turn(&shadow, 100); /* after every one */
     assert_int_equal(gate_share(shadow.seat, 2), GATE_SHARE_CHUNKS);
     gate_part(active.seat);
     gate_part(shadow.seat);
@@ -413,16 +520,20 @@ static void who_falls_behind_for_long_gets_more_at_a_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_more_threads_of_a_rank_are_inside_than_the_gate_is_wide),
+        cmocka_unit_test(no_more_threads_are_inside_than_the_gate_is_wide),
         cmocka_unit_test(a_thread_that_waits_is_let_in_when_another_leaves),
         cmocka_unit_test(a_stop_ends_the_wait_of_all),
         cmocka_unit_test_setup_teardown(the_place_in_front_goes_to_the_lowest_rank_first,
                                         stop_clock, start_clock),
         cmocka_unit_test_setup_teardown(one_that_has_waited_for_too_long_goes_first_once,
                                         stop_clock, start_clock),
-        cmocka_unit_test_setup_teardown(one_of_a_lower_rank_goes_in_beside_one_of_a_higher,
+        cmocka_unit_test_setup_teardown(one_of_a_lower_rank_goes_in_beside_one_that_is_long_inside,
                                         stop_clock, start_clock),
-        cmocka_unit_test_setup_teardown(a_higher_rank_does_not_slip_in_between_two_of_a_lower,
+        cmocka_unit_test_setup_teardown(one_of_a_lower_rank_waits_for_one_that_is_soon_out_again,
+                                        stop_clock, start_clock),
+        cmocka_unit_test_setup_teardown(a_higher_rank_goes_in_after_every_second_of_a_lower,
+                                        stop_clock, start_clock),
+        cmocka_unit_test_setup_teardown(what_would_wait_for_a_higher_rank_is_not_read_yet,
                                         stop_clock, start_clock),
         cmocka_unit_test_setup_teardown(a_higher_rank_leaves_the_store_alone_after_a_turn,
                                         stop_clock, start_clock),

@@ -173,6 +173,7 @@ static int set_up(void **state)
     lane->family = &scene->family;
     lane->source = &source;
     lane->label = lane->build_id = lane->topic = lane->group = name;
+    lane->gate = gate_new(1);
     lane->worker_count = 1;
     lane->reasons = calloc(2, sizeof *lane->reasons);
     pthread_mutex_init(&lane->lock, NULL);
@@ -191,6 +192,7 @@ static int tear_down(void **state)
 {
     struct scene *s = *state;
     lane_reader_free(s->lane.reader);
+    gate_free(s->lane.gate);
     pthread_mutex_destroy(&s->lane.lock);
     for (size_t i = 0; i < 2; i++)
         free(s->lane.reasons[i]);
@@ -214,6 +216,22 @@ static void join(struct scene *s)
     pthread_join(s->reading, NULL);
     pthread_join(s->working, NULL);
     assert_int_equal(atomic_load(&s->stored), 0);
+}
+
+/* So slow is the store that it is read after all. */
+static void what_would_wait_for_a_shadow_is_read_later(void **state)
+{
+    struct scene *s = *state;
+    struct gate_seat *seat = gate_join(s->lane.gate, &s->family);
+    struct gate_visit shadow = {.seat = seat, .rank = 2, .chunks = 1};
+    assert_true(gate_line_up(&shadow, &s->lane.stop) && gate_enter(&shadow, &s->lane.stop));
+    int64_t begun_ms = clock_mono_ms();
+    start(s);
+    until_at_least(&s->gaps, 1);
+    assert_true(clock_mono_ms() - begun_ms >= 200);
+    join(s);
+    gate_leave(&shadow);
+    gate_part(seat);
 }
 
 static void a_stop_ends_a_lane_that_waits_for_a_batch_before_a_gap(void **state)
@@ -322,6 +340,7 @@ static void a_record_above_the_checkpoint_is_not_applied_but_asked_about(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(what_would_wait_for_a_shadow_is_read_later),
         TEST(a_stop_ends_a_lane_that_waits_for_a_batch_before_a_gap),
         TEST(a_pause_gives_up_the_batch_before_a_gap),
         TEST(a_lane_does_not_take_its_place_back_from_a_namesake),
