@@ -14,8 +14,8 @@
  * left the store. */
 #define LATELY_MS 500
 #define READY_MS 30
-/* A batch that is to be read waits no longer for a shadow's request. */
-#define GIVE_WAY_MS 200
+/* No longer than that is one of a higher rank waited for. */
+#define BRIEF_MS 200
 /* What was used counts for about as long. */
 #define USE_MS 5000.0
 /* A pause is as many times the turn before it, where those of lower ranks use the store all the time. */
@@ -43,13 +43,15 @@ struct gate {
         size_t waiting; /* in front of it */
         size_t at_door; /* of the waiting: those that are ready to go in */
         size_t inside;
-        size_t brief;    /* inside, and soon out again */
-        size_t lower;    /* visits of lower ranks since its own last one */
-        int64_t seen_ms; /* monotonic: when one wanted to or left last; 0: never */
-        struct use time; /* ms inside */
+        size_t brief;     /* inside, and soon out again */
+        size_t lower;     /* visits of lower ranks since its own last one */
+        size_t giving;    /* have something to read, but give way */
+        int64_t brief_ms; /* monotonic: when one of the brief went in last */
+        int64_t seen_ms;  /* when one wanted to or left last; 0: never */
+        int64_t ready_ms; /* when one left or had given way last: the next one is made ready then */
+        struct use time;  /* ms inside */
     } ranks[GATE_RANKS];
     struct gate_seat *seats;
-    int64_t left_ms;                   /* monotonic: when one left last, of whatever rank */
     const struct gate_visit *indulged; /* goes in next, though others precede it; NULL: none */
     int64_t indulged_ms;               /* when one did last */
 };
@@ -60,6 +62,7 @@ struct gate_seat {
     const void *group;
     int rank;        /* of its last visit */
     int64_t left_ms; /* monotonic: when that ended */
+    int64_t seen_ms; /* when one was in the line last */
     int64_t took_ms; /* how long it was inside */
     struct use documents, long_documents;
 };
@@ -119,15 +122,14 @@ static bool was_seen(const struct gate_rank *rank, int64_t within_ms)
     return rank->seen_ms > 0 && clock_mono_ms() - rank->seen_ms < within_ms;
 }
 
-/* Whoever has just left is likely to be there again at once, with what has waited behind it; or with what has
- * waited for one of a higher rank, that has just left. */
+/* Whoever has just left is likely to be there again at once, with what has waited behind it. */
 static bool is_preceded(const struct gate *gate, int rank)
 {
-    bool any = false, soon = clock_mono_ms() - gate->left_ms < READY_MS;
+    bool any = false;
     for (int i = 0; i < rank; i++) {
         const struct gate_rank *lower = &gate->ranks[i];
-        any =
-            any || lower->wanting > 0 || lower->waiting > 0 || (soon && was_seen(lower, LATELY_MS));
+        bool comes = was_seen(lower, LATELY_MS) && clock_mono_ms() - lower->ready_ms < READY_MS;
+        any = any || comes || lower->wanting > 0 || lower->waiting > 0 || lower->giving > 0;
     }
     return any;
 }
@@ -156,7 +158,7 @@ static void forgive_absence(struct gate_seat *seat, int rank)
 {
     double least = CATCH_UP * most_of_others(seat, rank, false);
     double has = use_of(&seat->long_documents, LONG_USE_MS);
-    if (clock_mono_ms() - seat->left_ms >= SHARED_MS && has < least)
+    if (clock_mono_ms() - seat->seen_ms >= SHARED_MS && has < least)
         add_use(&seat->long_documents, least - has, LONG_USE_MS);
 }
 
@@ -180,9 +182,9 @@ static bool has_waited(const struct gate *gate, const struct gate_visit *visit)
 }
 
 /* After two, so that a change that one of them has held up is not held up by another. */
-static size_t turns_before(const struct gate_visit *visit)
+static bool is_its_turn(const struct gate *gate, int rank)
 {
-    return is_behind_for_long(visit->seat, visit->rank) ? 1 : GATE_TURNS;
+    return gate->ranks[rank].lower >= GATE_TURNS;
 }
 
 /* Is none of its own rank in the way, and its pause over? */
@@ -199,40 +201,62 @@ static bool may_line_up(const struct gate *gate, struct gate_visit *visit)
 {
     if (is_due(gate, visit))
         return !is_preceded(gate, visit->rank) || has_waited(gate, visit) ||
-               gate->ranks[visit->rank].lower + 1 >= turns_before(visit);
+               gate->ranks[visit->rank].lower + 1 >= GATE_TURNS;
     visit->since_ms = clock_mono_ms();
     return false;
-}
-
-/* Nobody waits for one of a higher rank that is inside for long, but for one whose turn it is. */
-static bool may_enter(struct gate *gate, const struct gate_visit *visit)
-{
-    size_t inside = 0;
-    for (int i = 0; i < GATE_RANKS; i++)
-        inside += i <= visit->rank ? gate->ranks[i].inside : gate->ranks[i].brief;
-    bool preceded = is_preceded(gate, visit->rank);
-    bool turn = gate->ranks[visit->rank].lower >= turns_before(visit);
-    if (preceded && !gate->indulged && (turn || has_waited(gate, visit)))
-        gate->indulged = visit;
-    return inside < gate->width && (gate->indulged ? gate->indulged == visit : !preceded);
 }
 
 /* Those of lower ranks wait for it: more than that they go in beside. */
 static bool is_brief(const struct gate *gate, const struct gate_visit *visit)
 {
-    return visit->chunks < GATE_LARGER * gate->share;
+    return visit->chunks <= gate->share;
 }
 
-/* Is one of a higher rank inside that is soon out again, or about to be? */
+static bool any_brief(const struct gate_rank *rank)
+{
+    return rank->brief > 0 && clock_mono_ms() - rank->brief_ms < BRIEF_MS;
+}
+
+/* Those inside that one of this rank waits for. */
+static size_t in_the_way(const struct gate *gate, int rank)
+{
+    size_t count = 0;
+    for (int i = 0; i < GATE_RANKS; i++) {
+        const struct gate_rank *other = &gate->ranks[i];
+        size_t brief = any_brief(other) ? other->brief : 0;
+        count += i <= rank ? other->inside : brief;
+    }
+    return count;
+}
+
+static bool may_enter(struct gate *gate, const struct gate_visit *visit)
+{
+    const struct gate_rank *own = &gate->ranks[visit->rank];
+    bool preceded = is_preceded(gate, visit->rank);
+    bool first = is_its_turn(gate, visit->rank) || has_waited(gate, visit);
+    if (preceded && first && own->inside < gate->width && !gate->indulged)
+        gate->indulged = visit;
+    return in_the_way(gate, visit->rank) < gate->width &&
+           (gate->indulged ? gate->indulged == visit : !preceded);
+}
+
+/* Is one of a higher rank inside that is soon out again, or about to be, and no room beside it? */
 static bool gives_way(const struct gate *gate, int rank)
 {
-    bool any = false;
+    size_t next = 0, brief = 0;
     for (int i = rank + 1; i < GATE_RANKS; i++) {
         const struct gate_rank *higher = &gate->ranks[i];
-        bool next = higher->at_door > 0 && higher->lower >= GATE_TURNS;
-        any = any || next || higher->brief > 0;
+        next = higher->at_door > 0 && is_its_turn(gate, i) ? 1 : next;
+        brief += any_brief(higher) ? 1 : 0;
     }
-    return any;
+    return next + brief > 0 && next + in_the_way(gate, rank) >= gate->width;
+}
+
+static void wait_in_line(const struct gate_visit *visit)
+{
+    struct gate *gate = visit->seat->gate;
+    clock_wait(&gate->room, &gate->lock, LOOK_MS);
+    visit->seat->seen_ms = clock_mono_ms();
 }
 
 static void end_change(struct gate *gate)
@@ -277,7 +301,7 @@ bool gate_line_up(struct gate_visit *visit, const _Atomic bool *stop)
     visit->since_ms = own->seen_ms = clock_mono_ms();
     own->wanting++;
     while (!(placed = may_line_up(gate, visit)) && !atomic_load(stop))
-        clock_wait(&gate->room, &gate->lock, LOOK_MS);
+        wait_in_line(visit);
     own->wanting--;
     own->waiting += placed ? 1 : 0;
     end_change(gate);
@@ -292,12 +316,15 @@ bool gate_enter(struct gate_visit *visit, const _Atomic bool *stop)
     pthread_mutex_lock(&gate->lock);
     own->at_door++;
     while (!(entered = may_enter(gate, visit)) && !atomic_load(stop))
-        clock_wait(&gate->room, &gate->lock, LOOK_MS);
+        wait_in_line(visit);
     visit->entered_ms = clock_mono_ms();
     own->at_door--;
     own->waiting--;
     own->inside += entered ? 1 : 0;
-    own->brief += entered && is_brief(gate, visit) ? 1 : 0;
+    if (entered && is_brief(gate, visit)) {
+        own->brief++;
+        own->brief_ms = visit->entered_ms;
+    }
     if (gate->indulged == visit) {
         gate->indulged = NULL;
         gate->indulged_ms = visit->entered_ms;
@@ -325,7 +352,7 @@ void gate_leave(struct gate_visit *visit)
     own->lower = 0;
     for (int i = visit->rank + 1; i < GATE_RANKS; i++)
         gate->ranks[i].lower++;
-    seat->left_ms = own->seen_ms = gate->left_ms = clock_mono_ms();
+    seat->left_ms = seat->seen_ms = own->seen_ms = own->ready_ms = clock_mono_ms();
     seat->took_ms = seat->left_ms - visit->entered_ms;
     add_use(&own->time, (double)seat->took_ms, USE_MS);
     add_use(&seat->documents, (double)visit->documents, USE_MS);
@@ -335,10 +362,18 @@ void gate_leave(struct gate_visit *visit)
 
 void gate_give_way(struct gate *gate, int rank, const _Atomic bool *stop)
 {
-    int64_t until_ms = clock_mono_ms() + GIVE_WAY_MS;
+    struct gate_rank *own = &gate->ranks[rank];
     pthread_mutex_lock(&gate->lock);
-    while (gives_way(gate, rank) && !atomic_load(stop) && clock_mono_ms() < until_ms)
+    int64_t until_ms = clock_mono_ms() + BRIEF_MS;
+    bool gave = false;
+    own->giving++;
+    while (gives_way(gate, rank) && !atomic_load(stop) && clock_mono_ms() < until_ms) {
+        gave = true;
         clock_wait(&gate->room, &gate->lock, LOOK_MS);
+    }
+    own->giving--;
+    if (gave)
+        own->ready_ms = clock_mono_ms();
     pthread_mutex_unlock(&gate->lock);
 }
 

@@ -311,7 +311,7 @@ static size_t chunks_of(const struct round *round)
 {
     size_t chunks = 0;
     for (size_t i = 0; i < round->write_count; i++)
-        chunks += round->writes[i]->chunk_count;
+        chunks += round->writes[i]->chunk_count + round->writes[i]->stale_count;
     return chunks;
 }
 

@@ -313,7 +313,9 @@ static void one_of_a_lower_rank_waits_for_one_that_is_soon_out_again(void **stat
     struct crowd crowd;
     pthread_t thread;
     fill(&crowd, 1);
-    struct gate_visit shadow = {.seat = crowd.seat, .rank = 2, .chunks = GATE_SHARE_CHUNKS};
+    struct gate_visit shadow = {
+        .seat = gate_join(crowd.gate, &another), .rank = 2, .chunks = GATE_SHARE_CHUNKS};
+    struct gate_visit active = {.seat = crowd.seat};
     assert_true(go_in(&shadow, &crowd.stop));
     assert_int_equal(pthread_create(&thread, NULL, enter_once, &crowd), 0);
     let_them_look();
@@ -321,6 +323,38 @@ static void one_of_a_lower_rank_waits_for_one_that_is_soon_out_again(void **stat
     gate_leave(&shadow);
     pthread_join(thread, NULL);
     assert_int_equal(crowd.entered, 1);
+    gate_leave(&active);
+
+    pass_ms(30);
+    assert_true(go_in(&shadow, &crowd.stop));
+    pass_ms(200); /* it is slow, after all */
+    assert_true(go_in(&active, &crowd.stop));
+    gate_leave(&active);
+    gate_leave(&shadow);
+    gate_part(shadow.seat);
+    empty(&crowd);
+}
+
+static void a_turn_is_not_taken_before_there_is_room_for_it(void **state)
+{
+    (void)state;
+    struct crowd crowd;
+    pthread_t thread;
+    _Atomic int placed = 0;
+    fill(&crowd, 1);
+    struct gate_visit active = {.seat = crowd.seat};
+    struct gate_visit inside = {.seat = crowd.seat, .rank = 2, .chunks = 1000};
+    struct guest next = {
+        .gate = crowd.gate, .visit = {.seat = crowd.seat, .rank = 2}, .placed = &placed};
+    assert_true(go_in(&inside, &crowd.stop)); /* nothing is written */
+    begin(&next, &thread, go_through);
+    let_them_look();
+    for (int i = 0; i < 3; i++)
+        take_a_turn(&active, 300); /* the place is kept for none of them */
+    assert_int_equal(placed, 0);
+    gate_leave(&inside);
+    pass_ms(30);
+    pthread_join(thread, NULL);
     empty(&crowd);
 }
 
@@ -368,8 +402,7 @@ static void a_higher_rank_goes_in_after_every_second_of_a_lower(void **state)
         assert_true(gets_in(&shadow));
     }
     pass_ms(29);
-    assert_false(
-        may_go(&shadow)); /* the next of a lower rank waited for that, and is about to come */
+    assert_false(may_go(&shadow)); /* one has just left: the next is about to come */
     pass_ms(1);
     assert_true(gets_in(&shadow)); /* none comes */
     gate_part(active.seat);
@@ -417,8 +450,9 @@ static void what_would_wait_for_a_higher_rank_is_not_read_yet(void **state)
     gate_leave(&shadow.visit);
     pthread_join(thread, NULL);
     assert_true(reader.reads);
-
-    pass_ms(30);
+    pass_ms(29);
+    assert_false(may_go(&shadow.visit)); /* what was read then is about to come */
+    pass_ms(1);
     assert_true(go_in(&shadow.visit, &crowd.stop));
     reader.reads = false;
     assert_int_equal(pthread_create(&thread, NULL, give_way, &reader), 0);
@@ -507,9 +541,8 @@ static void who_falls_behind_for_long_gets_more_at_a_time(void **state)
     assert_int_equal(gate_share(shadow.seat, 2), GATE_SHARE_CHUNKS); /* it was away, not behind */
     fall_behind(&shadow, &active, 60);
     assert_int_equal(gate_share(shadow.seat, 2), GATE_LARGER * GATE_SHARE_CHUNKS);
-    take_a_turn(&active, 20);
     shadow.documents = 100000;
-    take_a_turn(&shadow, 100); /* after every one */
+    take_a_turn(&shadow, 100);
     assert_int_equal(gate_share(shadow.seat, 2), GATE_SHARE_CHUNKS);
     gate_part(active.seat);
     gate_part(shadow.seat);
@@ -531,6 +564,8 @@ int main(void)
                                         stop_clock, start_clock),
         cmocka_unit_test_setup_teardown(one_of_a_lower_rank_waits_for_one_that_is_soon_out_again,
                                         stop_clock, start_clock),
+        cmocka_unit_test_setup_teardown(a_turn_is_not_taken_before_there_is_room_for_it, stop_clock,
+                                        start_clock),
         cmocka_unit_test_setup_teardown(a_higher_rank_goes_in_after_every_second_of_a_lower,
                                         stop_clock, start_clock),
         cmocka_unit_test_setup_teardown(what_would_wait_for_a_higher_rank_is_not_read_yet,
