@@ -29,9 +29,12 @@
 
 /* A sum of which what is older fades. */
 struct use {
-    double sum;
+    double fades_ms, sum;
     int64_t at_ms; /* monotonic */
 };
+
+enum span { LATELY, FOR_LONG, SPANS };
+static const double fades_ms[SPANS] = {USE_MS, LONG_USE_MS};
 
 struct gate {
     pthread_mutex_t lock; /* of all below, and of the seats */
@@ -64,7 +67,7 @@ struct gate_seat {
     int64_t left_ms; /* monotonic: when that ended */
     int64_t seen_ms; /* when one was in the line last */
     int64_t took_ms; /* how long it was inside */
-    struct use documents, long_documents;
+    struct use documents[SPANS];
 };
 
 struct gate *gate_new(size_t width)
@@ -74,6 +77,8 @@ struct gate *gate_new(size_t width)
     clock_cond_init(&gate->room);
     gate->width = width;
     gate->share = GATE_SHARE_CHUNKS;
+    for (int i = 0; i < GATE_RANKS; i++)
+        gate->ranks[i].time.fades_ms = USE_MS;
     return gate;
 }
 
@@ -93,24 +98,23 @@ void gate_free(struct gate *gate)
 
 /* --- all with the lock held -------------------------------------------------------------------- */
 
-static double use_of(const struct use *use, double fades_ms)
+static double use_of(const struct use *use)
 {
-    return use->sum * exp((double)(use->at_ms - clock_mono_ms()) / fades_ms);
+    return use->sum * exp((double)(use->at_ms - clock_mono_ms()) / use->fades_ms);
 }
 
-static void add_use(struct use *use, double amount, double fades_ms)
+static void add_use(struct use *use, double amount)
 {
-    use->sum = use_of(use, fades_ms) + amount;
+    use->sum = use_of(use) + amount;
     use->at_ms = clock_mono_ms();
 }
 
 /* The most that others of its group have, of those below a rank. */
-static double most_of_others(const struct gate_seat *of, int rank, bool lately)
+static double most_of_others(const struct gate_seat *of, int rank, enum span span)
 {
     double most = 0;
     for (const struct gate_seat *seat = of->gate->seats; seat; seat = seat->next) {
-        double documents =
-            lately ? use_of(&seat->documents, USE_MS) : use_of(&seat->long_documents, LONG_USE_MS);
+        double documents = use_of(&seat->documents[span]);
         if (seat != of && seat->group == of->group && seat->rank < rank && documents > most)
             most = documents;
     }
@@ -145,21 +149,21 @@ static bool is_shared(const struct gate *gate, int rank)
 /* It takes part in the changes that others of its group write too: with fewer it would never catch up. */
 static bool is_behind(const struct gate_seat *seat, int rank)
 {
-    return use_of(&seat->documents, USE_MS) < CATCH_UP * most_of_others(seat, rank, true);
+    return use_of(&seat->documents[LATELY]) < CATCH_UP * most_of_others(seat, rank, LATELY);
 }
 
 static bool is_behind_for_long(const struct gate_seat *seat, int rank)
 {
-    return use_of(&seat->long_documents, LONG_USE_MS) < KEEP_UP * most_of_others(seat, rank, false);
+    return use_of(&seat->documents[FOR_LONG]) < KEEP_UP * most_of_others(seat, rank, FOR_LONG);
 }
 
 /* Who comes for the first time, or has been away, has not been behind for long. */
 static void forgive_absence(struct gate_seat *seat, int rank)
 {
-    double least = CATCH_UP * most_of_others(seat, rank, false);
-    double has = use_of(&seat->long_documents, LONG_USE_MS);
+    double least = CATCH_UP * most_of_others(seat, rank, FOR_LONG);
+    double has = use_of(&seat->documents[FOR_LONG]);
     if (clock_mono_ms() - seat->seen_ms >= SHARED_MS && has < least)
-        add_use(&seat->long_documents, least - has, LONG_USE_MS);
+        add_use(&seat->documents[FOR_LONG], least - has);
 }
 
 /* The more those of lower ranks use the store, the longer it is left alone. */
@@ -168,7 +172,7 @@ static bool has_paused(const struct gate *gate, const struct gate_visit *visit)
     const struct gate_seat *seat = visit->seat;
     double used = 0;
     for (int i = 0; i < visit->rank; i++)
-        used += use_of(&gate->ranks[i].time, USE_MS) / USE_MS;
+        used += use_of(&gate->ranks[i].time) / USE_MS;
     double pause_ms = PAUSE * (double)seat->took_ms * (used < 1 ? used : 1);
     return (double)(clock_mono_ms() - seat->left_ms) >= fmin(pause_ms, MOST_PAUSE_MS) ||
            is_behind(seat, visit->rank);
@@ -243,13 +247,13 @@ static bool may_enter(struct gate *gate, const struct gate_visit *visit)
 /* Is one of a higher rank inside that is soon out again, or about to be, and no room beside it? */
 static bool gives_way(const struct gate *gate, int rank)
 {
-    size_t next = 0, brief = 0;
+    bool next = false, brief = false;
     for (int i = rank + 1; i < GATE_RANKS; i++) {
         const struct gate_rank *higher = &gate->ranks[i];
-        next = higher->at_door > 0 && is_its_turn(gate, i) ? 1 : next;
-        brief += any_brief(higher) ? 1 : 0;
+        next = next || (higher->at_door > 0 && is_its_turn(gate, i));
+        brief = brief || any_brief(higher);
     }
-    return next + brief > 0 && next + in_the_way(gate, rank) >= gate->width;
+    return (next || brief) && in_the_way(gate, rank) + (next ? 1 : 0) >= gate->width;
 }
 
 static void wait_in_line(const struct gate_visit *visit)
@@ -270,6 +274,8 @@ struct gate_seat *gate_join(struct gate *gate, const void *group)
     struct gate_seat *seat = calloc(1, sizeof *seat);
     seat->gate = gate;
     seat->group = group;
+    for (int i = 0; i < SPANS; i++)
+        seat->documents[i].fades_ms = fades_ms[i];
     pthread_mutex_lock(&gate->lock);
     seat->next = gate->seats;
     gate->seats = seat;
@@ -354,9 +360,9 @@ void gate_leave(struct gate_visit *visit)
         gate->ranks[i].lower++;
     seat->left_ms = seat->seen_ms = own->seen_ms = own->ready_ms = clock_mono_ms();
     seat->took_ms = seat->left_ms - visit->entered_ms;
-    add_use(&own->time, (double)seat->took_ms, USE_MS);
-    add_use(&seat->documents, (double)visit->documents, USE_MS);
-    add_use(&seat->long_documents, (double)visit->documents, LONG_USE_MS);
+    add_use(&own->time, (double)seat->took_ms);
+    for (int i = 0; i < SPANS; i++)
+        add_use(&seat->documents[i], (double)visit->documents);
     end_change(gate);
 }
 

@@ -358,10 +358,11 @@ static void a_turn_is_not_taken_before_there_is_room_for_it(void **state)
     empty(&crowd);
 }
 
+static const _Atomic bool at_once = true; /* stops whoever would have to wait */
+
 /* Has it a place in front of the gate, without waiting? */
 static bool may_go(struct gate_visit *visit)
 {
-    static const _Atomic bool at_once = true;
     if (!gate_line_up(visit, &at_once))
         return false;
     gate_step_back(visit);
@@ -381,7 +382,6 @@ static void use_half(struct gate_visit *active, int seconds, size_t documents)
 /* Does it get in without waiting? */
 static bool gets_in(struct gate_visit *visit)
 {
-    static const _Atomic bool at_once = true;
     if (!go_in(visit, &at_once))
         return false;
     gate_leave(visit);
@@ -500,7 +500,7 @@ static void who_would_never_catch_up_does_not_pause(void **state)
     struct gate_visit stranger = {.seat = gate_join(gate, &another), .rank = 2, .documents = 48};
     use_half(&active, 20, 10);
     take_a_turn(&behind, 100);
-    pass_ms(30); /* who waited for that does not come */
+    pass_ms(30);
     assert_true(may_go(&behind));
     take_a_turn(&stranger, 100); /* of another family: it has not got those documents to bring */
     pass_ms(30);
