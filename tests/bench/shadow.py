@@ -169,6 +169,8 @@ def main() -> None:
         turns = fill(agent, writer, options)
         watch.ended.set()
         agent.stop()
+    if not turns:
+        raise SystemExit("the shadow was filled before one turn was over: nothing to compare; more --documents?")
     ratios = []
     for first, end in stretches(len(turns)):
         print(f"turns {first + 1} to {end}:")
