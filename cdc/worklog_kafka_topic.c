@@ -226,23 +226,27 @@ static bool kafka_is_appearing(const struct err *err)
                                          err->code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION));
 }
 
-bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic *out,
-                  struct err *err)
+/* Its settings are asked for again where they were not to be had: another may have made it, with others,
+ * while this one was about to. */
+static bool kafka_find(struct kafka_log *log, const char *topic,
+                       struct kafka_topic_settings *settings, struct worklog_topic *out,
+                       struct err *err)
 {
-    struct kafka_log *log = (struct kafka_log *)base;
-    struct kafka_topic_settings settings;
-    if (!kafka_describe(log, topic, &settings, err))
+    if (!kafka_describe_topic(log, topic, out, err))
         return false;
-    if (settings.found && !kafka_check_settings(log, topic, &settings, err))
+    if (!settings->found && !kafka_describe(log, topic, settings, err))
         return false;
-    if (!settings.found && !log->create_topics)
-        return kafka_ask_for_topic(log, topic, err);
-    if (!settings.found && !kafka_create(log, topic, false, err))
-        return false;
-    out->max_size = settings.found ? settings.max_message_bytes : MAX_MESSAGE_BYTES;
+    return settings->found ||
+           kafka_err(err, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "kafka topic settings");
+}
+
+static bool kafka_await_topic(struct kafka_log *log, const char *topic,
+                              struct kafka_topic_settings *settings, struct worklog_topic *out,
+                              struct err *err)
+{
     int64_t deadline_ms = clock_mono_ms() + APPEAR_TIMEOUT_MS;
     struct err why = {0};
-    while (!kafka_describe_topic(log, topic, out, &why)) {
+    while (!kafka_find(log, topic, settings, out, &why)) {
         if (!kafka_is_appearing(&why) || clock_mono_ms() >= deadline_ms) {
             if (err)
                 *err = why;
@@ -250,6 +254,24 @@ bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic 
         }
         rd_kafka_poll(log->admin, 20);
     }
+    return true;
+}
+
+bool kafka_ensure(struct worklog *base, const char *topic, struct worklog_topic *out,
+                  struct err *err)
+{
+    struct kafka_log *log = (struct kafka_log *)base;
+    struct kafka_topic_settings settings;
+    if (!kafka_describe(log, topic, &settings, err))
+        return false;
+    if (!settings.found && !log->create_topics)
+        return kafka_ask_for_topic(log, topic, err);
+    if (!settings.found && !kafka_create(log, topic, false, err))
+        return false;
+    if (!kafka_await_topic(log, topic, &settings, out, err) ||
+        !kafka_check_settings(log, topic, &settings, err))
+        return false;
+    out->max_size = settings.max_message_bytes;
     return true;
 }
 

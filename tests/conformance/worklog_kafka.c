@@ -2,9 +2,8 @@
 /* What only the work log in Kafka can show, against a real broker. */
 #include "conformance/worklog_fixture.h"
 
-#include <librdkafka/rdkafka.h>
-
 #include "cdc/worklog_kafka_reader.h"
+#include "conformance/kafka_foreign.h"
 #include "conformance/kafka_server.h"
 
 static struct kafka_server server;
@@ -20,19 +19,6 @@ static int teardown(void **state)
 {
     fixture_free(*state);
     return 0;
-}
-
-/* A client that knows nothing of the work log's code. */
-static rd_kafka_t *foreign_producer(void)
-{
-    char reason[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    assert_int_equal(
-        rd_kafka_conf_set(conf, "bootstrap.servers", server.brokers, reason, sizeof(reason)),
-        RD_KAFKA_CONF_OK);
-    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof(reason));
-    assert_non_null(client);
-    return client;
 }
 
 static void foreign_append(rd_kafka_t *client, const char *topic, const char *gen)
@@ -82,7 +68,7 @@ static rd_kafka_resp_err_t try_delete(rd_kafka_t *client, rd_kafka_DeleteRecords
 
 static void delete_records(const char *topic, int partition, int64_t before)
 {
-    rd_kafka_t *client = foreign_producer();
+    rd_kafka_t *client = foreign_producer(server.brokers);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = before;
     rd_kafka_DeleteRecords_t *request = rd_kafka_DeleteRecords_new(list);
@@ -145,7 +131,7 @@ static void a_gap_in_one_partition_takes_nothing_from_the_others(void **state)
 static void a_record_of_another_kind_is_passed_over(void **state)
 {
     struct fixture *f = *state;
-    rd_kafka_t *foreign = foreign_producer();
+    rd_kafka_t *foreign = foreign_producer(server.brokers);
     foreign_append(foreign, f->topic, "not a number");
     append_text(f, 0, "k", "v");
     settle(f);
@@ -172,7 +158,7 @@ static void a_record_of_another_kind_is_passed_over(void **state)
 static void unreadable_records_do_not_pass_over_what_is_not_applied(void **state)
 {
     struct fixture *f = *state;
-    rd_kafka_t *foreign = foreign_producer();
+    rd_kafka_t *foreign = foreign_producer(server.brokers);
     append_text(f, 0, "k", "v");
     append_text(f, 0, "k", "v");
     settle(f);
@@ -190,66 +176,6 @@ static void unreadable_records_do_not_pass_over_what_is_not_applied(void **state
     OK(f, worklog_commit(reader, &f->err));
     assert_in_range(position_of(f, f->group, 0).committed, 2, 3);
     worklog_close_reader(reader);
-}
-
-static void a_missing_topic_is_asked_for_with_the_exact_command(void **state)
-{
-    (void)state;
-    struct worklog_options options = fixture_options("kafka", server.brokers);
-    struct worklog_topic *topic = malloc(sizeof(*topic));
-    struct worklog *log;
-    struct err err;
-    assert_non_null(topic);
-    options.create_topics = false;
-    assert_true(worklog_open(&options, &log, &err));
-    for (int i = 0; i < 2; i++) { /* asking does not make it */
-        assert_false(worklog_ensure(log, "test.not.there", topic, &err));
-        assert_int_equal(err.action, ERR_RETRY);
-        assert_non_null(strstr(err.text, "kafka-topics.sh --create --bootstrap-server"));
-        assert_non_null(strstr(err.text, "--topic test.not.there --partitions 4"
-                                         " --replication-factor 1 --config cleanup.policy=compact"
-                                         " --config delete.retention.ms=86400000"
-                                         " --config min.compaction.lag.ms=0 "));
-    }
-    worklog_close(log);
-    free(topic);
-}
-
-static void create_foreign_topic(const char *name, const char *policy)
-{
-    char reason[256];
-    rd_kafka_t *client = foreign_producer();
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, 3, 1, reason, sizeof(reason));
-    rd_kafka_NewTopic_set_config(topic, "cleanup.policy", policy);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-    rd_kafka_CreateTopics(client, &topic, 1, NULL, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, PATIENCE_MS);
-    assert_non_null(event);
-    rd_kafka_event_destroy(event);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_NewTopic_destroy(topic);
-    rd_kafka_destroy(client);
-}
-
-static void a_topic_that_was_made_beforehand_is_checked(void **state)
-{
-    struct fixture *f = *state;
-    struct worklog_topic *topic = malloc(sizeof(*topic));
-    char name[80];
-    assert_non_null(topic);
-    snprintf(name, sizeof(name), "%s.deleting", f->topic);
-    create_foreign_topic(name, "delete");
-    assert_false(worklog_ensure(f->log, name, topic, &f->err));
-    assert_int_equal(f->err.action, ERR_FATAL);
-    assert_non_null(strstr(f->err.text, "cleanup.policy=delete"));
-    OK(f, worklog_remove(f->log, name, &f->err));
-
-    snprintf(name, sizeof(name), "%s.compacted", f->topic);
-    create_foreign_topic(name, "compact");
-    OK(f, worklog_ensure(f->log, name, topic, &f->err));
-    assert_int_equal(topic->partitions, 3);
-    OK(f, worklog_remove(f->log, name, &f->err));
-    free(topic);
 }
 
 static void a_full_queue_refuses_and_then_takes(void **state)
@@ -302,23 +228,6 @@ static void a_record_that_the_broker_refuses_is_reported_with_its_reason(void **
     assert_int_equal(f->failures[2], 0);
 }
 
-static void partitions_of_a_topic_made_beforehand_are_asked_for_with_the_exact_command(void **state)
-{
-    struct fixture *f = *state;
-    struct worklog_options options = fixture_options("kafka", server.brokers);
-    struct worklog *log;
-    options.create_topics = false;
-    OK(f, worklog_open(&options, &log, &f->err));
-    OK(f, worklog_grow(log, f->topic, PARTITIONS, &f->err));
-    assert_false(worklog_grow(log, f->topic, PARTITIONS + 1, &f->err));
-    assert_int_equal(f->err.action, ERR_REJECT);
-    assert_non_null(strstr(f->err.text, "kafka-topics.sh --alter"));
-    assert_non_null(strstr(f->err.text, f->topic));
-    assert_non_null(strstr(f->err.text, "--partitions 5"));
-    worklog_close(log);
-}
-
-/* Headers that were freed twice: seen as an abort a while later, and at once by valgrind. */
 static void a_partition_that_is_not_there_is_an_error_and_nothing_else(void **state)
 {
     struct fixture *f = *state;
@@ -529,23 +438,6 @@ static void a_reader_that_is_busy_for_long_is_given_its_new_partitions(void **st
     worklog_close_reader(busy);
 }
 
-static void a_topic_that_was_removed_is_an_error_to_its_reader(void **state)
-{
-    struct fixture *f = *state;
-    const struct worklog_reader_options options = {.topic = "test.not.there", .group = f->group};
-    struct worklog_reader *reader = NULL;
-    struct worklog_batch batch;
-    enum worklog_read outcome;
-    OK(f, worklog_open_reader(f->log, &options, &reader, &f->err));
-    bool fine = true;
-    int64_t deadline_ms = clock_mono_ms() + PATIENCE_MS;
-    while (fine && clock_mono_ms() < deadline_ms)
-        fine = worklog_read(reader, 10, 1000, 100, &batch, &outcome, &f->err);
-    assert_false(fine);
-    assert_int_equal(f->err.action, ERR_RETRY);
-    worklog_close_reader(reader);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -555,10 +447,7 @@ int main(void)
         TEST(a_gap_in_one_partition_takes_nothing_from_the_others),
         TEST(a_record_of_another_kind_is_passed_over),
         TEST(unreadable_records_do_not_pass_over_what_is_not_applied),
-        cmocka_unit_test(a_missing_topic_is_asked_for_with_the_exact_command),
-        TEST(a_topic_that_was_made_beforehand_is_checked),
         cmocka_unit_test(a_full_queue_refuses_and_then_takes),
-        TEST(partitions_of_a_topic_made_beforehand_are_asked_for_with_the_exact_command),
         TEST(a_record_that_the_broker_refuses_is_reported_with_its_reason),
         TEST(a_partition_that_is_not_there_is_an_error_and_nothing_else),
         cmocka_unit_test(properties_are_checked_at_once),
@@ -567,7 +456,6 @@ int main(void)
         TEST(a_static_reader_comes_back_to_its_own_partitions_at_once),
         TEST(a_reader_that_heard_nothing_for_a_session_is_lost_and_reads_again),
         TEST(a_reader_that_is_busy_for_long_is_given_its_new_partitions),
-        TEST(a_topic_that_was_removed_is_an_error_to_its_reader),
     };
     if (!KAFKA_RUNS_HERE)
         return 0;
