@@ -17,6 +17,18 @@
 /* Lanes of all processes have seen that it is retired, and stopped, or lost their leases. */
 #define QUIET_MS (LEASE_TTL_MS + LANE_GRACE_MS)
 
+/* Somebody has led readers back to it: it is what is served, and will be told so. */
+static bool is_named(struct steward *steward, const struct version *version, bool *named,
+                     struct err *err)
+{
+    struct alias alias;
+    if (!steward_load_alias(steward, &alias, err))
+        return false;
+    *named = alias.target && strcmp(alias.target, version->collection) == 0;
+    alias_fini(&alias);
+    return true;
+}
+
 bool versions_retire(struct steward *steward, struct version *version, struct err *err)
 {
     const struct registry_step *step = &steward->registry.step;
@@ -24,7 +36,10 @@ bool versions_retire(struct steward *steward, struct version *version, struct er
         return true; /* it is being gone back to */
     bool over = version->state == VERSION_PREVIOUS && version->keep_until_ms > 0 &&
                 steward_now_ms(steward) >= version->keep_until_ms;
-    if (!over)
+    bool named = false;
+    if (over && !is_named(steward, version, &named, err))
+        return false;
+    if (!over || named)
         return true;
     struct answer answer = {.what = "retired",
                             .label = version->label,
