@@ -153,7 +153,8 @@ static int64_t total_documents(struct steward *steward, const struct feed_view *
 {
     const struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
     const struct steward_note *note = active ? steward_note_of(steward, active->build_id) : NULL;
-    bool is_whole = active && !active->filling && active->swept_gen >= view->gen;
+    bool is_whole = active && !active->filling && active->unmerged_gen != view->gen &&
+                    active->swept_gen >= view->gen;
     return is_whole && note->counted_ms > 0 ? held_by(note) : view->total_rows;
 }
 
@@ -172,11 +173,19 @@ static void know_fill(struct steward *steward, struct steward_note *note)
     stats_fini(&stats);
 }
 
+/* One that a person made readers meet before it was whole, too. */
+static bool is_filling(const struct steward *steward, const struct version *version,
+                       const struct feed_view *view)
+{
+    return version->state == VERSION_BACKFILLING || version->filling ||
+           (view->snapshot_done && !feed_is_filled(steward, view));
+}
+
 static void note_fill(struct steward *steward, const struct version *version,
                       const struct feed_view *view, struct version_stats *now)
 {
     now->rate = -1;
-    if (version->state != VERSION_BACKFILLING && !version->filling) {
+    if (!is_filling(steward, version, view)) {
         now->progress = view->snapshot_done ? 1 : 0;
         return;
     }
