@@ -184,7 +184,20 @@ static bool catch_up(struct steward *steward, struct version *version, struct er
     return version_enter(steward, version, VERSION_VERIFYING, err);
 }
 
-/* Whoever asked to verify it gets the answer in the same write. */
+static bool is_forced(const struct registry_wish *wish)
+{
+    struct wish_args args;
+    struct err err;
+    bool forced = false;
+    if (wish_args_decode(wish, &args, &err)) {
+        forced = args.force;
+        wish_args_fini(&args);
+    }
+    return forced;
+}
+
+/* Whoever asked to verify it gets the answer in the same write; who cuts over whatever the gates say
+ * does not wait for them. */
 static void answer_verify(struct steward *steward, const struct version *version,
                           const struct verify_report *report, const char *reason)
 {
@@ -197,7 +210,7 @@ static void answer_verify(struct steward *steward, const struct version *version
     for (size_t i = steward->registry.wish_count; i-- > 0;) {
         const struct registry_wish *wish = &steward->registry.wishes[i];
         bool waits = strcmp(wish->kind, WISH_VERIFY) == 0 ||
-                     (!report->ok && strcmp(wish->kind, WISH_CUTOVER) == 0);
+                     (!report->ok && strcmp(wish->kind, WISH_CUTOVER) == 0 && !is_forced(wish));
         if (!wish->id || !waits || !wish->label || strcmp(wish->label, version->label) != 0)
             continue;
         asked = true;
