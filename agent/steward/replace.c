@@ -150,7 +150,7 @@ static bool end_fill(struct steward *steward, struct version *version,
         .what = "filled", .label = version->label, .by = steward->agent->holder};
     version->filling = false;
     version->failures = version->mends = 0;
-    version->verified_ms = report->at_ms;
+    version->verified_ms = steward_now_ms(steward);
     version->verified_epoch = report->epoch;
     version_set_text(&version->reason, NULL);
     wish_give_answer(&steward->registry, &answer);

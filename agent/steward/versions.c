@@ -283,7 +283,7 @@ static bool verify(struct steward *steward, struct version *version, struct err 
     version_note_proof(version, &report);
     if (report.ok) {
         version->mends = 0;
-        version->verified_ms = report.at_ms;
+        version->verified_ms = steward_now_ms(steward);
         version->verified_epoch = report.epoch;
     }
     crash_point("verify.made");
