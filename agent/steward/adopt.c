@@ -39,8 +39,10 @@ static bool find_target(struct steward *steward, struct adoption *adoption, stru
                        adoption->store->name, adoption->target);
     if (may_be_written(steward, &adoption->collection))
         return err_set(err, ERR_REJECT, ERR_STATE, 0,
-                       "collection '%s' was made by vectail, for deployment %s", adoption->target,
-                       collect_says(&adoption->collection, "name"));
+                       "collection '%s' was made by vectail, for deployment %s: it is not taken as "
+                       "one that others made; a version of this family is led to with `vectail "
+                       "cutover`",
+                       adoption->target, collect_says(&adoption->collection, "name"));
     size_t dims = adoption->collection.dims;
     if (dims > 0 && dims != (size_t)adoption->embedder->dims)
         return err_set(err, ERR_REJECT, ERR_CONFIG, 0,

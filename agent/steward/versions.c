@@ -364,8 +364,10 @@ static bool activate(struct steward *steward, struct version *version, const str
         return err_set(
             err, ERR_FATAL, ERR_STATE, 0,
             "the alias of %s already leads to '%s', which is not ours: it is left alone; "
-            "`vectail adopt %s --target %s --embed NAME` takes it as what is served now",
-            steward->family->name, alias->target, steward->family->name, alias->target);
+            "`vectail adopt %s --target %s --embed NAME` takes it as what is served now, "
+            "`vectail cutover %s %s --force --reason TEXT` leads readers away from it",
+            steward->family->name, alias->target, steward->family->name, alias->target,
+            steward->family->name, version->label);
     return promote_begin(steward, &promotion, err);
 }
 
