@@ -145,6 +145,7 @@ bool version_fall_back(struct steward *steward, struct version *version, const c
     version->state_ms = steward_now_ms(steward);
     version->verified_epoch = -1;
     version_set_text(&version->reason, reason);
+    steward_note_of(steward, version->build_id)->asked_auto = false; /* once it is ready again */
     return version_save(steward, err);
 }
 
@@ -336,7 +337,7 @@ static bool add_auto(struct steward *steward, const struct version *version,
 }
 
 /* The version that the file asks for is cut over to by itself where the file says so: asked for as a
- * person would, and once in each epoch of the alias. */
+ * person would, and once in each epoch of the alias for each time that it became ready. */
 bool version_ask_for_cutover(struct steward *steward, const struct version *version,
                              const struct alias *alias, struct err *err)
 {
@@ -371,6 +372,12 @@ static bool activate(struct steward *steward, struct version *version, const str
     return promote_begin(steward, &promotion, err);
 }
 
+static bool is_steady(const struct steward *steward, const struct version *version)
+{
+    return steward_now_ms(steward) - version->steady_ms >=
+           steward->family->config->verify.lag_for_ms;
+}
+
 static bool stay_ready(struct steward *steward, struct version *version, struct err *err)
 {
     enum in_step in_step;
@@ -384,12 +391,14 @@ static bool stay_ready(struct steward *steward, struct version *version, struct 
         return false;
     if (version_is_behind_for_long(steward, version, in_step))
         return version_fall_back(steward, version, reason, err);
-    if (steward->registry.step.kind || in_step != IN_STEP_YES)
+    bool first = is_first(steward);
+    if (steward->registry.step.kind || in_step != IN_STEP_YES ||
+        (!first && !is_steady(steward, version))) /* the gate `lag` would refuse it */
         return true;
     if (!steward_load_alias(steward, &alias, err))
         return false;
-    ok = is_first(steward) ? activate(steward, version, &alias, err)
-                           : version_ask_for_cutover(steward, version, &alias, err);
+    ok = first ? activate(steward, version, &alias, err)
+               : version_ask_for_cutover(steward, version, &alias, err);
     alias_fini(&alias);
     return ok;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cutover: auto asks once in each epoch of the alias, and is not forgotten. */
+/* cutover: auto asks once in each epoch of the alias and each time that a version is ready, and is not
+ * forgotten. */
 #include "agent/commands/cancel_command.h"
 #include "agent/steward/steward_state.h"
 #include "support/test.h"
@@ -64,6 +65,22 @@ static void it_is_asked_for_once_in_each_epoch(void **state)
     tear_down(&scene);
 }
 
+/* A gate refused it for a moment's lag. */
+static void it_is_asked_for_again_when_it_is_ready_once_more(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct err err;
+    set_up(&scene);
+    struct version *version = &scene.steward.registry.versions[0];
+    assert_int_equal(ask(&scene), 1);
+    registry_drop_wish(&scene.steward.registry, 0);
+    assert_true(version_fall_back(&scene.steward, version, "too much waits", &err));
+    assert_int_equal(version->state, VERSION_CATCHING_UP);
+    assert_int_equal(ask(&scene), 1);
+    tear_down(&scene);
+}
+
 static void what_a_person_took_back_is_not_asked_for_by_the_next_leader(void **state)
 {
     (void)state;
@@ -113,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_asked_for_once_in_each_epoch),
+        cmocka_unit_test(it_is_asked_for_again_when_it_is_ready_once_more),
         cmocka_unit_test(what_a_person_took_back_is_not_asked_for_by_the_next_leader),
         cmocka_unit_test(it_is_asked_for_as_soon_as_there_is_room),
     };
