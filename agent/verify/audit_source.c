@@ -146,8 +146,16 @@ bool audit_source_has(struct audit *audit, const char *const *keys, size_t count
 static void take_bson(void *context, size_t index, const bson_t *doc)
 {
     struct audit_batch *batch = context;
-    bson_destroy(batch->items[index].bson);
-    batch->items[index].bson = bson_copy(doc);
+    struct audit_item *item = &batch->items[index];
+    if (item->bson) /* met twice, as it was changed meanwhile */
+        batch->size -= item->bson->len;
+    bson_destroy(item->bson);
+    item->bson = NULL;
+    item->left_out = batch->room > 0 && batch->size > 0 && batch->size + doc->len > batch->room;
+    if (item->left_out)
+        return;
+    item->bson = bson_copy(doc);
+    batch->size += doc->len;
 }
 
 static void leave_bson(void *context, size_t index)

@@ -30,7 +30,8 @@ struct audit_suspect {
 struct audit_suspects {
     struct audit_suspect *items;
     size_t count;
-    size_t size; /* bytes of names */
+    size_t size;    /* bytes of names */
+    size_t at_once; /* documents that the next look asks for; 0: as many as it may */
 };
 
 /* What the leader of the version has noted last. */
@@ -77,7 +78,8 @@ struct audit {
 /* One document on the way through a look. */
 struct audit_item {
     const char *key;
-    bson_t *bson; /* owned; NULL: not in the family */
+    bson_t *bson;  /* owned; NULL: not in the family */
+    bool left_out; /* it is in the family, and there was no room for it */
     struct ledger_row row;
     struct audit_doc doc;
     struct audit_verdict verdict;
@@ -88,6 +90,8 @@ struct audit_item {
 struct audit_batch {
     struct audit_item *items; /* in the page's arena */
     size_t count;
+    size_t room;  /* for the documents that are asked for, in bytes; 0: for all of them */
+    size_t size;  /* of these */
     bson_t *last; /* of a page: {_id: value} of the last document that was read; owned */
 };
 void audit_batch_fini(struct audit_batch *batch); /* the documents */
@@ -108,7 +112,7 @@ bool audit_lane_look(struct audit *audit, struct err *err) MUST_USE;
 /* The next documents behind audit->after. */
 bool audit_source_page(struct audit *audit, struct audit_batch *batch, bool *end, struct err *err)
     MUST_USE;
-/* Reads the documents of the items' keys as they are now. */
+/* Reads the documents of the items' keys as they are now, at least one of those that are there. */
 bool audit_source_ask(struct audit *audit, struct audit_batch *batch, struct err *err) MUST_USE;
 /* there[i]: a document of the family has keys[i], or it cannot be asked about. */
 bool audit_source_has(struct audit *audit, const char *const *keys, size_t count, bool *there,

@@ -14,8 +14,9 @@
 #define MOST_SIZE (2 * MIB)
 /* Room that is kept for the next page. */
 #define PAGE_SUSPECTS ((size_t)1000)
-/* Of one look. */
+/* Of one look; and bytes of documents that it may hold. */
 #define LOOK_SUSPECTS ((size_t)500)
+#define LOOK_SIZE (16 * MIB)
 
 #define FIRST_PAUSE_MS 500
 #define PAUSE_MAX_MS 4000
@@ -113,9 +114,11 @@ struct due {
 static struct due find_due(struct audit *audit, bool records)
 {
     struct arena *arena = audit->page.results;
+    size_t at_once = audit->suspects.at_once;
+    size_t most = records || at_once == 0 ? LOOK_SUSPECTS : at_once;
     struct due due = {.indexes = arena_alloc_array(arena, LOOK_SUSPECTS, sizeof(size_t))};
     int64_t now_ms = clock_mono_ms();
-    for (size_t i = 0; i < audit->suspects.count && due.count < LOOK_SUSPECTS; i++) {
+    for (size_t i = 0; i < audit->suspects.count && due.count < most; i++) {
         const struct audit_suspect *suspect = &audit->suspects.items[i];
         if (suspect->is_record == records && suspect->due_ms <= now_ms)
             due.indexes[due.count++] = i;
@@ -201,6 +204,8 @@ static bool judge_documents(struct audit *audit, const struct due *due,
         struct audit_suspect *suspect = &audit->suspects.items[due->indexes[i]];
         items[count] =
             bsearch(suspect->name, batch->items, batch->count, sizeof *batch->items, by_key);
+        if (!items[count])
+            continue; /* it had no room, and stays due */
         outcomes[count] = judge_document(audit, suspect, items[count]);
         if (outcomes[count] == OUTCOME_DIFFERS)
             broken[broken_count++] = items[count]->key;
@@ -215,18 +220,37 @@ static bool judge_documents(struct audit *audit, const struct due *due,
     return true;
 }
 
+/* Those that had no room are looked at by the next look, which asks for as many as had it. */
+static void leave_out(struct audit *audit, struct audit_batch *batch)
+{
+    size_t kept = 0, asked = batch->count;
+    for (size_t i = 0; i < asked; i++) {
+        if (!batch->items[i].left_out)
+            batch->items[kept++] = batch->items[i];
+    }
+    batch->count = kept;
+    if (kept < asked || 2 * asked < LOOK_SUSPECTS)
+        audit->suspects.at_once = kept < asked ? kept : 2 * asked;
+    else
+        audit->suspects.at_once = 0;
+}
+
 static bool look_at_documents(struct audit *audit, const struct due *due, struct err *err)
 {
     struct arena *arena = audit->page.results;
     CLEANUP(audit_batch_fini)
     struct audit_batch batch = {
         .items = arena_alloc_array(arena, due->count + 1, sizeof(struct audit_item)),
-        .count = due->count};
+        .count = due->count,
+        .room = LOOK_SIZE};
     for (size_t i = 0; i < due->count; i++)
         batch.items[i].key = arena_strdup(arena, audit->suspects.items[due->indexes[i]].name);
-    return due->count == 0 ||
-           (audit_lane_look(audit, err) && audit_source_ask(audit, &batch, err) &&
-            audit_look(audit, &batch, err) && judge_documents(audit, due, &batch, err));
+    if (due->count == 0)
+        return true;
+    if (!audit_lane_look(audit, err) || !audit_source_ask(audit, &batch, err))
+        return false;
+    leave_out(audit, &batch);
+    return audit_look(audit, &batch, err) && judge_documents(audit, due, &batch, err);
 }
 
 /* --- records ---------------------------------------------------------------------------------- */
