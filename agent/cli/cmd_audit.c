@@ -133,8 +133,9 @@ static int fail(const struct run *run, const struct err *err)
         fputs("\r\033[K", stderr);
     int code = cmd_fail(err);
     if (version && (err->action == ERR_CANCEL || err->action == ERR_RETRY))
-        fprintf(stderr, "vectail: its place is kept: vectail audit %s %s --resume goes on\n",
-                run->audit.family->name, version->label);
+        fprintf(stderr, "vectail: its place is kept: vectail audit %s %s --resume%s goes on\n",
+                run->audit.family->name, version->label,
+                run->audit.options.repair ? " --repair" : "");
     return code == CLI_REFUSED ? CLI_FAILED : code; /* nothing was found to differ */
 }
 

@@ -111,6 +111,7 @@ static bson_t *encode(struct audit *audit)
     doc_put_text(doc, "after_key", audit->after_key);
     doc_put_int(doc, "done", audit->done);
     bson_append_bool(doc, "behind", -1, audit->report->behind);
+    bson_append_bool(doc, "unmarked", -1, audit->report->unmarked);
     bson_append_bool(doc, "repair", -1, audit->options->repair);
     figures_of(audit, figures);
     for (size_t i = 0; i < FIGURES; i++)
@@ -195,13 +196,16 @@ static void take_examples(struct audit_report *report, struct doc_reader *reader
 }
 
 /* The rest of an audit under another filter or mapping would be that of another one; what was found in an
- * older generation may be what its gap missed. */
+ * older generation may be what its gap missed; and of one that did not mend, what it found has to be found
+ * once more to be mended. */
 static bool is_of_this(const struct audit *audit, struct doc_reader *reader)
 {
     const char *fp = doc_peek(reader, "family_fp");
     int64_t phase = doc_int(reader, "phase", -1);
-    return fp && strcmp(fp, shape_fp(audit->family->shape)) == 0 && phase >= AUDIT_AT_SOURCE &&
-           phase <= AUDIT_AT_STORE && doc_int(reader, "gen", 0) == audit->options->gen;
+    bool mends = audit->options->repair && !doc_bool(reader, "repair");
+    return !mends && fp && strcmp(fp, shape_fp(audit->family->shape)) == 0 &&
+           phase >= AUDIT_AT_SOURCE && phase <= AUDIT_AT_STORE &&
+           doc_int(reader, "gen", 0) == audit->options->gen;
 }
 
 static bool decode(struct audit *audit, const bson_t *doc, const char *what, struct err *err)
@@ -217,6 +221,7 @@ static bool decode(struct audit *audit, const bson_t *doc, const char *what, str
     audit->after_key = doc_text(&reader, "after_key");
     audit->done = doc_int(&reader, "done", 0);
     audit->report->behind = doc_bool(&reader, "behind");
+    audit->report->unmarked = doc_bool(&reader, "unmarked");
     figures_of(audit, figures); /* behind the suspects, which were counted when they were found */
     for (size_t i = 0; i < FIGURES; i++)
         *figures[i].value = doc_int(&reader, figures[i].name, 0);

@@ -16,6 +16,7 @@ from audit_scene import Audited, figures, words
 from support import Fault, wait_until
 
 pytestmark = pytest.mark.timeout(200)
+MIB = 1 << 20
 
 
 class Writer(threading.Thread):
@@ -87,6 +88,19 @@ def test_what_a_lane_is_too_far_behind_for_is_no_difference(scene, kafka):
     assert (report["unsettled"], report["ok"]) == (0, True), report
 
 
+def test_large_documents_are_looked_at_again_a_few_at_a_time(scene, kafka):
+    """What the filter looks at is read with them: 1 MiB each, and the second look holds 16 MiB."""
+    count = 40
+    documents = [{"_id": n, "text": f"document {n}", "hidden": "x" * MIB} for n in range(count)]
+    audited = Audited(scene).fill(documents)
+    scene.reader.delete(audited.collection, [f'{{"$numberLong":"{n}"}}:0' for n in range(count)])
+    report = audited.audit("--repair", code=3)
+    assert figures(report)["store"] == {"missing": count, "stale": 0, "left_over": 0}, report
+    assert report["repaired"] == report["looked_again"] == count, report
+    audited.wait_until_mended()
+    assert audited.audit(code=0)["ok"]
+
+
 def test_one_that_is_interrupted_or_killed_goes_on_where_it_was(scene, kafka):
     count = 2500
     audited = Audited(scene).fill([{"_id": n, "text": f"document {n}"} for n in range(count)])
@@ -125,3 +139,12 @@ def test_one_that_is_interrupted_or_killed_goes_on_where_it_was(scene, kafka):
     assert report["resumed"] and audits.count_documents({}) == 0
     again = audited.audit("--resume", code=3)
     assert again["documents"] == count and not again["resumed"]
+
+    third = begin()
+    wait_until(lambda: place()["documents"] >= 1000, 30, "a place behind what is missing", 0.05)
+    third.send_signal(signal.SIGINT)
+    third.communicate(timeout=20)
+    mended = audited.audit("--resume", "--repair", code=3)  # what was only found is found again
+    assert (mended["repaired"], mended["resumed"]) == (2, False), mended
+    audited.wait_until_mended()
+    assert audited.audit(code=0)["ok"]
