@@ -77,6 +77,20 @@ bool ledger_count(struct ledger *ledger, struct ledger_counts *out, struct err *
     return ledger->ops->count(ledger, out, err);
 }
 
+bool ledger_count_part(struct ledger *ledger, struct ledger_tally *tally, struct err *err)
+{
+    if (ledger->ops->count_part)
+        return ledger->ops->count_part(ledger, tally, err);
+    tally->done = ledger_count(ledger, &tally->counts, err);
+    return tally->done;
+}
+
+void ledger_tally_fini(struct ledger_tally *tally)
+{
+    bson_free(tally->after);
+    *tally = (struct ledger_tally){0};
+}
+
 /* wide: a page has a beginning, a size and two results */ /* NOLINTNEXTLINE(readability-function-size) */
 bool ledger_scan(struct ledger *ledger, const char *after, size_t limit, struct arena *arena,
                  struct ledger_row **rows, size_t *count, struct err *err)

@@ -90,6 +90,7 @@ struct ledger_options {
 struct ledger_counts {
     int64_t documents; /* done: present in the store, or without text */
     int64_t chunks;    /* of those */
+    int64_t texts;     /* those of them that have a chunk */
     int64_t quarantined;
     int64_t skipped; /* quarantined as well, but not counted there */
     int64_t intents; /* open */
@@ -131,8 +132,20 @@ bool ledger_begin(struct ledger *ledger, struct ledger_begin *begin, struct err 
 bool ledger_finish(struct ledger *ledger, struct ledger_write *writes, size_t count,
                    struct err *err) MUST_USE;
 
-/* One pass over all rows: about 1.5 s per million. Who asks often keeps the answer for a while. */
+/* One pass over all rows, in one command of minutes at most: about 1.5 s per million. Who asks often keeps
+ * the answer for a while. */
 bool ledger_count(struct ledger *ledger, struct ledger_counts *out, struct err *err) MUST_USE;
+
+/* The same for who has other things to do meanwhile: up to half a million rows at once, of a larger ledger a
+ * part with each call, in about a third of a second (7 s per million in all). */
+struct ledger_tally {
+    struct ledger_counts counts; /* of what was counted so far */
+    char *after;                 /* the last key of that; owned; NULL: nothing was counted yet */
+    bool done;
+    int64_t at_once; /* rows; 0: as above */
+};
+bool ledger_count_part(struct ledger *ledger, struct ledger_tally *tally, struct err *err) MUST_USE;
+void ledger_tally_fini(struct ledger_tally *tally); /* from the beginning again */
 
 /* Rows in key order after `after` ("" from the beginning), at most `limit`; *count 0 at the end. */
 bool ledger_scan(struct ledger *ledger, const char *after, size_t limit, struct arena *arena,

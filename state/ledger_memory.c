@@ -278,6 +278,7 @@ static bool ledger_memory_count(struct ledger *ledger, struct ledger_counts *out
         if (path_is_text(node->doc, "state", ledger_state_text(LEDGER_DONE))) {
             out->documents++;
             out->chunks += chunks_of(node->doc);
+            out->texts += chunks_of(node->doc) > 0;
         } else if (path_is_text(node->doc, "state", ledger_state_text(LEDGER_DELETED))) {
             out->tombstones++;
         } else if (path_is_text(node->doc, "state", ledger_state_text(LEDGER_QUARANTINED))) {

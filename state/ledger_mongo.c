@@ -133,32 +133,61 @@ static bool ledger_mongo_read(struct ledger *ledger, const char *const *keys, si
 
 /* --- count ------------------------------------------------------------------------------------ */
 
-/* By state, in one pass over the rows: the only answer whose cost grows with the ledger. */
-static bson_t *count_pipeline(void)
+/* Of a whole pass: 10 s would do for some three million rows. */
+#define COUNT_TIMEOUT_MS 300000
+/* Up to so many rows are counted at once, in half a second; in the order of the keys it takes six times as
+ * long, but as little at a time as one likes. */
+#define COUNT_WHOLE INT64_C(500000)
+#define COUNT_PART INT64_C(50000)
+
+/* By state. */
+static bson_t *count_stage(void)
 {
-    return BCON_NEW("pipeline", "[", "{", "$group", "{", "_id", BCON_UTF8("$state"), "rows", "{",
-                    "$sum", BCON_INT32(1), "}", "chunks", "{", "$sum", "{", "$size", "{", "$ifNull",
-                    "[", BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", "}", "skipped", "{", "$sum",
-                    "{", "$cond", "[", BCON_UTF8("$skipped"), BCON_INT32(1), BCON_INT32(0), "]",
-                    "}", "}", "}", "}", "]");
+    return BCON_NEW("$group", "{", "_id", BCON_UTF8("$state"), "rows", "{", "$sum", BCON_INT32(1),
+                    "}", "chunks", "{", "$sum", "{", "$size", "{", "$ifNull", "[",
+                    BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", "}", "texts", "{", "$sum", "{",
+                    "$cond", "[", "{", "$gt", "[", "{", "$size", "{", "$ifNull", "[",
+                    BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", BCON_INT32(0), "]", "}",
+                    BCON_INT32(1), BCON_INT32(0), "]", "}", "}", "skipped", "{", "$sum", "{",
+                    "$cond", "[", BCON_UTF8("$skipped"), BCON_INT32(1), BCON_INT32(0), "]", "}",
+                    "}", "last", "{", "$max", BCON_UTF8("$_id"), "}", "}");
 }
 
-static void count_group(const bson_t *group, struct ledger_counts *out)
+/* In one pass over the rows: the only answer whose cost grows with the ledger. */
+static bson_t *count_pipeline(void)
+{
+    CLEANUP(bson_destroyp) bson_t *stage = count_stage();
+    return BCON_NEW("pipeline", "[", BCON_DOCUMENT(stage), "]");
+}
+
+static bson_t *part_pipeline(const char *after, int64_t limit)
+{
+    CLEANUP(bson_destroyp) bson_t *stage = count_stage();
+    return BCON_NEW("pipeline", "[", "{", "$match", "{", "_id", "{", "$gt", BCON_UTF8(after), "}",
+                    "}", "}", "{", "$sort", "{", "_id", BCON_INT32(1), "}", "}", "{", "$limit",
+                    BCON_INT64(limit), "}", BCON_DOCUMENT(stage), "]");
+}
+
+/* Adds it; returns the rows. */
+static int64_t count_group(const bson_t *group, struct ledger_counts *out)
 {
     struct doc_reader reader = doc_reader_of(group, "ledger");
     const char *state = doc_peek(&reader, "_id");
     int64_t rows = doc_int(&reader, "rows", 0);
     if (!state)
-        return;
+        return rows;
     if (strcmp(state, ledger_state_text(LEDGER_DONE)) == 0) {
-        out->documents = rows;
-        out->chunks = doc_int(&reader, "chunks", 0);
+        out->documents += rows;
+        out->chunks += doc_int(&reader, "chunks", 0);
+        out->texts += doc_int(&reader, "texts", 0);
     } else if (strcmp(state, ledger_state_text(LEDGER_DELETED)) == 0) {
-        out->tombstones = rows;
+        out->tombstones += rows;
     } else if (strcmp(state, ledger_state_text(LEDGER_QUARANTINED)) == 0) {
-        out->skipped = doc_int(&reader, "skipped", 0);
-        out->quarantined = rows - out->skipped;
+        int64_t skipped = doc_int(&reader, "skipped", 0);
+        out->skipped += skipped;
+        out->quarantined += rows - skipped;
     }
+    return rows;
 }
 
 static bool count_by_index(struct ledger_mongo *self, mongoc_collection_t *collection,
@@ -169,11 +198,18 @@ static bool count_by_index(struct ledger_mongo *self, mongoc_collection_t *colle
     bson_t *pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{",
                                 "$count", BCON_UTF8("rows"), "}", "]");
     CLEANUP(mongoc_cursor_destroyp)
-    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
+    mongoc_cursor_t *cursor = majority_aggregate_within(collection, pipeline, COUNT_TIMEOUT_MS);
     const bson_t *doc;
     bson_error_t error;
     *out = mongoc_cursor_next(cursor, &doc) ? doc_counter(doc, "rows") : 0;
     return !mongoc_cursor_error(cursor, &error) || ledger_mongo_err(self, &error, "counting", err);
+}
+
+static bool count_marks(struct ledger_mongo *self, mongoc_collection_t *collection,
+                        struct ledger_counts *out, struct err *err)
+{
+    return count_by_index(self, collection, INTENT_FIELD, &out->intents, err) &&
+           count_by_index(self, collection, REPAIR_FIELD, &out->repairs, err);
 }
 
 static bool ledger_mongo_count(struct ledger *ledger, struct ledger_counts *out, struct err *err)
@@ -184,15 +220,82 @@ static bool ledger_mongo_count(struct ledger *ledger, struct ledger_counts *out,
     mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
     CLEANUP(bson_destroyp) bson_t *pipeline = count_pipeline();
     CLEANUP(mongoc_cursor_destroyp)
-    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
+    mongoc_cursor_t *cursor = majority_aggregate_within(collection, pipeline, COUNT_TIMEOUT_MS);
     const bson_t *group;
     bson_error_t error;
     while (mongoc_cursor_next(cursor, &group))
-        count_group(group, out);
+        (void)count_group(group, out);
     if (mongoc_cursor_error(cursor, &error))
         return ledger_mongo_err(self, &error, "counting", err);
-    return count_by_index(self, collection, INTENT_FIELD, &out->intents, err) &&
-           count_by_index(self, collection, REPAIR_FIELD, &out->repairs, err);
+    return count_marks(self, collection, out, err);
+}
+
+static void note_last(const bson_t *group, char **last)
+{
+    struct doc_reader reader = doc_reader_of(group, "ledger");
+    const char *key = doc_peek(&reader, "last");
+    if (!key || (*last && strcmp(key, *last) <= 0))
+        return;
+    bson_free(*last);
+    *last = bson_strdup(key);
+}
+
+static bool count_next(struct ledger_mongo *self, mongoc_collection_t *collection,
+                       struct ledger_tally *tally, struct err *err)
+{
+    struct ledger_counts counts = tally->counts;
+    int64_t limit = tally->at_once > 0 ? tally->at_once : COUNT_PART;
+    CLEANUP(bson_destroyp)
+    bson_t *pipeline = part_pipeline(tally->after ? tally->after : "", limit);
+    CLEANUP(mongoc_cursor_destroyp)
+    mongoc_cursor_t *cursor = majority_aggregate(collection, pipeline);
+    const bson_t *group;
+    bson_error_t error;
+    char *last = NULL;
+    int64_t rows = 0;
+    while (mongoc_cursor_next(cursor, &group)) {
+        rows += count_group(group, &counts);
+        note_last(group, &last);
+    }
+    bool ended = rows < limit;
+    bool ok = mongoc_cursor_error(cursor, &error) ? ledger_mongo_err(self, &error, "counting", err)
+              : ended                             ? count_marks(self, collection, &counts, err)
+                                                  : true;
+    if (!ok) {
+        bson_free(last);
+        return false;
+    }
+    tally->counts = counts;
+    tally->done = ended;
+    if (last) {
+        bson_free(tally->after);
+        tally->after = last;
+    }
+    return true;
+}
+
+static bool ledger_mongo_count_part(struct ledger *ledger, struct ledger_tally *tally,
+                                    struct err *err)
+{
+    struct ledger_mongo *self = ledger_mongo_of(ledger);
+    CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
+    struct ledger_counts counts = {0};
+    bson_error_t error;
+    if (tally->after)
+        return count_next(self, collection, tally, err);
+    int64_t most = tally->at_once > 0 ? tally->at_once : COUNT_WHOLE;
+    int64_t rows = mongoc_collection_estimated_document_count(collection, NULL, NULL, NULL, &error);
+    if (rows < 0)
+        return ledger_mongo_err(self, &error, "counting", err);
+    if (rows > most)
+        return count_next(self, collection, tally, err);
+    if (!ledger_mongo_count(ledger, &counts, err))
+        return false;
+    tally->counts = counts;
+    tally->done = true;
+    return true;
 }
 
 /* --- scan, repairs ---------------------------------------------------------------------------- */
@@ -327,6 +430,7 @@ static const struct ledger_ops ledger_mongo_ops = {
     .begin = ledger_mongo_begin,
     .finish = ledger_mongo_finish,
     .count = ledger_mongo_count,
+    .count_part = ledger_mongo_count_part,
     .scan = ledger_mongo_scan,
     .count_behind = ledger_mongo_count_behind,
     .scan_behind = ledger_mongo_scan_behind,

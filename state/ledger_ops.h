@@ -31,6 +31,8 @@ struct ledger_ops {
     bool (*finish)(struct ledger *ledger, struct ledger_write *writes, size_t count,
                    struct err *err) MUST_USE;
     bool (*count)(struct ledger *ledger, struct ledger_counts *out, struct err *err) MUST_USE;
+    /* NULL: it counts fast enough */
+    bool (*count_part)(struct ledger *ledger, struct ledger_tally *tally, struct err *err) MUST_USE;
     bool (*scan)(struct ledger *ledger, struct ledger_page *page, struct err *err) MUST_USE;
     bool (*count_behind)(struct ledger *ledger, int64_t gen, struct ledger_behind *out,
                          struct err *err) MUST_USE;

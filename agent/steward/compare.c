@@ -231,7 +231,7 @@ static bool finish(struct steward *steward, struct version *version, struct comp
                  LOG_INT("gone", compare->counts.behind));
     compare->state = COMPARE_DONE;
     /* the marks are counted before anything is called in step */
-    steward_note_of(steward, version->build_id)->counted_ms = 0;
+    steward_count_again(steward_note_of(steward, version->build_id));
     snprintf(reason, sizeof reason,
              "generation %" PRId64 ": %" PRId64 " of %" PRId64
              " documents are gone from the source",

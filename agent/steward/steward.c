@@ -24,9 +24,6 @@
 #define SEEDS_SOON_MS 60000
 /* Until the end of a verification is seen. */
 #define VERIFYING_MS 100
-/* Counting a ledger may take a twentieth of the time, at most. */
-#define COUNT_SHARE 20
-#define COUNT_EVERY_MS 1000
 
 bool steward_save(struct steward *steward, struct err *err)
 {
@@ -78,39 +75,6 @@ bool steward_open_ledger(struct steward *steward, const struct version *version,
     return ledger_open(&options, out, err);
 }
 
-bool steward_count(struct steward *steward, const struct version *version,
-                   struct ledger_counts *out, struct err *err)
-{
-    CLEANUP(ledger_closep) struct ledger *ledger = NULL;
-    return steward_open_ledger(steward, version, &ledger, err) && ledger_count(ledger, out, err);
-}
-
-/* What is shown with a lag of nothing has been counted since there was none. */
-static bool counts_are_fresh(const struct steward_note *note, const struct feed_view *view)
-{
-    int64_t every_ms = note->count_took_ms * COUNT_SHARE;
-    bool is_cheap = note->count_took_ms < COUNT_EVERY_MS;
-    if (note->counted_ms == 0 || (is_cheap && view->lag_items == 0 && note->counted_lag != 0))
-        return false;
-    return clock_mono_ms() - note->counted_ms <
-           (every_ms > COUNT_EVERY_MS ? every_ms : COUNT_EVERY_MS);
-}
-
-static bool refresh_counts(struct steward *steward, const struct version *version,
-                           const struct feed_view *view, struct err *err)
-{
-    struct steward_note *note = steward_note_of(steward, version->build_id);
-    if (counts_are_fresh(note, view))
-        return true;
-    int64_t before = clock_mono_ms();
-    if (!steward_count(steward, version, &note->counts, err))
-        return false;
-    note->counted_lag = view->lag_items;
-    note->counted_ms = clock_mono_ms();
-    note->count_took_ms = note->counted_ms - before;
-    return true;
-}
-
 static int64_t take(_Atomic int64_t *counter, int64_t *noted)
 {
     int64_t now = atomic_load(counter), delta = now - *noted;
@@ -143,96 +107,6 @@ static bool note_sums(struct steward *steward, struct lane *lane)
     return ok;
 }
 
-static int64_t held_by(const struct steward_note *note)
-{
-    return note->counts.documents + note->counts.quarantined + note->counts.skipped;
-}
-
-/* Documents of the family: what is served has them all; before, the snapshot's estimate. */
-static int64_t total_documents(struct steward *steward, const struct feed_view *view)
-{
-    const struct version *active = registry_in_state(&steward->registry, VERSION_ACTIVE);
-    const struct steward_note *note = active ? steward_note_of(steward, active->build_id) : NULL;
-    bool is_whole = active && !active->filling && active->unmerged_gen != view->gen &&
-                    active->swept_gen >= view->gen;
-    return is_whole && note->counted_ms > 0 ? held_by(note) : view->total_rows;
-}
-
-/* What a process that led before has shown is not taken back. */
-static void know_fill(struct steward *steward, struct steward_note *note)
-{
-    struct version_stats stats;
-    struct err err;
-    bool found;
-    if (note->knows_fill || !stats_load(steward->agent->docs, steward->agent->config->name,
-                                        note->build_id, &found, &stats, &err))
-        return;
-    note->knows_fill = true;
-    note->fill.gen = stats.generation;
-    note->fill.progress = stats.progress;
-    stats_fini(&stats);
-}
-
-/* One that a person made readers meet before it was whole, too. */
-static bool is_filling(const struct steward *steward, const struct version *version,
-                       const struct feed_view *view)
-{
-    return version->state == VERSION_BACKFILLING || version->filling ||
-           (view->snapshot_done && !feed_is_filled(steward, view));
-}
-
-static void note_fill(struct steward *steward, const struct version *version,
-                      const struct feed_view *view, struct version_stats *now)
-{
-    now->rate = -1;
-    if (!is_filling(steward, version, view)) {
-        now->progress = view->snapshot_done ? 1 : 0;
-        return;
-    }
-    int64_t total = total_documents(steward, view);
-    struct steward_note *note = steward_note_of(steward, version->build_id);
-    struct fill_sample sample = {.gen = view->gen,
-                                 .at_ms = note->counted_ms,
-                                 .documents = held_by(note),
-                                 .progress = fill_progress(view, held_by(note), total)};
-    know_fill(steward, note);
-    fill_note(&note->fill, &sample);
-    now->progress = note->fill.progress;
-    now->rate = fill_rate(&note->fill);
-    now->eta_s = version->paused ? -1 : fill_eta_s(&note->fill);
-}
-
-static void note_gauges(struct steward *steward, const struct version *version,
-                        const struct feed_view *view)
-{
-    const struct ledger_counts *counts = &steward_note_of(steward, version->build_id)->counts;
-    struct version_stats now = {.documents = counts->documents,
-                                .chunks = counts->chunks,
-                                .quarantined = counts->quarantined,
-                                .skipped = counts->skipped,
-                                .pending = counts->intents,
-                                .repairs = counts->repairs,
-                                .lag_items = view->lag_items,
-                                .lag_ms = steward_lag_ms(steward, version->build_id, view),
-                                .generation = view->gen,
-                                .in_step_ms = view->lag_items == 0 ? view->at_ms : 0};
-    struct ledger_behind behind;
-    enum sweep_state state = sweep_look(steward, version->build_id, &behind);
-    if (version->swept_gen >= view->gen)
-        (void)compare_look(steward, version->build_id, &state, &behind);
-    now.sweep_state = (int64_t)state;
-    now.sweep_candidates = behind.behind;
-    now.sweep_documents = behind.documents;
-    char doing[160];
-    if (verification_says(steward, version, doing, sizeof doing))
-        now.doing = doing;
-    note_fill(steward, version, view, &now);
-    struct err err;
-    if (!stats_set(steward->agent->docs, steward->agent->config->name, version->build_id, &now,
-                   &err))
-        log_debug("stats.failed", LOG_ERR(&err));
-}
-
 /* Everything the source held when this process started is applied. */
 static bool is_in_step(const struct steward *steward, const struct version *version,
                        const struct feed_view *view)
@@ -259,9 +133,9 @@ static bool lead_version(struct steward *steward, struct version *version, struc
     *busy = *busy || sweeps;
     if (!gap && !steward->overtaken && !upkeep_step(steward, version, view, err))
         return false;
-    if (!refresh_counts(steward, version, view, err))
+    if (!steward_refresh_counts(steward, version, view, err))
         return false;
-    note_gauges(steward, version, view);
+    steward_note_gauges(steward, version, view);
     return true;
 }
 
@@ -269,6 +143,12 @@ static bool lead_version(struct steward *steward, struct version *version, struc
 static bool is_asked_for(const struct steward *steward)
 {
     return steward->family->config->version.label != NULL;
+}
+
+static bool has_no_repairs(struct steward *steward, const struct version *version)
+{
+    const struct steward_note *note = steward_note_of(steward, version->build_id);
+    return note->counted_ms > 0 && note->counts.repairs == 0;
 }
 
 static bool look_at_versions(struct steward *steward, bool leads, bool *busy, struct err *err)
@@ -290,8 +170,7 @@ static bool look_at_versions(struct steward *steward, bool leads, bool *busy, st
         if (leads && !lead_version(steward, version, &view, busy, err))
             return false;
         in_step = in_step && is_in_step(steward, version, &view) &&
-                  (!leads || version->paused ||
-                   steward_note_of(steward, version->build_id)->counts.repairs == 0);
+                  (!leads || version->paused || has_no_repairs(steward, version));
         steward->asks = steward->asks || (view.gen > 0 && version->stopped_gen == view.gen);
     }
     atomic_store(&steward->in_step, in_step && !steward->overtaken);
@@ -404,9 +283,10 @@ static void leave_lead(struct steward *steward)
     upkeeps_free(steward);
     for (size_t i = 0; i < steward->note_count; i++) {
         struct steward_note *note = &steward->notes[i];
-        note->counted_ms = note->behind_since_ms = note->unknown_since_ms = 0;
+        steward_count_again(note);
+        note->behind_since_ms = note->unknown_since_ms = 0;
         note->lagging_since_ms = note->audited_ms = 0;
-        note->knows_fill = false;
+        note->knows_noted = false;
     }
 }
 

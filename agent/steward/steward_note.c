@@ -44,6 +44,7 @@ void steward_forget_notes(struct steward *steward)
     for (size_t i = 0; i < steward->note_count; i++) {
         steward_say(steward, steward->notes[i].build_id, NULL);
         free(steward->notes[i].reason);
+        ledger_tally_fini(&steward->notes[i].tally);
     }
     free(steward->notes);
     steward->notes = NULL;

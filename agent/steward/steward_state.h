@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the steward share: steward.c (thread, lanes, statistics), steward_feed.c (how far
- * a version's feed has come), steward_note.c (what is said of it), versions.c (the state machine), version_create.c and version_seed.c (its beginnings), gaps.c (what is lost of
+ * a version's feed has come), steward_note.c (what is said of it), steward_gauges.c (what is shown of it), versions.c (the state machine), version_create.c and version_seed.c (its beginnings), gaps.c (what is lost of
  * the work log, and wishes), sweep.c (missed deletes) and upkeep.c (the
  * ledger). The steward's own thread only. */
 #pragma once
@@ -25,13 +25,19 @@ struct steward_note {
     char build_id[64];
     char *reason; /* as it was written down; NULL: none stands there */
     int64_t said_ms;
-    int64_t lagging_since_ms;    /* wall time since when records wait; 0: none do */
-    struct ledger_counts counts; /* of its ledger */
-    int64_t counted_ms;          /* monotonic; 0: never */
-    int64_t count_took_ms;
-    int64_t counted_lag; /* items that were not applied when it was counted */
+    int64_t lagging_since_ms; /* wall time since when records wait; 0: none do */
+    struct ledger_counts
+        counts;             /* of its ledger; before it was counted: as another process noted it */
+    int64_t counted_ms;     /* monotonic; 0: never */
+    int64_t count_began_ms; /* of that count */
+    int64_t count_took_ms;  /* without what was done in between */
+    int64_t counted_lag;    /* items that were not applied when it began */
+    struct ledger_tally tally; /* of a count that is under way */
+    int64_t tally_began_ms;    /* 0: none is */
+    int64_t tally_took_ms;
+    int64_t tally_lag;
     struct fill fill;
-    bool knows_fill;          /* what other processes have noted of it, too */
+    bool knows_noted;         /* what other processes have noted of it, too */
     int64_t unknown_since_ms; /* monotonic: since when its lag is not known; 0: it is */
     int64_t behind_since_ms; /* monotonic: since when it is behind, of one that is ready or fills as
                                * what is served; 0: it is not */
@@ -104,9 +110,13 @@ bool steward_view(struct steward *steward, const struct version *version, struct
 bool feed_is_filled(const struct steward *steward, const struct feed_view *view);
 bool steward_open_ledger(struct steward *steward, const struct version *version,
                          struct ledger **out, struct err *err) MUST_USE;
-/* Fresh counts of a version's ledger. */
-bool steward_count(struct steward *steward, const struct version *version,
-                   struct ledger_counts *out, struct err *err) MUST_USE;
+/* A part of it in each look where the ledger is large; what was counted stays until it is all counted. */
+bool steward_refresh_counts(struct steward *steward, const struct version *version,
+                            const struct feed_view *view, struct err *err) MUST_USE;
+void steward_note_gauges(struct steward *steward, const struct version *version,
+                         const struct feed_view *view);
+/* What was counted of its ledger is not taken for what is there now. */
+void steward_count_again(struct steward_note *note);
 
 /* --- steward_note.c --- */
 

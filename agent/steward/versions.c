@@ -268,7 +268,8 @@ static bool mend(struct steward *steward, struct version *version,
 static bool is_mended(struct steward *steward, const struct version *version)
 {
     const struct steward_note *note = steward_note_of(steward, version->build_id);
-    return version->mends == 0 || (note->counted_ms > note->mended_ms && note->counts.repairs == 0);
+    return version->mends == 0 ||
+           (note->count_began_ms > note->mended_ms && note->counts.repairs == 0);
 }
 
 static bool verify(struct steward *steward, struct version *version, struct err *err)

@@ -3,6 +3,22 @@
  * real server can show, and one seeded sequence of operations after which both hold the same. */
 #include "conformance/ledger_fixture.h"
 
+/* What a count in parts says is what one pass says, wherever a part ends. */
+static void check_parts(struct fixture *fixture, const struct ledger_counts *whole, int64_t rows)
+{
+    for (int64_t at_once = 0; at_once <= rows + 1; at_once++) {
+        struct ledger_tally tally = {.at_once = at_once};
+        struct err err;
+        for (int64_t calls = 0; !tally.done && calls <= rows; calls++) {
+            if (!ledger_count_part(fixture->ledger, &tally, &err))
+                fail_msg("%s", err.text);
+        }
+        assert_true(tally.done);
+        assert_memory_equal(&tally.counts, whole, sizeof *whole);
+        ledger_tally_fini(&tally);
+    }
+}
+
 static void the_counts_are_those_of_the_rows(void **state)
 {
     struct fixture *fixture = *state;
@@ -27,10 +43,12 @@ static void the_counts_are_those_of_the_rows(void **state)
     assert_true(ledger_count(fixture->ledger, &counts, &err));
     assert_int_equal(counts.documents, 12);
     assert_int_equal(counts.chunks, 18);
+    assert_int_equal(counts.texts, 9);
     assert_int_equal(counts.tombstones, 5);
     assert_int_equal(counts.quarantined, 3);
     assert_int_equal(counts.repairs, 4);
     assert_int_equal(counts.intents, 3);
+    check_parts(fixture, &counts, 22);
 }
 
 static void a_scan_gives_every_row_once_in_key_order(void **state)
