@@ -389,7 +389,7 @@ bool gate_quarantined(struct verify *verify, struct err *err)
 /* --- size --------------------------------------------------------------------------------------- */
 
 struct sizes {
-    int64_t documents; /* -1: not known */
+    int64_t texts; /* documents that have a chunk; -1: not known */
     int64_t chunks;
 };
 
@@ -400,7 +400,7 @@ static bool external_sizes(struct verify *verify, const struct version *version,
     const struct config_store *store = config_store_of(verify->options->config, version->store);
     CLEANUP(sink_closep) struct sink *sink = NULL;
     struct sink_collection held;
-    *out = (struct sizes){.documents = -1};
+    *out = (struct sizes){.texts = -1};
     *known = false;
     if (!store)
         return true;
@@ -426,7 +426,7 @@ static bool own_sizes(struct verify *verify, const struct version *version, stru
     struct ledger_counts counts;
     if (!ledger_open(&options, &ledger, err) || !ledger_count(ledger, &counts, err))
         return false;
-    *out = (struct sizes){.documents = counts.documents, .chunks = counts.chunks};
+    *out = (struct sizes){.texts = counts.texts, .chunks = counts.chunks};
     return true;
 }
 
@@ -439,9 +439,8 @@ static void judge_size(struct verify *verify, const struct version *served, stru
 {
     double least = verify->config->verify.min_size_ratio;
     double chunks = ratio_of(verify->counts.chunks, sizes.chunks);
-    double documents =
-        sizes.documents < 0 ? 0 : ratio_of(verify->counts.documents, sizes.documents);
-    double ratio = chunks > documents ? chunks : documents;
+    double texts = sizes.texts < 0 ? 0 : ratio_of(verify->counts.texts, sizes.texts);
+    double ratio = chunks > texts ? chunks : texts;
     struct gate_figures figures = {ratio >= least, isfinite(ratio) ? ratio : NAN, least};
     if (sizes.chunks == 0)
         gate_put(verify, GATE_SIZE, figures, "%s, which is served, is empty", served->label);
@@ -451,11 +450,12 @@ static void judge_size(struct verify *verify, const struct version *served, stru
                  served->label, sizes.chunks);
     else
         gate_put(verify, GATE_SIZE, figures,
-                 "%" PRId64 " documents and %" PRId64 " chunks are much less than %s has, which is "
-                 "served (%" PRId64
-                 " chunks): readers would miss something. Compare the filters and "
+                 "%" PRId64 " documents with text and %" PRId64
+                 " chunks are much less than %s has, "
+                 "which is served (%" PRId64
+                 " chunks): readers would miss something. Compare the text fields, the filters and "
                  "the source; lower verify.min_size_ratio where that is meant",
-                 verify->counts.documents, verify->counts.chunks, served->label, sizes.chunks);
+                 verify->counts.texts, verify->counts.chunks, served->label, sizes.chunks);
 }
 
 bool gate_size(struct verify *verify, struct err *err)

@@ -50,6 +50,22 @@ def test_a_version_much_smaller_than_what_is_served_does_not_pass(scene):
     assert "lag_for" in gate(report, "lag")["detail"]
 
 
+def test_a_version_of_a_text_field_that_is_not_there_is_not_served(scene):
+    """It has all documents, and nothing to be found of them."""
+    scene.family(verify={"lag_for": "0s"}, cutover="auto")
+    scene.database.docs.insert_many({"_id": n, "text": text_of(n)} for n in range(40))
+    scene.database.docs.insert_one({"_id": "odd", "txet": "the only one that has this field"})
+    agent = scene.agent(scene.config("memory")).start()
+    agent.wait_for_version("docs", lambda version: version["state"] == "active", 60)
+    assert agent.stop() == 0
+    scene.families["docs"] |= {"text": ["txet"], "version": {"label": "v2", "embedder": "double"}}
+    agent.start()
+    failed_once = lambda version: version["state"] == "catching_up" and version["reason"]  # noqa: E731
+    reason = agent.wait_for_version("docs", failed_once, 60, "v2")["reason"]
+    assert "1 documents with text and 1 chunks are much less than v1 has" in reason
+    assert scene.alias()["embed"]["version"] == "v1"
+
+
 def test_a_verification_under_way_does_not_keep_the_agent_from_ending(scene, chroma):
     filled = fill(scene, "memory", 300)
     servers.freeze(chroma)  # its requests would be waited for for half a minute and more
