@@ -311,10 +311,17 @@ static void judge_recall(struct verify *verify, const struct findings *findings)
     }
 }
 
-/* What changes faster than it can be looked at proves nothing, and disproves nothing. */
-static bool check_findings(const struct findings *findings, struct err *err)
+/* What changes faster than it can be looked at proves nothing, and disproves nothing; nor do rows that are
+ * all being written or mended, of which none is drawn. */
+static bool check_findings(const struct verify *verify, const struct findings *findings,
+                           struct err *err)
 {
     bool nothing = findings->bad == 0 && findings->sound == 0;
+    if (findings->drawn == 0 && size_of_sample(verify) > 0)
+        return err_set(err, ERR_RETRY, ERR_STATE, 0,
+                       "none of %" PRId64 " chunks could be drawn: their documents are all being "
+                       "written or mended",
+                       verify->counts.chunks);
     return findings->drawn == 0 || !nothing ||
            err_set(err, ERR_RETRY, ERR_STATE, 0,
                    "all %zu records that were drawn changed while they were looked at",
@@ -330,7 +337,7 @@ bool gates_sample(struct verify *verify, struct err *err)
         gate_put_unseen(verify, GATE_RECALL, GATE_COLLECTION);
         return true;
     }
-    if (!look_at_all(verify, &findings, err) || !check_findings(&findings, err))
+    if (!look_at_all(verify, &findings, err) || !check_findings(verify, &findings, err))
         return false;
     judge_vectors(verify, &findings);
     judge_cosine(verify, &findings);
