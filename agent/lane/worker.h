@@ -12,6 +12,9 @@ struct worker_donor {
     struct sink *sink;
     char *collection_id;
     bool content_ids;
+    bool elsewhere; /* in another store than the lane writes to */
+    bool connected;
+    int64_t away_until_ms; /* monotonic: its store did not answer, and is not waited for */
 };
 
 struct worker {

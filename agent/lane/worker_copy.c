@@ -25,6 +25,8 @@
 /* Requests that may fail, of one read, beyond the records that are read by others, before the rest of what
  * fails with them is bought. */
 #define MOST_FAILURES 64
+/* For so long a store of other versions that did not answer is not asked again for what is served. */
+#define AWAY_MS 300000
 
 struct candidate {
     struct content *content;
@@ -314,7 +316,6 @@ void worker_close_donors(struct worker *worker)
     free(donors);
 }
 
-/* Counts from the moment it can be cut: the store's answer is waited for behind that. */
 static bool open_donor(struct worker *worker, const struct lane_donor *donor, struct err *err)
 {
     const struct lane *lane = worker->lane;
@@ -323,7 +324,8 @@ static bool open_donor(struct worker *worker, const struct lane_donor *donor, st
                                      .name = lane->agent->config->name,
                                      .build_id = donor->build_id,
                                      .owner = worker->owner};
-    struct worker_donor opened = {.content_ids = donor->content_ids};
+    struct worker_donor opened = {.content_ids = donor->content_ids,
+                                  .elsewhere = donor->store != lane->store};
     if (!ledger_open(&options, &opened.ledger, err))
         return false;
     if (!lane_open_sink(donor->store, lane->agent->limiters, &opened.sink, err)) {
@@ -334,7 +336,7 @@ static bool open_donor(struct worker *worker, const struct lane_donor *donor, st
     pthread_mutex_lock(&worker->lock);
     worker->donors[worker->donor_count++] = opened;
     pthread_mutex_unlock(&worker->lock);
-    return sink_connect(opened.sink, err);
+    return true;
 }
 
 /* The lane's list changes as versions come and go. */
@@ -359,26 +361,43 @@ static bool open_donors(struct worker *worker, struct err *err)
 }
 
 /* Another version may be dropped at any time: what cannot be read there is bought, like a vector that is
- * lost. A server that is away is waited for. */
-static bool is_passing(const struct err *err)
+ * lost. A server that is away is waited for; but what is served, or may be gone back to, stands still for no
+ * store that it is not in. */
+static bool stands(const struct worker *worker, const struct worker_donor *donor,
+                   const struct err *err)
 {
-    return err->action == ERR_RETRY || err->action == ERR_CANCEL;
+    bool of_store = err->domain == ERR_CURL || err->domain == ERR_HTTP;
+    if (err->action != ERR_RETRY)
+        return err->action == ERR_CANCEL;
+    return !of_store || !donor->elsewhere || atomic_load(&worker->lane->rank) == RANK_SHADOW;
+}
+
+static bool copy_from_donor(struct worker *worker, struct worker_donor *donor,
+                            struct content_list *list, struct err *err)
+{
+    struct version_place version = {donor->ledger, donor->sink, donor->collection_id,
+                                    donor->content_ids};
+    if (clock_mono_ms() < donor->away_until_ms)
+        return true;
+    donor->connected = donor->connected || sink_connect(donor->sink, err);
+    if (donor->connected && copy_from(worker, &version, list, err))
+        return true;
+    if (stands(worker, donor, err))
+        return false;
+    if (err->action == ERR_RETRY)
+        donor->away_until_ms = clock_mono_ms() + AWAY_MS;
+    log_debug("lane.reuse.failed", LOG_STR("family", worker->lane->family->name),
+              LOG_STR("version", worker->lane->label), LOG_ERR(err));
+    return true;
 }
 
 static bool copy_from_donors(struct worker *worker, struct content_list *list, struct err *err)
 {
     if (!open_donors(worker, err))
-        return !is_passing(err);
+        return err->action != ERR_RETRY && err->action != ERR_CANCEL;
     for (size_t i = 0; i < worker->donor_count; i++) {
-        const struct worker_donor *donor = &worker->donors[i];
-        struct version_place version = {donor->ledger, donor->sink, donor->collection_id,
-                                        donor->content_ids};
-        if (copy_from(worker, &version, list, err))
-            continue;
-        if (is_passing(err))
+        if (!copy_from_donor(worker, &worker->donors[i], list, err))
             return false;
-        log_debug("lane.reuse.failed", LOG_STR("family", worker->lane->family->name),
-                  LOG_STR("version", worker->lane->label), LOG_ERR(err));
     }
     return true;
 }
