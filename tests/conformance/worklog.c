@@ -1,33 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every work log does, over each of them: a real Kafka, and this process' memory. */
-#include "conformance/worklog_fixture.h"
+#include "conformance/worklog_kafka_fixture.h"
 
 #include <pthread.h>
 
 #include "base/limits.h"
-#include "conformance/kafka_server.h"
-
-static struct kafka_server server;
-
-static int memory_setup(void **state)
-{
-    struct worklog_options options = fixture_options("memory", NULL);
-    *state = fixture_new(&options);
-    return 0;
-}
-
-static int kafka_setup(void **state)
-{
-    struct worklog_options options = fixture_options("kafka", server.brokers);
-    *state = fixture_new(&options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_free(*state);
-    return 0;
-}
 
 static void a_record_is_read_as_it_was_appended(void **state)
 {
@@ -541,14 +518,12 @@ static int run(const char *driver, CMFixtureFunction setup)
     return _cmocka_run_group_tests(driver, tests, ARRAY_LEN(TESTS), NULL, NULL);
 }
 
+static int run_kafka(void)
+{
+    return run("work log in Kafka", kafka_setup);
+}
+
 int main(void)
 {
-    int failed = run("work log in memory", memory_setup);
-    if (!KAFKA_RUNS_HERE)
-        return failed;
-    if (!kafka_server_open(&server))
-        return 1;
-    failed += run("work log in Kafka", kafka_setup);
-    kafka_server_close(&server);
-    return failed;
+    return run("work log in memory", memory_setup) + run_on_kafka(run_kafka);
 }

@@ -1,38 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A log whose last offsets hold nothing that is delivered, against a real broker: a group passes over them
  * all the same, else it would seem to lag for ever. */
-#include "conformance/worklog_fixture.h"
-
-#include <librdkafka/rdkafka.h>
-
-#include "conformance/kafka_server.h"
-
-static struct kafka_server server;
-
-static int setup(void **state)
-{
-    struct worklog_options options = fixture_options("kafka", server.brokers);
-    *state = fixture_new(&options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_free(*state);
-    return 0;
-}
+#include "conformance/worklog_kafka_fixture.h"
 
 static rd_kafka_t *transactional_producer(const char *id)
 {
-    char reason[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    assert_int_equal(
-        rd_kafka_conf_set(conf, "bootstrap.servers", server.brokers, reason, sizeof(reason)),
-        RD_KAFKA_CONF_OK);
-    assert_int_equal(rd_kafka_conf_set(conf, "transactional.id", id, reason, sizeof(reason)),
-                     RD_KAFKA_CONF_OK);
-    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof(reason));
-    assert_non_null(client);
+    rd_kafka_t *client = foreign_client(id);
     rd_kafka_error_t *error = rd_kafka_init_transactions(client, PATIENCE_MS);
     assert_null(error);
     return client;
@@ -126,21 +99,20 @@ static void the_end_is_not_passed_before_what_was_delivered_is_applied(void **st
 
 #define TEST(name)                                                                                 \
     {                                                                                              \
-#name, name, setup, teardown, NULL                                                         \
+#name, name, kafka_setup, teardown, NULL                                                   \
     }
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_end_of_the_log_is_passed_where_no_record_stands),
         TEST(the_end_is_passed_by_a_reader_that_begins_behind_the_last_record),
         TEST(the_end_is_not_passed_before_what_was_delivered_is_applied),
     };
-    if (!KAFKA_RUNS_HERE)
-        return 0;
-    if (!kafka_server_open(&server))
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    kafka_server_close(&server);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return run_on_kafka(run);
 }

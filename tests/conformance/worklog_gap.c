@@ -1,30 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where reading begins, over each work log: a partition whose next offset is gone stands, is told of, and
  * is sent on; a time leads to an offset; re-reads weigh what they are known to bring. */
-#include "conformance/kafka_server.h"
-#include "conformance/worklog_fixture.h"
-
-static struct kafka_server server;
-
-static int memory_setup(void **state)
-{
-    struct worklog_options options = fixture_options("memory", NULL);
-    *state = fixture_new(&options);
-    return 0;
-}
-
-static int kafka_setup(void **state)
-{
-    struct worklog_options options = fixture_options("kafka", server.brokers);
-    *state = fixture_new(&options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_free(*state);
-    return 0;
-}
+#include "conformance/worklog_kafka_fixture.h"
 
 static void a_group_without_start_offsets_is_a_gap(void **state)
 {
@@ -311,14 +288,12 @@ static int run(const char *driver, CMFixtureFunction setup)
     return _cmocka_run_group_tests(driver, tests, ARRAY_LEN(TESTS), NULL, NULL);
 }
 
+static int run_kafka(void)
+{
+    return run("work log in Kafka", kafka_setup);
+}
+
 int main(void)
 {
-    int failed = run("work log in memory", memory_setup);
-    if (!KAFKA_RUNS_HERE)
-        return failed;
-    if (!kafka_server_open(&server))
-        return 1;
-    failed += run("work log in Kafka", kafka_setup);
-    kafka_server_close(&server);
-    return failed;
+    return run("work log in memory", memory_setup) + run_on_kafka(run_kafka);
 }

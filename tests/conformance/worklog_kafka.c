@@ -1,25 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only the work log in Kafka can show, against a real broker. */
-#include "conformance/worklog_fixture.h"
+#include "conformance/worklog_kafka_fixture.h"
 
 #include "cdc/worklog_kafka_reader.h"
-#include "conformance/kafka_foreign.h"
-#include "conformance/kafka_server.h"
-
-static struct kafka_server server;
-
-static int setup(void **state)
-{
-    struct worklog_options options = fixture_options("kafka", server.brokers);
-    *state = fixture_new(&options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_free(*state);
-    return 0;
-}
 
 static void foreign_append(rd_kafka_t *client, const char *topic, const char *gen)
 {
@@ -68,7 +51,7 @@ static rd_kafka_resp_err_t try_delete(rd_kafka_t *client, rd_kafka_DeleteRecords
 
 static void delete_records(const char *topic, int partition, int64_t before)
 {
-    rd_kafka_t *client = foreign_producer(server.brokers);
+    rd_kafka_t *client = foreign_client(NULL);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = before;
     rd_kafka_DeleteRecords_t *request = rd_kafka_DeleteRecords_new(list);
@@ -131,7 +114,7 @@ static void a_gap_in_one_partition_takes_nothing_from_the_others(void **state)
 static void a_record_of_another_kind_is_passed_over(void **state)
 {
     struct fixture *f = *state;
-    rd_kafka_t *foreign = foreign_producer(server.brokers);
+    rd_kafka_t *foreign = foreign_client(NULL);
     foreign_append(foreign, f->topic, "not a number");
     append_text(f, 0, "k", "v");
     settle(f);
@@ -158,7 +141,7 @@ static void a_record_of_another_kind_is_passed_over(void **state)
 static void unreadable_records_do_not_pass_over_what_is_not_applied(void **state)
 {
     struct fixture *f = *state;
-    rd_kafka_t *foreign = foreign_producer(server.brokers);
+    rd_kafka_t *foreign = foreign_client(NULL);
     append_text(f, 0, "k", "v");
     append_text(f, 0, "k", "v");
     settle(f);
@@ -438,9 +421,9 @@ static void a_reader_that_is_busy_for_long_is_given_its_new_partitions(void **st
     worklog_close_reader(busy);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kafka_setup, teardown)
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_offset_that_is_gone_is_a_gap),
@@ -457,11 +440,10 @@ int main(void)
         TEST(a_reader_that_heard_nothing_for_a_session_is_lost_and_reads_again),
         TEST(a_reader_that_is_busy_for_long_is_given_its_new_partitions),
     };
-    if (!KAFKA_RUNS_HERE)
-        return 0;
-    if (!kafka_server_open(&server))
-        return 1;
-    int failed = cmocka_run_group_tests_name("work log in Kafka only", tests, NULL, NULL);
-    kafka_server_close(&server);
-    return failed;
+    return cmocka_run_group_tests_name("work log in Kafka only", tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return run_on_kafka(run);
 }

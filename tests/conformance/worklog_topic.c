@@ -1,24 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Topics in Kafka: made, made by others, grown and removed, against a real broker. */
-#include "conformance/worklog_fixture.h"
-
-#include "conformance/kafka_foreign.h"
-#include "conformance/kafka_server.h"
-
-static struct kafka_server server;
-
-static int setup(void **state)
-{
-    struct worklog_options options = fixture_options("kafka", server.brokers);
-    *state = fixture_new(&options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_free(*state);
-    return 0;
-}
+#include "conformance/worklog_kafka_fixture.h"
 
 static void a_missing_topic_is_asked_for_with_the_exact_command(void **state)
 {
@@ -64,7 +46,7 @@ static void await_foreign_topic(rd_kafka_queue_t *queue)
 
 static void create_foreign_topic(const char *name, const char *policy)
 {
-    rd_kafka_t *client = foreign_producer(server.brokers);
+    rd_kafka_t *client = foreign_client(NULL);
     await_foreign_topic(ask_foreign_topic(client, name, policy));
     rd_kafka_destroy(client);
 }
@@ -96,7 +78,7 @@ static void a_topic_that_another_makes_meanwhile_is_checked(void **state)
     enum { ROUNDS = 20 };
     struct fixture *f = *state;
     struct worklog_topic *topic = malloc(sizeof(*topic));
-    rd_kafka_t *client = foreign_producer(server.brokers);
+    rd_kafka_t *client = foreign_client(NULL);
     assert_non_null(topic);
     for (int i = 0; i < ROUNDS; i++) {
         char name[80];
@@ -146,9 +128,9 @@ static void a_topic_that_was_removed_is_an_error_to_its_reader(void **state)
     worklog_close_reader(reader);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kafka_setup, teardown)
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_missing_topic_is_asked_for_with_the_exact_command),
@@ -157,11 +139,10 @@ int main(void)
         TEST(partitions_of_a_topic_made_beforehand_are_asked_for_with_the_exact_command),
         TEST(a_topic_that_was_removed_is_an_error_to_its_reader),
     };
-    if (!KAFKA_RUNS_HERE)
-        return 0;
-    if (!kafka_server_open(&server))
-        return 1;
-    int failed = cmocka_run_group_tests_name("topics in Kafka", tests, NULL, NULL);
-    kafka_server_close(&server);
-    return failed;
+    return cmocka_run_group_tests_name("topics in Kafka", tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return run_on_kafka(run);
 }
