@@ -133,8 +133,6 @@ static bool ledger_mongo_read(struct ledger *ledger, const char *const *keys, si
 
 /* --- count ------------------------------------------------------------------------------------ */
 
-/* Of a whole pass: 10 s would do for some three million rows. */
-#define COUNT_TIMEOUT_MS 300000
 /* Up to so many rows are counted at once, in half a second; in the order of the keys it takes six times as
  * long, but as little at a time as one likes. */
 #define COUNT_WHOLE INT64_C(500000)
@@ -146,8 +144,7 @@ static bson_t *count_stage(void)
     return BCON_NEW("$group", "{", "_id", BCON_UTF8("$state"), "rows", "{", "$sum", BCON_INT32(1),
                     "}", "chunks", "{", "$sum", "{", "$size", "{", "$ifNull", "[",
                     BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", "}", "texts", "{", "$sum", "{",
-                    "$cond", "[", "{", "$gt", "[", "{", "$size", "{", "$ifNull", "[",
-                    BCON_UTF8("$chunks"), "[", "]", "]", "}", "}", BCON_INT32(0), "]", "}",
+                    "$cond", "[", "{", "$gt", "[", BCON_UTF8("$chunks"), "[", "]", "]", "}",
                     BCON_INT32(1), BCON_INT32(0), "]", "}", "}", "skipped", "{", "$sum", "{",
                     "$cond", "[", BCON_UTF8("$skipped"), BCON_INT32(1), BCON_INT32(0), "]", "}",
                     "}", "last", "{", "$max", BCON_UTF8("$_id"), "}", "}");
@@ -198,7 +195,7 @@ static bool count_by_index(struct ledger_mongo *self, mongoc_collection_t *colle
     bson_t *pipeline = BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{",
                                 "$count", BCON_UTF8("rows"), "}", "]");
     CLEANUP(mongoc_cursor_destroyp)
-    mongoc_cursor_t *cursor = majority_aggregate_within(collection, pipeline, COUNT_TIMEOUT_MS);
+    mongoc_cursor_t *cursor = majority_aggregate_all(collection, pipeline);
     const bson_t *doc;
     bson_error_t error;
     *out = mongoc_cursor_next(cursor, &doc) ? doc_counter(doc, "rows") : 0;
@@ -212,15 +209,12 @@ static bool count_marks(struct ledger_mongo *self, mongoc_collection_t *collecti
            count_by_index(self, collection, REPAIR_FIELD, &out->repairs, err);
 }
 
-static bool ledger_mongo_count(struct ledger *ledger, struct ledger_counts *out, struct err *err)
+static bool count_whole(struct ledger_mongo *self, mongoc_collection_t *collection,
+                        struct ledger_counts *out, struct err *err)
 {
-    struct ledger_mongo *self = ledger_mongo_of(ledger);
-    CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
-    CLEANUP(mongoc_collection_destroyp)
-    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
     CLEANUP(bson_destroyp) bson_t *pipeline = count_pipeline();
     CLEANUP(mongoc_cursor_destroyp)
-    mongoc_cursor_t *cursor = majority_aggregate_within(collection, pipeline, COUNT_TIMEOUT_MS);
+    mongoc_cursor_t *cursor = majority_aggregate_all(collection, pipeline);
     const bson_t *group;
     bson_error_t error;
     while (mongoc_cursor_next(cursor, &group))
@@ -228,6 +222,15 @@ static bool ledger_mongo_count(struct ledger *ledger, struct ledger_counts *out,
     if (mongoc_cursor_error(cursor, &error))
         return ledger_mongo_err(self, &error, "counting", err);
     return count_marks(self, collection, out, err);
+}
+
+static bool ledger_mongo_count(struct ledger *ledger, struct ledger_counts *out, struct err *err)
+{
+    struct ledger_mongo *self = ledger_mongo_of(ledger);
+    CLEANUP(mongo_client_release) struct mongo_client c = mongo_client_of(self->pool);
+    CLEANUP(mongoc_collection_destroyp)
+    mongoc_collection_t *collection = ledger_mongo_collection(self, c.client);
+    return count_whole(self, collection, out, err);
 }
 
 static void note_last(const bson_t *group, char **last)
@@ -291,7 +294,7 @@ static bool ledger_mongo_count_part(struct ledger *ledger, struct ledger_tally *
         return ledger_mongo_err(self, &error, "counting", err);
     if (rows > most)
         return count_next(self, collection, tally, err);
-    if (!ledger_mongo_count(ledger, &counts, err))
+    if (!count_whole(self, collection, &counts, err))
         return false;
     tally->counts = counts;
     tally->done = true;

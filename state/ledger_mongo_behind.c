@@ -4,9 +4,6 @@
 #include "state/ledger_mongo.h"
 #include "state/majority.h"
 
-/* About 3 s per million rows. */
-#define COUNT_TIMEOUT_MS 300000
-
 /* Rows of documents that the store may hold something of. */
 static bson_t *may_be_held(void)
 {
@@ -31,7 +28,7 @@ bool ledger_mongo_count_behind(struct ledger *ledger, int64_t gen, struct ledger
         "$cond", "[", "{", "$lt", "[", "{", "$ifNull", "[", BCON_UTF8("$gen"), BCON_INT64(0), "]",
         "}", BCON_INT64(gen), "]", "}", BCON_INT32(1), BCON_INT32(0), "]", "}", "}", "}", "}", "]");
     CLEANUP(mongoc_cursor_destroyp)
-    mongoc_cursor_t *cursor = majority_aggregate_within(collection, pipeline, COUNT_TIMEOUT_MS);
+    mongoc_cursor_t *cursor = majority_aggregate_all(collection, pipeline);
     const bson_t *doc;
     bson_error_t error;
     if (mongoc_cursor_next(cursor, &doc)) {

@@ -3,6 +3,8 @@
 
 /* Rows of one reply: a batch of 256 in one round trip. */
 #define REPLY_ROWS 1001
+/* Of one pass over a collection: some 1 to 4 s per million rows. */
+#define PASS_TIMEOUT_MS 300000
 
 void majority_put_write(bson_t *opts)
 {
@@ -27,13 +29,8 @@ void majority_put_read(bson_t *opts, const char *level)
     put_read(opts, level, STATE_TIMEOUT_MS);
 }
 
-mongoc_cursor_t *majority_aggregate(mongoc_collection_t *collection, const bson_t *pipeline)
-{
-    return majority_aggregate_within(collection, pipeline, STATE_TIMEOUT_MS);
-}
-
-mongoc_cursor_t *majority_aggregate_within(mongoc_collection_t *collection, const bson_t *pipeline,
-                                           int timeout_ms)
+static mongoc_cursor_t *aggregate(mongoc_collection_t *collection, const bson_t *pipeline,
+                                  int timeout_ms)
 {
     bson_t opts = BSON_INITIALIZER;
     put_read(&opts, "majority", timeout_ms);
@@ -44,4 +41,14 @@ mongoc_cursor_t *majority_aggregate_within(mongoc_collection_t *collection, cons
     mongoc_read_prefs_destroy(primary);
     bson_destroy(&opts);
     return cursor;
+}
+
+mongoc_cursor_t *majority_aggregate(mongoc_collection_t *collection, const bson_t *pipeline)
+{
+    return aggregate(collection, pipeline, STATE_TIMEOUT_MS);
+}
+
+mongoc_cursor_t *majority_aggregate_all(mongoc_collection_t *collection, const bson_t *pipeline)
+{
+    return aggregate(collection, pipeline, PASS_TIMEOUT_MS);
 }

@@ -23,6 +23,5 @@ void majority_put_read(bson_t *opts, const char *level);
 
 /* A result set read by majority from the primary; `pipeline` is {"pipeline": [...]} or an array. */
 mongoc_cursor_t *majority_aggregate(mongoc_collection_t *collection, const bson_t *pipeline);
-/* For what grows with the collection. */
-mongoc_cursor_t *majority_aggregate_within(mongoc_collection_t *collection, const bson_t *pipeline,
-                                           int timeout_ms);
+/* For what grows with the collection: takes some seconds per million documents, and may take minutes. */
+mongoc_cursor_t *majority_aggregate_all(mongoc_collection_t *collection, const bson_t *pipeline);
