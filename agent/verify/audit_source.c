@@ -10,7 +10,6 @@
 
 /* Documents of one page: what the driver reads at a time. */
 #define PAGE_DOCUMENTS 1000
-#define PAGE_SIZE (16 * MIB)
 /* Of the keys of a page, and of ids that are asked for at once. */
 #define KEYS_SIZE (8 * MIB)
 
@@ -48,7 +47,8 @@ struct page {
 
 static bool is_full(const struct page *page)
 {
-    return page->rows >= PAGE_DOCUMENTS || page->size >= PAGE_SIZE || page->keys_size >= KEYS_SIZE;
+    return page->rows >= PAGE_DOCUMENTS || page->size >= AUDIT_DOCUMENTS_SIZE ||
+           page->keys_size >= KEYS_SIZE;
 }
 
 static bool take_row(struct audit *audit, const bson_t *doc, struct buf *key, struct page *page,

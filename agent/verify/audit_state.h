@@ -75,6 +75,9 @@ struct audit {
     int64_t rev; /* of the place that is written down */
 };
 
+/* Bytes of documents that are held at a time: those of a page, and of a second look. */
+#define AUDIT_DOCUMENTS_SIZE (16 * MIB)
+
 /* One document on the way through a look. */
 struct audit_item {
     const char *key;

@@ -14,9 +14,8 @@
 #define MOST_SIZE (2 * MIB)
 /* Room that is kept for the next page. */
 #define PAGE_SUSPECTS ((size_t)1000)
-/* Of one look; and bytes of documents that it may hold. */
+/* Of one look. */
 #define LOOK_SUSPECTS ((size_t)500)
-#define LOOK_SIZE (16 * MIB)
 
 #define FIRST_PAUSE_MS 500
 #define PAUSE_MAX_MS 4000
@@ -105,6 +104,11 @@ static void look_later(struct audit_suspect *suspect, int64_t now_ms)
     suspect->due_ms = now_ms + pause_ms;
 }
 
+static size_t at_once(const struct audit_suspects *suspects)
+{
+    return suspects->at_once > 0 ? suspects->at_once : LOOK_SUSPECTS;
+}
+
 /* The ones of a kind whose time has come. */
 struct due {
     size_t *indexes; /* rising */
@@ -114,8 +118,7 @@ struct due {
 static struct due find_due(struct audit *audit, bool records)
 {
     struct arena *arena = audit->page.results;
-    size_t at_once = audit->suspects.at_once;
-    size_t most = records || at_once == 0 ? LOOK_SUSPECTS : at_once;
+    size_t most = records ? LOOK_SUSPECTS : at_once(&audit->suspects);
     struct due due = {.indexes = arena_alloc_array(arena, LOOK_SUSPECTS, sizeof(size_t))};
     int64_t now_ms = clock_mono_ms();
     for (size_t i = 0; i < audit->suspects.count && due.count < most; i++) {
@@ -220,19 +223,17 @@ static bool judge_documents(struct audit *audit, const struct due *due,
     return true;
 }
 
-/* Those that had no room are looked at by the next look, which asks for as many as had it. */
+/* Those that had no room are looked at by the next look, which asks for as many as had it; the ones after
+ * that ask for more again. */
 static void leave_out(struct audit *audit, struct audit_batch *batch)
 {
-    size_t kept = 0, asked = batch->count;
+    size_t kept = 0, asked = batch->count, more = 2 * at_once(&audit->suspects);
     for (size_t i = 0; i < asked; i++) {
         if (!batch->items[i].left_out)
             batch->items[kept++] = batch->items[i];
     }
     batch->count = kept;
-    if (kept < asked || 2 * asked < LOOK_SUSPECTS)
-        audit->suspects.at_once = kept < asked ? kept : 2 * asked;
-    else
-        audit->suspects.at_once = 0;
+    audit->suspects.at_once = kept < asked ? kept : more < LOOK_SUSPECTS ? more : 0;
 }
 
 static bool look_at_documents(struct audit *audit, const struct due *due, struct err *err)
@@ -242,7 +243,7 @@ static bool look_at_documents(struct audit *audit, const struct due *due, struct
     struct audit_batch batch = {
         .items = arena_alloc_array(arena, due->count + 1, sizeof(struct audit_item)),
         .count = due->count,
-        .room = LOOK_SIZE};
+        .room = AUDIT_DOCUMENTS_SIZE};
     for (size_t i = 0; i < due->count; i++)
         batch.items[i].key = arena_strdup(arena, audit->suspects.items[due->indexes[i]].name);
     if (due->count == 0)
