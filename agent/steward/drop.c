@@ -17,6 +17,11 @@
 /* Lanes of all processes have seen that it is retired, and stopped, or lost their leases. */
 #define QUIET_MS (LEASE_TTL_MS + LANE_GRACE_MS)
 
+static bool leads_to(const struct alias *alias, const struct version *version)
+{
+    return alias->target && strcmp(alias->target, version->collection) == 0;
+}
+
 /* Somebody has led readers back to it: it is what is served, and will be told so. */
 static bool is_named(struct steward *steward, const struct version *version, bool *named,
                      struct err *err)
@@ -24,7 +29,7 @@ static bool is_named(struct steward *steward, const struct version *version, boo
     struct alias alias;
     if (!steward_load_alias(steward, &alias, err))
         return false;
-    *named = alias.target && strcmp(alias.target, version->collection) == 0;
+    *named = leads_to(&alias, version);
     alias_fini(&alias);
     return true;
 }
@@ -100,7 +105,7 @@ static bool leave_alias(struct steward *steward, const struct version *version, 
     struct alias alias;
     if (!steward_load_alias(steward, &alias, err))
         return false;
-    *named = alias.target && strcmp(alias.target, version->collection) == 0;
+    *named = leads_to(&alias, version);
     bool ok = true;
     if (!*named && alias.previous_target &&
         strcmp(alias.previous_target, version->collection) == 0) {

@@ -13,10 +13,10 @@
 /* What is shown with a lag of nothing has been counted since there was none. */
 static bool counts_are_fresh(const struct steward_note *note, const struct feed_view *view)
 {
-    int64_t every_ms = note->count_took_ms * COUNT_SHARE;
-    bool is_cheap = note->count_took_ms < COUNT_EVERY_MS;
-    if (note->counted_ms == 0 || note->count_began_ms < note->mended_ms ||
-        (is_cheap && view->lag_items == 0 && note->counted_lag != 0))
+    int64_t every_ms = note->counted.took_ms * COUNT_SHARE;
+    bool is_cheap = note->counted.took_ms < COUNT_EVERY_MS;
+    if (note->counted_ms == 0 || note->counted.began_ms < note->mended_ms ||
+        (is_cheap && view->lag_items == 0 && note->counted.lag != 0))
         return false;
     return clock_mono_ms() - note->counted_ms <
            (every_ms > COUNT_EVERY_MS ? every_ms : COUNT_EVERY_MS);
@@ -25,7 +25,8 @@ static bool counts_are_fresh(const struct steward_note *note, const struct feed_
 void steward_count_again(struct steward_note *note)
 {
     ledger_tally_fini(&note->tally);
-    note->tally_began_ms = note->counted_ms = 0;
+    note->counting = (struct steward_count){0};
+    note->counted_ms = 0;
 }
 
 static bool count_some(struct steward *steward, const struct version *version,
@@ -38,7 +39,7 @@ static bool count_some(struct steward *steward, const struct version *version,
         ok = ledger_count_part(ledger, &note->tally, err);
         now_ms = clock_mono_ms();
     }
-    note->tally_took_ms += now_ms - before_ms;
+    note->counting.took_ms += now_ms - before_ms;
     return ok;
 }
 
@@ -46,23 +47,20 @@ bool steward_refresh_counts(struct steward *steward, const struct version *versi
                             const struct feed_view *view, struct err *err)
 {
     struct steward_note *note = steward_note_of(steward, version->build_id);
-    if (note->tally_began_ms == 0) {
-        if (counts_are_fresh(note, view))
-            return true;
-        note->tally_began_ms = clock_mono_ms();
-        note->tally_took_ms = 0;
-        note->tally_lag = view->lag_items;
-    }
+    bool begun = note->counting.began_ms > 0;
+    if (!begun && counts_are_fresh(note, view))
+        return true;
+    if (!begun)
+        note->counting =
+            (struct steward_count){.began_ms = clock_mono_ms(), .lag = view->lag_items};
     if (!count_some(steward, version, note, err))
         return false;
     if (!note->tally.done)
         return true;
     note->counts = note->tally.counts;
-    note->counted_lag = note->tally_lag;
-    note->count_began_ms = note->tally_began_ms;
-    note->count_took_ms = note->tally_took_ms;
+    note->counted = note->counting;
+    note->counting = (struct steward_count){0};
     ledger_tally_fini(&note->tally);
-    note->tally_began_ms = 0;
     note->counted_ms = clock_mono_ms();
     return true;
 }

@@ -20,6 +20,13 @@
 #include "state/ledger.h"
 #include "state/registry.h"
 
+/* A count of a ledger, in as many looks as that takes. */
+struct steward_count {
+    int64_t began_ms; /* monotonic; 0: it was not begun */
+    int64_t took_ms;  /* without what was done in between */
+    int64_t lag;      /* items that were not applied when it began */
+};
+
 /* What is kept of a build from one look to the next. */
 struct steward_note {
     char build_id[64];
@@ -27,15 +34,10 @@ struct steward_note {
     int64_t said_ms;
     int64_t lagging_since_ms; /* wall time since when records wait; 0: none do */
     struct ledger_counts
-        counts;             /* of its ledger; before it was counted: as another process noted it */
-    int64_t counted_ms;     /* monotonic; 0: never */
-    int64_t count_began_ms; /* of that count */
-    int64_t count_took_ms;  /* without what was done in between */
-    int64_t counted_lag;    /* items that were not applied when it began */
-    struct ledger_tally tally; /* of a count that is under way */
-    int64_t tally_began_ms;    /* 0: none is */
-    int64_t tally_took_ms;
-    int64_t tally_lag;
+        counts;         /* of its ledger; before that was counted: as another process noted it */
+    int64_t counted_ms; /* monotonic; 0: never */
+    struct steward_count counted, counting; /* the last one; the one that is under way */
+    struct ledger_tally tally;              /* of that */
     struct fill fill;
     bool knows_noted;         /* what other processes have noted of it, too */
     int64_t unknown_since_ms; /* monotonic: since when its lag is not known; 0: it is */

@@ -159,11 +159,21 @@ static bool note_steady(struct steward *steward, struct version *version, enum i
     return version_save(steward, err);
 }
 
-/* After a failed one longer and longer: each reads the whole version. */
-static int64_t verify_pause_ms(const struct steward *steward, const struct version *version,
-                               bool first)
+/* How long it has to have kept up with what is served: the gate `lag` asks for that. */
+static int64_t lag_for(struct steward *steward)
 {
-    int64_t lag_for_ms = first ? 0 : steward->family->config->verify.lag_for_ms;
+    return is_first(steward) ? 0 : steward->family->config->verify.lag_for_ms;
+}
+
+static bool is_steady(const struct steward *steward, const struct version *version, int64_t for_ms)
+{
+    return steward_now_ms(steward) - version->steady_ms >= for_ms;
+}
+
+/* After a failed one longer and longer: each reads the whole version. */
+static int64_t verify_pause_ms(struct steward *steward, const struct version *version)
+{
+    int64_t lag_for_ms = lag_for(steward);
     int64_t shift = version->failures < 8 ? version->failures : 8;
     int64_t pause_ms = version->failures > 0 ? (int64_t)FAILED_PAUSE_MS << shift : 0;
     return lag_for_ms > pause_ms ? lag_for_ms : pause_ms;
@@ -176,10 +186,9 @@ static bool catch_up(struct steward *steward, struct version *version, struct er
     if (!version_is_in_step(steward, version, &in_step, reason, err) ||
         !note_steady(steward, version, in_step, err))
         return false;
-    int64_t steady_ms = steward_now_ms(steward) - version->steady_ms;
     int64_t here_ms = steward_now_ms(steward) - version->state_ms;
-    int64_t pause_ms = verify_pause_ms(steward, version, is_first(steward));
-    if (in_step != IN_STEP_YES || steady_ms < pause_ms ||
+    int64_t pause_ms = verify_pause_ms(steward, version);
+    if (in_step != IN_STEP_YES || !is_steady(steward, version, pause_ms) ||
         (version->failures > 0 && here_ms < pause_ms))
         return true;
     return version_enter(steward, version, VERSION_VERIFYING, err);
@@ -269,7 +278,7 @@ static bool is_mended(struct steward *steward, const struct version *version)
 {
     const struct steward_note *note = steward_note_of(steward, version->build_id);
     return version->mends == 0 ||
-           (note->count_began_ms > note->mended_ms && note->counts.repairs == 0);
+           (note->counted.began_ms > note->mended_ms && note->counts.repairs == 0);
 }
 
 static bool verify(struct steward *steward, struct version *version, struct err *err)
@@ -373,12 +382,6 @@ static bool activate(struct steward *steward, struct version *version, const str
     return promote_begin(steward, &promotion, err);
 }
 
-static bool is_steady(const struct steward *steward, const struct version *version)
-{
-    return steward_now_ms(steward) - version->steady_ms >=
-           steward->family->config->verify.lag_for_ms;
-}
-
 static bool stay_ready(struct steward *steward, struct version *version, struct err *err)
 {
     enum in_step in_step;
@@ -392,14 +395,13 @@ static bool stay_ready(struct steward *steward, struct version *version, struct 
         return false;
     if (version_is_behind_for_long(steward, version, in_step))
         return version_fall_back(steward, version, reason, err);
-    bool first = is_first(steward);
     if (steward->registry.step.kind || in_step != IN_STEP_YES ||
-        (!first && !is_steady(steward, version))) /* the gate `lag` would refuse it */
+        !is_steady(steward, version, lag_for(steward)))
         return true;
     if (!steward_load_alias(steward, &alias, err))
         return false;
-    ok = first ? activate(steward, version, &alias, err)
-               : version_ask_for_cutover(steward, version, &alias, err);
+    ok = is_first(steward) ? activate(steward, version, &alias, err)
+                           : version_ask_for_cutover(steward, version, &alias, err);
     alias_fini(&alias);
     return ok;
 }
